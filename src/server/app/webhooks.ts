@@ -130,7 +130,7 @@ export class GatewayWebhooks {
 
   #open(definition: WebhookDefinition): Endpoint {
     const settings = endpointSettingsOf(this.#config, definition)
-    const endpoint = new Endpoint({ settings, egress: this.#egress, clock: performanceClock, now: Date.now })
+    const endpoint = new Endpoint({ settings, egress: this.#egress, now: Date.now })
     this.#endpoints.set(definition.name, { endpoint, definition })
     return endpoint
   }

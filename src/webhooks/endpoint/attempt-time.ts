@@ -1,40 +1,42 @@
 import { onAbort } from '../../core/ending.js'
-import type { MonotonicClock } from '../../core/model.js'
 import { AttemptFailure } from './attempt-failure.js'
 
-/** The time of one attempt. It stands still while the attempt waits for a turn among others of this process. */
+/** The time of one attempt: it runs also while the attempt waits for a turn among others of this process. */
 export class AttemptTime {
-  readonly #end = new AbortController()
-  readonly #clock: MonotonicClock
-  readonly #timeoutMs: number
+  readonly #timer: NodeJS.Timeout
   readonly #leaves: readonly (() => void)[]
-  #leftMs: number
-  #runsSince = 0
-  #timer: NodeJS.Timeout | undefined
+  /** Why it is over; `undefined`: it is not. */
+  #failure: AttemptFailure | undefined
+  /** Made when it is asked for: one for each attempt over an open connection would cost a tenth of all. */
+  #controller: AbortController | undefined
+  #whenOver: (() => void) | undefined
 
   /** @param left each of them ends it before */
-  constructor(timeoutMs: number, clock: MonotonicClock, left: readonly (AbortSignal | undefined)[]) {
-    this.#clock = clock
-    this.#leftMs = this.#timeoutMs = timeoutMs
-    this.#run()
-    const leave = (): void => this.#end.abort(new AttemptFailure('cut', 'the attempt was ended'))
-    this.#leaves = left.map(signal => onAbort(signal, leave))
+  constructor(timeoutMs: number, left: readonly (AbortSignal | undefined)[]) {
+    this.#timer = setTimeout(() => this.#over('late', `no answer within ${timeoutMs} ms`), timeoutMs)
+    this.#leaves = left.map(signal => onAbort(signal, () => this.#over('cut', 'the attempt was ended')))
   }
 
   /** Aborted, with an {@link AttemptFailure}, when the time is over. */
   get signal(): AbortSignal {
-    return this.#end.signal
+    this.#controller ??= new AbortController()
+    if (this.#failure !== undefined) this.#controller.abort(this.#failure)
+    return this.#controller.signal
   }
 
-  /** @param wait ends when the signal is aborted */
-  async withoutCounting<Value>(wait: Promise<Value>): Promise<Value> {
-    this.#leftMs -= this.#clock() - this.#runsSince
-    clearTimeout(this.#timer)
-    try {
-      return await wait
-    } finally {
-      this.#run()
-    }
+  get isOver(): boolean {
+    return this.#failure !== undefined
+  }
+
+  /** @throws AttemptFailure when it is over */
+  throwIfOver(): void {
+    if (this.#failure !== undefined) throw this.#failure
+  }
+
+  /** @param call called when it is over, maybe at once; it takes the place of the one before */
+  whenOver(call: () => void): void {
+    this.#whenOver = call
+    if (this.isOver) call()
   }
 
   end(): void {
@@ -42,10 +44,10 @@ export class AttemptTime {
     for (const leave of this.#leaves) leave()
   }
 
-  #run(): void {
-    this.#runsSince = this.#clock()
-    this.#timer = setTimeout(() => {
-      this.#end.abort(new AttemptFailure('late', `no answer within ${this.#timeoutMs} ms`))
-    }, this.#leftMs)
+  #over(kind: 'late' | 'cut', message: string): void {
+    if (this.isOver) return
+    this.#failure = new AttemptFailure(kind, message)
+    this.#controller?.abort(this.#failure)
+    this.#whenOver?.()
   }
 }

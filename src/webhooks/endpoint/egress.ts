@@ -1,9 +1,9 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
+import { unlessAborted } from '../../core/ending.js'
 import { addressProblem, type NamedNetworks, namedNetworks, type Place, type Target } from './addresses.js'
 import { AttemptFailure } from './attempt-failure.js'
-import type { AttemptTime } from './attempt-time.js'
 import { HandshakePace } from './handshake-pace.js'
 import { type NameResolver, Names } from './names.js'
 import { type Connect, opened, secured } from './opened.js'
@@ -86,24 +86,24 @@ export class Egress {
   /**
    * Opens a connection to what the url names.
    *
-   * @throws AttemptFailure
+   * @throws AttemptFailure, or the reason of the signal
    */
-  async open(url: URL, user: EgressUser, time: AttemptTime): Promise<Socket> {
+  async open(url: URL, user: EgressUser, signal: AbortSignal): Promise<Socket> {
     const isPlain = url.protocol === 'http:'
     const target: Target = { port: url.port === '' ? (isPlain ? 80 : 443) : Number(url.port), isPlain }
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const { connect = connectTo } = this.#deps
-    const addresses = await this.#allowed(host, target, time)
-    if (!isPlain) await time.withoutCounting(this.#handshakes.turn(user, time.signal))
-    const socket = await opened(addresses, target.port, connect, time.signal)
-    return isPlain ? socket : secured(socket, host, this.#secureContext, time.signal)
+    const addresses = await this.#allowed(host, target, signal)
+    if (!isPlain) await this.#handshakes.turn(user, signal)
+    const socket = await opened(addresses, target.port, connect, signal)
+    return isPlain ? socket : secured(socket, host, this.#secureContext, signal)
   }
 
   /** The addresses of the host that may be connected to. */
-  async #allowed(host: string, target: Target, time: AttemptTime): Promise<readonly string[]> {
+  async #allowed(host: string, target: Target, signal: AbortSignal): Promise<readonly string[]> {
     const { hostAddresses = addressesOfInterfaces } = this.#deps
-    const found = isIP(host) > 0 ? [host] : await this.#names.addressesOf(host, time)
-    const taken = await this.#takenAt(target.port, time)
+    const found = isIP(host) > 0 ? [host] : await this.#names.addressesOf(host, signal)
+    const taken = await this.#takenAt(target.port, signal)
     const rules = { networks: this.#networks, hostAddresses: hostAddresses(), taken }
     const problems = found.map(address => addressProblem(address, target, rules))
     const allowed = found.filter((_, at) => problems[at] === undefined)
@@ -112,17 +112,16 @@ export class Egress {
   }
 
   /** The addresses of all that must not be connected to on this port. */
-  async #takenAt(port: number, time: AttemptTime): Promise<readonly string[]> {
+  async #takenAt(port: number, signal: AbortSignal): Promise<readonly string[]> {
     const hosts = new Set(this.#deps.places().flatMap(place => (place.port === port ? [place.host] : [])))
     const all = await Promise.all(
-      [...hosts].map(host => (isIP(host) > 0 ? [host] : this.#addressesOfPlace(host, port, time)))
+      [...hosts].map(host => (isIP(host) > 0 ? [host] : this.#addressesOfPlace(host, port, signal)))
     )
     return all.flat()
   }
 
-  async #addressesOfPlace(host: string, port: number, time: AttemptTime): Promise<readonly string[]> {
-    const addresses = await this.#placeNames.addressesOf(host)
-    time.signal.throwIfAborted()
+  async #addressesOfPlace(host: string, port: number, signal: AbortSignal): Promise<readonly string[]> {
+    const addresses = await unlessAborted(this.#placeNames.addressesOf(host), signal)
     if (addresses !== undefined) return addresses
     throw new AttemptFailure('address', `port ${port} is that of ${host}, whose addresses are not known`)
   }

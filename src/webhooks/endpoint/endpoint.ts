@@ -1,5 +1,3 @@
-import { onAbort } from '../../core/ending.js'
-import type { MonotonicClock } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { retryAfterMsOf } from './answer-reader.js'
 import type { Attempt, AttemptResult, AttemptSender } from './attempt.js'
@@ -22,7 +20,6 @@ export interface EndpointSettings {
 export interface EndpointDeps {
   readonly settings: EndpointSettings
   readonly egress: Egress
-  readonly clock: MonotonicClock
   /** Milliseconds since 1970. */
   readonly now: () => number
 }
@@ -78,15 +75,15 @@ export class Endpoint implements AttemptSender {
   }
 
   async send(attempt: Attempt, left?: AbortSignal): Promise<AttemptResult> {
-    const time = new AttemptTime(attempt.timeoutMs, this.#deps.clock, [left, this.#closing.signal])
+    const time = new AttemptTime(attempt.timeoutMs, [left, this.#closing.signal])
     try {
-      const release = this.#places.tryTake() ?? (await time.withoutCounting(this.#places.take(time.signal)))
+      const release = this.#places.tryTake() ?? (await this.#places.take(time.signal))
       const outcome = await this.#sendIn(release, attempt, time)
       if (outcome.type === 'head') {
         const { status, retryAfter } = outcome.head
         return { kind: 'status', status, retryAfterMs: retryAfterMsOf(retryAfter, this.#deps.now()) }
       }
-      time.signal.throwIfAborted()
+      time.throwIfOver()
       return { kind: 'cut', message: outcome.message }
     } catch (error) {
       return { kind: error instanceof AttemptFailure ? error.kind : 'cut', message: messageOf(error) }
@@ -110,7 +107,7 @@ export class Endpoint implements AttemptSender {
       const first = used && (await this.#ask(used, leave, attempt, time))
       // The endpoint may have closed the idle connection just then. It has answered nothing, and a new one is no used one.
       if (first !== undefined && !(first.type === 'cut' && first.isUnanswered)) return first
-      time.signal.throwIfAborted()
+      time.throwIfOver()
       return await this.#ask(await this.#open(time), release, attempt, time)
     } catch (error) {
       release()
@@ -118,26 +115,22 @@ export class Endpoint implements AttemptSender {
     }
   }
 
-  async #ask(connection: Connection, release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
-    const leave = onAbort(time.signal, () => connection.destroy())
-    try {
-      return await connection.send(this.#headOf(attempt), attempt.body, () => {
-        if (connection.isFree) this.#idle.push(connection)
-        release()
-      })
-    } finally {
-      leave()
-    }
+  #ask(connection: Connection, release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
+    time.whenOver(() => connection.destroy())
+    return connection.send(this.#headOf(attempt), attempt.body, () => {
+      if (connection.isFree) this.#idle.push(connection)
+      release()
+    })
   }
 
   async #open(time: AttemptTime): Promise<Connection> {
     for (;;) {
       const renewals = this.#renewals
-      const socket = await this.#deps.egress.open(this.#prepared.url, this, time)
+      const socket = await this.#deps.egress.open(this.#prepared.url, this, time.signal)
       // What was checked has changed meanwhile.
-      if (renewals !== this.#renewals || time.signal.aborted) {
+      if (renewals !== this.#renewals || time.isOver) {
         socket.destroy()
-        time.signal.throwIfAborted()
+        time.throwIfOver()
         continue
       }
       const connection = new Connection(socket, () => {

@@ -1,8 +1,8 @@
 import { Resolver } from 'node:dns/promises'
+import { unlessAborted } from '../../core/ending.js'
 import { inTime } from '../../core/in-time.js'
 import type { MonotonicClock } from '../../core/model.js'
 import { AttemptFailure, codeText } from './attempt-failure.js'
-import type { AttemptTime } from './attempt-time.js'
 import { Places } from './places.js'
 
 /** Time limit of one look-up. */
@@ -45,20 +45,20 @@ export class Names {
   /**
    * The addresses of a name: IPv4 before IPv6. `localhost` has the two of loopback.
    *
-   * @throws AttemptFailure `name`, or that of the time
+   * @throws AttemptFailure `name`, or the reason of the signal
    */
-  async addressesOf(name: string, time: AttemptTime): Promise<readonly string[]> {
+  async addressesOf(name: string, signal: AbortSignal): Promise<readonly string[]> {
     const whole = name.toLowerCase().replace(/\.$/, '')
     if (whole === 'localhost') return LOCALHOST
     const now = this.#deps.clock()
     for (const [key, { endedAt }] of this.#lookUps)
       if (endedAt !== undefined && now - endedAt >= CACHED_MS) this.#lookUps.delete(key)
     const known = this.#lookUps.get(whole)
-    if (known !== undefined) return known.result
-    const release = this.#places.tryTake() ?? (await time.withoutCounting(this.#places.take(time.signal)))
+    if (known !== undefined) return unlessAborted(known.result, signal)
+    const release = this.#places.tryTake() ?? (await this.#places.take(signal))
     const { result } = this.#lookUps.get(whole) ?? this.#begin(whole)
     result.finally(release).catch(() => undefined)
-    return result
+    return unlessAborted(result, signal)
   }
 
   #begin(name: string): LookUp {

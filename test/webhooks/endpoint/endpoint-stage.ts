@@ -113,7 +113,6 @@ export class EndpointStage {
     const endpoint = new Endpoint({
       settings: { url, secrets: [newSecret()], ...settings },
       egress: this.egress ?? this.share(),
-      clock: performanceClock,
       now: () => this.now
     })
     this.#opened.push(endpoint)

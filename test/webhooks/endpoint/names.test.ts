@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import { AttemptTime } from '../../../src/webhooks/endpoint/attempt-time.js'
 import { Names } from '../../../src/webhooks/endpoint/names.js'
 import { FakeTime } from '../../support/fake-time.js'
 
@@ -35,23 +34,17 @@ describe('names of endpoints', () => {
   let fake: FakeTime
   let server: NameServer
   let names: Names
-  const times: AttemptTime[] = []
 
   beforeEach(() => {
     fake = new FakeTime()
     server = new NameServer()
     names = new Names({ clock: fake.now, createResolver: server.createResolver })
   })
-  afterEach(() => {
-    for (const time of times.splice(0)) time.end()
-    fake.restore()
-  })
+  afterEach(() => fake.restore())
 
-  const ask = (name: string, timeoutMs = 60_000): Promise<unknown> => {
-    const time = new AttemptTime(timeoutMs, fake.now, [])
-    times.push(time)
-    return names.addressesOf(name, time).catch(error => [error.kind, error.message])
-  }
+  const never = new AbortController().signal
+  const ask = (name: string, signal = never): Promise<unknown> =>
+    names.addressesOf(name, signal).catch(error => (error.kind === undefined ? error : [error.kind, error.message]))
 
   it('have their addresses of both families, IPv4 first, and localhost those of loopback', async () => {
     server.answers.set('a.example', ['fd00::1', '10.0.0.1', '10.0.0.2'])
@@ -84,10 +77,10 @@ describe('names of endpoints', () => {
     expect(server.cancelled).to.equal(1)
   })
 
-  it('are looked up sixteen at a time, and the time of an attempt stands still until its turn', async () => {
-    const silent = Array.from({ length: 20 }, (_, at) => ask(`silent-${at}.example`, 2_500))
+  it('are looked up sixteen at a time', async () => {
+    const silent = Array.from({ length: 20 }, (_, at) => ask(`silent-${at}.example`))
     server.answers.set('good.example', ['10.0.0.1'])
-    const good = ask('good.example', 1_000)
+    const good = ask('good.example')
     await fake.pass(100)
     expect(server.asked).to.have.lengthOf(2 * 16)
     await fake.pass(2_000)
@@ -97,16 +90,23 @@ describe('names of endpoints', () => {
     expect(new Set(kinds)).to.deep.equal(new Set(['name']))
   })
 
-  it('are waited for no longer than their attempt lasts', async () => {
-    Array.from({ length: 16 }, (_, at) => ask(`silent-${at}.example`))
-    const leaves = new AbortController()
-    const time = new AttemptTime(1_000, fake.now, [leaves.signal])
-    times.push(time)
-    const asked = names.addressesOf('good.example', time).catch(error => error.kind)
-    leaves.abort()
-    expect(await asked).to.equal('cut')
+  it('are waited for no longer than their attempt lasts: for a turn, for an answer, and for that of another attempt', async () => {
+    const silent = Array.from({ length: 16 }, (_, at) => ask(`silent-${at}.example`))
+    const over = new AbortController()
+    const left = ['good.example', 'silent-0.example', 'silent-1.example'].map(name => ask(name, over.signal))
+    over.abort('over')
+    expect(await Promise.all(left)).to.deep.equal(['over', 'over', 'over'])
     await fake.pass(2_100)
-    expect(server.asked).to.not.include('good.example 4')
+    await Promise.all(silent)
+    expect(server.asked)
+      .to.have.lengthOf(2 * 16)
+      .and.not.include('good.example 4')
+    server.answers.clear()
+    const alone = new AbortController()
+    const first = ask('silent.example', alone.signal)
+    alone.abort('over')
+    expect(await first).to.equal('over')
+    await fake.pass(2_100)
   })
 
   it('have at most 32 addresses of a family', async () => {

@@ -86,27 +86,32 @@ describe('turns of endpoints', () => {
     places.tryTake()!()
   })
 
-  it('stop the time of an attempt while it waits for them', async () => {
-    const time = new AttemptTime(1_000, fake.now, [])
-    await fake.pass(600)
-    let go = (): void => undefined
-    const waited = time.withoutCounting(new Promise<void>(resolve => (go = resolve)))
-    await fake.pass(5_000)
-    expect(time.signal.aborted).to.equal(false)
-    go()
-    await waited
-    await fake.pass(390)
-    expect(time.signal.aborted).to.equal(false)
+  it('end for an attempt whose time is over', async () => {
+    const late = { kind: 'late', message: 'no answer within 1000 ms' }
+    const time = new AttemptTime(1_000, [])
+    const turn = new Places(() => 0, 'places').take(time.signal).catch(error => error)
+    let calls = 0
+    time.whenOver(() => calls--)
+    time.whenOver(() => calls++)
+    await fake.pass(990)
+    expect([time.isOver, time.signal.aborted, calls]).to.deep.equal([false, false, 0])
     await fake.pass(20)
-    expect(time.signal.reason).to.deep.include({ kind: 'late', message: 'no answer within 1000 ms' })
+    expect(await turn).to.deep.include(late)
+    expect([time.isOver, time.signal.reason, calls]).to.deep.equal([true, await turn, 1])
+    expect(() => time.throwIfOver()).to.throw(late.message)
     time.end()
   })
 
   it('end for an attempt that is ended', async () => {
     const leaves = new AbortController()
-    const time = new AttemptTime(1_000, fake.now, [undefined, leaves.signal])
+    const time = new AttemptTime(1_000, [undefined, leaves.signal])
+    time.throwIfOver()
     leaves.abort()
+    let calls = 0
+    time.whenOver(() => calls++)
     expect(time.signal.reason).to.deep.include({ kind: 'cut', message: 'the attempt was ended' })
+    await fake.pass(1_100)
+    expect([time.signal.reason.kind, calls]).to.deep.equal(['cut', 1])
     time.end()
     expect(fake.timers).to.equal(0)
   })
