@@ -126,8 +126,8 @@ interface Lane<Item> {
   readonly name: string | undefined
   /** The message that was begun, and comes again before those behind it. */
   again: Entry<Item> | undefined
-  /** Messages behind the one that is ready or begun, in order of arrival. */
-  readonly behind: Set<Entry<Item>>
+  /** Messages behind the one that is ready or begun, in order of arrival. `undefined`: there was none. */
+  behind: Set<Entry<Item>> | undefined
 }
 
 /** What the messages of a partition take. */
@@ -216,10 +216,10 @@ export class Lanes<Item extends Parkable> {
   park(item: Item): boolean {
     const name = this.#options.laneOf(item)
     const known = name === undefined ? undefined : this.#lanes.get(name)
-    const lane = known ?? { name, again: undefined, behind: new Set() }
+    const lane = known ?? { name, again: undefined, behind: undefined }
     if (name !== undefined) this.#lanes.set(name, lane)
     const entry = this.#entryOf(item, lane, false)
-    if (known !== undefined) lane.behind.add(entry)
+    if (known !== undefined) (lane.behind ??= new Set()).add(entry)
     else this.#ready.add(entry)
     return known !== undefined
   }
@@ -271,17 +271,17 @@ export class Lanes<Item extends Parkable> {
     const { lane } = entry
     if (this.#leaveReady(entry)) this.#goOn(lane)
     else if (lane.again === entry) lane.again = undefined
-    else lane.behind.delete(entry)
+    else lane.behind?.delete(entry)
   }
 
   #goOn(lane: Lane<Item>): void {
-    const next = lane.again ?? lane.behind.values().next().value
+    const next = lane.again ?? lane.behind?.values().next().value
     if (next === undefined) {
       if (lane.name !== undefined) this.#lanes.delete(lane.name)
       return
     }
     if (next === lane.again) lane.again = undefined
-    else lane.behind.delete(next)
+    else lane.behind?.delete(next)
     this.#ready.add(next)
     if (next.isAgain) this.#readyAgain++
   }

@@ -8,6 +8,7 @@ const MAX_BODY_BYTES = 8 * 1024
 const MAX_BODY_PIECES = 256
 const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: .*)?$/
 const CHUNK_LINE = /^([\da-f]{1,4})[ \t]*(?:;.*)?$/i
+const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
 /** Also the two former forms of a date. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
 const SECOND_MS = 1_000
@@ -67,9 +68,9 @@ export class AnswerReader {
     if (status === 101) return this.#fail('the endpoint changes the protocol')
     if (status >= 100 && status < 200) return rest.length === 0 ? 'more' : this.take(rest)
     if (!(status >= 200 && status < 600)) return this.#fail('the answer is not one of HTTP/1.1')
-    const values = valuesIn(lines)
-    this.head = { status, retryAfter: values.get('retry-after')?.[0] }
-    this.#framing = framingOf(status, minor!, values)
+    const headers = headersIn(lines)
+    this.head = { status, retryAfter: headers.retryAfter }
+    this.#framing = framingOf(status, minor!, headers)
     return this.#takeBody(rest)
   }
 
@@ -112,33 +113,48 @@ export function retryAfterMsOf(header: string | undefined, now: number): number 
   return Number.isNaN(ms) ? undefined : Math.min(HOUR_MS, Math.max(0, ms))
 }
 
-/** Values of headers, by name. */
-function valuesIn(lines: readonly string[]): ReadonlyMap<string, readonly string[]> {
-  const values = new Map<string, string[]>()
+/** What counts of the headers of an answer. Several values of a name are joined by commas, lengths where they differ. */
+interface Headers {
+  connection: string
+  coding: string | undefined
+  length: string | undefined
+  /** The first one. */
+  retryAfter: string | undefined
+  /** The name of one is none. */
+  isOdd: boolean
+}
+
+const joined = (former: string | undefined, value: string): string =>
+  former === undefined ? value : `${former},${value}`
+
+function headersIn(lines: readonly string[]): Headers {
+  const headers: Headers = {
+    connection: '',
+    coding: undefined,
+    length: undefined,
+    retryAfter: undefined,
+    isOdd: false
+  }
   for (const line of lines) {
     const colon = line.indexOf(':')
     const name = line.slice(0, Math.max(0, colon)).toLowerCase()
     const value = line.slice(colon + 1).trim()
-    const former = values.get(name)
-    if (former === undefined) values.set(name, [value])
-    else former.push(value)
+    if (name === 'connection') headers.connection = joined(headers.connection, value)
+    else if (name === 'transfer-encoding') headers.coding = joined(headers.coding, value)
+    else if (name === 'content-length' && value !== headers.length) headers.length = joined(headers.length, value)
+    else if (name === 'retry-after') headers.retryAfter ??= value
+    else headers.isOdd ||= !HEADER_NAME.test(name)
   }
-  return values
+  return headers
 }
 
 /** Anything unusual has the end of the connection for its end: it is not used again then. */
-function framingOf(status: number, minor: string, values: ReadonlyMap<string, readonly string[]>): Framing {
-  const options = (values.get('connection') ?? []).join().toLowerCase()
-  const codings = values.get('transfer-encoding')
-  const lengths = new Set(values.get('content-length'))
-  const isLast =
-    minor === '0' || /\bclose\b/.test(options) || [...values.keys()].some(name => !/^[\w!#$%&'*+.^`|~-]+$/.test(name))
-  if (isLast || (codings !== undefined && lengths.size > 0)) return { type: 'untilClose' }
+function framingOf(status: number, minor: string, { connection, coding, length, isOdd }: Headers): Framing {
+  const isLast = minor === '0' || isOdd || /\bclose\b/i.test(connection)
+  if (isLast || (coding !== undefined && length !== undefined)) return { type: 'untilClose' }
   if (status === 204 || status === 304) return { type: 'length', bytes: 0 }
-  if (codings !== undefined)
-    return codings.join().toLowerCase() === 'chunked' ? { type: 'chunked' } : { type: 'untilClose' }
-  const [length = ''] = lengths
-  return lengths.size === 1 && /^\d{1,10}$/.test(length)
+  if (coding?.toLowerCase() === 'chunked') return { type: 'chunked' }
+  return length !== undefined && /^\d{1,10}$/.test(length)
     ? { type: 'length', bytes: Number(length) }
     : { type: 'untilClose' }
 }

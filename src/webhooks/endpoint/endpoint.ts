@@ -33,8 +33,7 @@ interface Prepared {
 }
 
 const SECOND_MS = 1_000
-const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
-const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+: [\t\x20-\x7e\x80-\xff]*$/
 
 /** Sends to the endpoint of one webhook, over connections of its own. */
 export class Endpoint implements AttemptSender {
@@ -147,8 +146,10 @@ export class Endpoint implements AttemptSender {
     const timestamp = Math.floor(this.#deps.now() / SECOND_MS)
     let text = `${head}content-length: ${body.length}\r\nwebhook-id: ${id}\r\nwebhook-timestamp: ${timestamp}\r\n`
     text += `webhook-signature: ${signatureOf(secrets, id, timestamp, body)}\r\n`
-    for (const [name, value] of headers)
-      if (HEADER_NAME.test(name) && HEADER_VALUE.test(value)) text += `${name}: ${value}\r\n`
+    for (const [name, value] of headers) {
+      const line = `${name}: ${value}`
+      if (HEADER_LINE.test(line)) text += `${line}\r\n`
+    }
     return `${text}\r\n`
   }
 }
