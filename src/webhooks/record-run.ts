@@ -63,8 +63,8 @@ export class RecordRun implements ParkingSink {
   readonly #deps: RecordRunDeps
   readonly #lanes: Lanes<Open>
   readonly #partitions = new Map<number, OpenPartition>()
-  /** Those that the group counts as parked, by the number of their offer. */
-  readonly #parked = new Map<number, Open>()
+  /** Those that have left their lanes to be read, and that the group counts as parked still, by the number of their offer. */
+  readonly #reading = new Map<number, Open>()
   /** Those of records that are not open here, by their ids. */
   readonly #tries = new Map<string, Tries>()
   /** Partitions of which a record was refused. */
@@ -149,7 +149,6 @@ export class RecordRun implements ParkingSink {
     const others = this.#partitions.get(partition) ?? new OpenPartition(partition)
     // An attempt of before it was given again may be under way.
     open.tries = others.get(open.offset)?.tries ?? this.#recall(open)
-    this.#parked.set(open.serial, open)
     this.#partitions.set(partition, others)
     others.add(open)
     const { heads, definition } = this.#deps
@@ -179,7 +178,7 @@ export class RecordRun implements ParkingSink {
   }
 
   parkedEnded(serial: number): void {
-    const open = this.#parked.get(serial)
+    const open = this.#lanes.itemOf(serial) ?? this.#reading.get(serial)
     if (open !== undefined) this.#over(open)
   }
 
@@ -240,6 +239,7 @@ export class RecordRun implements ParkingSink {
     const attempt = pace.begin()
     open.turn = turn
     open.stage = 'reading'
+    this.#reading.set(open.serial, open)
     this.#hold(open)
     const restMs = this.#restOf(open)
     const found = restMs > 0 ? 'notNow' : (open.record ?? (await this.#read(open)))
@@ -291,7 +291,7 @@ export class RecordRun implements ParkingSink {
   }
 
   async #begun(open: Open, record: KafkaRecord, attempt: number): Promise<void> {
-    this.#parked.delete(open.serial)
+    this.#reading.delete(open.serial)
     open.stage = 'sending'
     open.record = record
     const { definition, request: settings, sender, clock, random, signal } = this.#deps
@@ -441,7 +441,6 @@ export class RecordRun implements ParkingSink {
       return
     }
     open.serial = parked.serial
-    this.#parked.set(open.serial, open)
     this.#pause(open, ms)
   }
 
@@ -449,6 +448,7 @@ export class RecordRun implements ParkingSink {
   #pause(open: Open, ms: number): void {
     const { heads, definition, clock } = this.#deps
     const { record } = open
+    this.#reading.delete(open.serial)
     this.#forget(open)
     if (record !== undefined && heads.mayKeep(definition().name, open.bytes)) {
       this.#hold(open)
@@ -476,7 +476,7 @@ export class RecordRun implements ParkingSink {
     if (open.isOver) return
     open.isOver = true
     const { heads, definition, isRunning } = this.#deps
-    this.#parked.delete(open.serial)
+    this.#reading.delete(open.serial)
     this.#forget(open)
     this.#lanes.drop(open.serial)
     if (open.stage === 'pausing') this.#leavePause(open)
@@ -540,6 +540,6 @@ export class RecordRun implements ParkingSink {
     clearTimeout(this.#timer)
     this.#deps.heads.leave(this.#startReady)
     this.#deps.heads.open.leave(this.#takeRefused)
-    for (const open of [...this.#parked.values()]) this.#over(open)
+    for (const open of [...this.#reading.values(), ...this.#lanes.takeAll()]) this.#over(open)
   }
 }

@@ -190,6 +190,11 @@ export class Lanes<Item extends Parkable> {
     return this.#parked.size
   }
 
+  /** The message that this offer has parked; `undefined`: it is not parked, or begun. */
+  itemOf(serial: number): Item | undefined {
+    return this.#parked.get(serial)?.item
+  }
+
   /** Number of lanes with a message that is ready, begun or behind. */
   get lanes(): number {
     return this.#lanes.size
