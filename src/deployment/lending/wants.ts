@@ -77,6 +77,11 @@ export class Wants<Id> {
     return this.#waiting.size
   }
 
+  /** Gateways of which something is kept. */
+  get gateways(): number {
+    return new Set([...this.#told.keys(), ...this.#failing, ...this.#calls.keys()]).size
+  }
+
   /** A request for the topic waits. */
   note(topic: GroupTopic, key = keyOfTopic(topic)): void {
     if (this.#isStopped || this.#fresh.has(key)) return
@@ -147,7 +152,8 @@ export class Wants<Id> {
       this.#lists = []
       return
     }
-    const due = left ?? this.#dueOf(id, topics, since)
+    // It may be gone since the turn before.
+    const due = this.#deps.others().includes(id) ? (left ?? this.#dueOf(id, topics, since)) : []
     const rest = this.#tell(id, due)
     const goOn = (): void =>
       rest.length > 0 ? this.#tellAll(ids, topics, since, rest) : this.#tellAll(others, topics, since)
@@ -162,10 +168,10 @@ export class Wants<Id> {
 
   /** @returns what another call is to tell */
   #tell(id: Id, due: readonly Due[]): readonly Due[] {
+    if (due.length === 0) return []
     const told = this.#told.get(id) ?? new Map<string, number>()
     this.#told.set(id, told)
     const calls = this.#calls.get(id) ?? 0
-    if (due.length === 0) return []
     if (calls >= MAX_CALLS) {
       for (const [key] of due) this.#fresh.add(key)
       this.#lookIn(PAUSE_MS)
@@ -186,6 +192,7 @@ export class Wants<Id> {
     }
     this.#deps.tell(id, this.#listOf(fitting)).then(answered, () => {
       end()
+      if (this.#told.get(id) !== told) return // It is gone.
       const isFirst = !this.#failing.has(id)
       this.#failing.add(id)
       for (const [key, topic] of fitting) {

@@ -12,6 +12,8 @@ describe('what clients of a gateway wait for', () => {
   let others: string[]
   let told: string[]
   let fails: boolean
+  /** What happens while a gateway is told. */
+  let tells: (() => void) | undefined
   let wants: Wants<string>
   beforeEach(() => {
     time = new HandTime()
@@ -19,12 +21,14 @@ describe('what clients of a gateway wait for', () => {
     others = ['b']
     told = []
     fails = false
+    tells = undefined
     wants = new Wants({
       time,
       others: () => others,
       isWaiting: topic => [...waiting].some(one => keyOfTopic(one) === keyOfTopic(topic)),
       tell: async (to, topics) => {
         told.push(`${to}: ${topics.map(([, topic]) => topic).join(' ')}`)
+        tells?.()
         if (fails) throw new Error('away')
       }
     })
@@ -46,6 +50,22 @@ describe('what clients of a gateway wait for', () => {
     expect(newly()).to.deep.equal([])
     expect(wants.size).to.equal(0)
     expect(time.timers).to.equal(0)
+  })
+
+  it('leaves nothing of gateways that are gone, whose calls fail with that', async () => {
+    fails = true
+    for (const id of ['b', 'c', 'd']) {
+      others = [id]
+      wants.note(ORDERS)
+      await time.pass(1_000)
+      tells = () => {
+        others = []
+        wants.gone(id)
+      }
+      await time.pass(1_000)
+      tells = undefined
+    }
+    expect(wants.gateways).to.equal(0)
   })
 
   it('is told every 100 ms at most, with all that is new', async () => {
