@@ -38,9 +38,9 @@ export function webhooksOf(
     partitionCheckMs: 200,
     missingTopicCheckMs: 100
   }
-  const { system, router, verbs } = castellan
+  const { router } = castellan
   return new Webhooks({
-    clusterOf: () => ({ system, router: router.ref, verbs, consumer, isolation: 'readUncommitted' }),
+    clusterOf: () => ({ ...castellan, router: router.ref, consumer, isolation: 'readUncommitted' }),
     openSender: definition => (typeof endpoint === 'function' ? endpoint(definition) : endpoint),
     records: new RecordBudget(64 * 1024 * 1024, () => performance.now()),
     request: { maxBodyBytes: 1024 * 1024, recordHeaders: [], eventOf: () => undefined },

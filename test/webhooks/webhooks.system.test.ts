@@ -251,6 +251,24 @@ describe('webhooks', () => {
     expect(endpoint.open.size, 'it is cut').to.equal(0)
   })
 
+  it('lend no record to other gateways, whatever is wanted there', async () => {
+    const topic = await stage.topic()
+    const { groups } = castellan
+    const wanted = { isWanted: true, waits: () => undefined, atHand: () => undefined }
+    groups.lending = { of: () => wanted }
+    endpoint.answers = () => undefined
+    open({ topic, maxInFlight: 1 })
+    // More than are taken at once.
+    await write(topic, ...Array.from({ length: 100 }, (_, at) => `${at}`))
+    for (let sent = 1; sent < 5; sent++) {
+      await until(() => endpoint.attempts.length === sent)
+      groups.wanted(GROUP, topic)
+      const lent = await groups.lend(GROUP, topic, { maxMessages: 1, maxBytes: 1_000, maxMessageBytes: 1_000 })
+      expect(lent?.messages).to.equal(undefined)
+      endpoint.attempts.at(-1)!.answer(200)
+    }
+  })
+
   it('write dead letters into their topic', async () => {
     const [topic, dead] = [await stage.topic(), await stage.topic('dead')]
     endpoint.answers = () => 422

@@ -237,4 +237,25 @@ const ofSchemas: readonly RoomBug[] = [
   }
 ]
 
-export const roomBugs: readonly RoomBug[] = [...ofQueues, ...ofTransactions, ...ofSchemas]
+const ofWebhooks: readonly RoomBug[] = [
+  {
+    name: 'webhook-record-lent',
+    about: 'A webhook is a group like those of clients, which lend each other messages.',
+    edits: [
+      {
+        in: 'Webhooks.#clusterOf',
+        find: 'new ConsumerGroups(of)',
+        replaceWith:
+          '(clusterOf(name) as unknown as { readonly groups?: ConsumerGroups }).groups ?? new ConsumerGroups(of)'
+      },
+      {
+        in: 'refusalOfWebhookGroup',
+        find: '!groupId.startsWith(WEBHOOK_GROUPS)',
+        replaceWith: 'groupId.length > 0 || !groupId.startsWith(WEBHOOK_GROUPS)'
+      }
+    ],
+    test: 'test/webhooks/webhooks.system.test.ts'
+  }
+]
+
+export const roomBugs: readonly RoomBug[] = [...ofQueues, ...ofTransactions, ...ofSchemas, ...ofWebhooks]

@@ -2,8 +2,9 @@ import type { PlantedBug } from '../plant.js'
 
 /**
  * Bugs of `src/webhooks`, and of what groups do for it, which the scenario `webhooks` notices. The tests of the room, and no world so
- * far, notice four others: dead letters without end, one that Kafka has not taken, one of a partition that is another gateway's, and
- * a skip that leaves the record open.
+ * far, notice six others: dead letters without end, one that Kafka has not taken, one of a partition that is another gateway's, a
+ * skip that leaves the record open, an address that is not checked since it is a literal, and a record that is lent to another
+ * gateway.
  */
 export const webhookBugs: readonly PlantedBug[] = [
   {
@@ -20,14 +21,12 @@ export const webhookBugs: readonly PlantedBug[] = [
   {
     name: 'webhook-lane-of-partition',
     about: 'All records of a partition wait for each other.',
-    edits: [{ in: 'RecordRun.#laneOf', find: "key.toString('latin1')", replaceWith: "''" }]
+    edits: [{ in: 'RecordRun.#laneOf', find: 'laneOfKey(partition, key)', replaceWith: '`${partition}`' }]
   },
   {
     name: 'webhook-no-lanes',
     about: 'Records of one key are sent side by side.',
-    edits: [
-      { in: 'RecordRun.#laneOf', find: 'if (key === null ||', replaceWith: 'if (key === null || partition >= 0 ||' }
-    ]
+    edits: [{ in: 'RecordRun.#laneOf', find: 'key === null ||', replaceWith: 'key === null || partition >= 0 ||' }]
   },
   {
     name: 'webhook-redirect-counts',
