@@ -21,6 +21,8 @@ export interface Scenario {
   readonly closesInTrouble?: boolean
   /** When all is well again, everything has come to its end within this time. Default: a minute. */
   readonly settlesWithinMs?: number
+  /** Of all hosts together. More means that something asks again and again without waiting. Default: 1,500. */
+  readonly mostTurnsPerSecond?: number
   readonly faults: {
     readonly kinds: readonly FaultName[]
     readonly meanPauseMs: number

@@ -49,7 +49,7 @@ const CLOSE_LIMIT_MS = 40_000
 const ASK_LIMIT_MS = 5_000
 const LOOK_EVERY_MS = 500
 const NODES = 3
-/** Of all hosts together: more means that something asks again and again without waiting. */
+/** Default. */
 const MOST_TURNS_PER_SECOND = 1_500
 /** What comes after the time with faults is no longer. */
 const LONGEST_END_S = 300
@@ -98,9 +98,13 @@ class Simulation implements HeldAmountWatch {
   constructor(options: SimulationOptions) {
     this.#options = options
     this.#scenario = scenarioOf(options.scenario)
-    const mostTurns = MOST_TURNS_PER_SECOND * (options.seconds + LONGEST_END_S)
+    const mostTurns = this.#mostTurnsPerSecond * (options.seconds + LONGEST_END_S)
     this.#world = new World({ ...options, mostTurns })
     this.#answers = new Answers(this.#world.time)
+  }
+
+  get #mostTurnsPerSecond(): number {
+    return this.#scenario.mostTurnsPerSecond ?? MOST_TURNS_PER_SECOND
   }
 
   close(): void {
@@ -267,7 +271,7 @@ class Simulation implements HeldAmountWatch {
       this.#violated('crash', `${host} at ${atMs.toFixed(1)}: ${error instanceof Error ? error.stack : String(error)}`)
     }
     const perSecond = (world.turns / world.time.now) * 1_000
-    if (perSecond > MOST_TURNS_PER_SECOND) this.#violated('busy', `${Math.round(perSecond)} turns per second`)
+    if (perSecond > this.#mostTurnsPerSecond) this.#violated('busy', `${Math.round(perSecond)} turns per second`)
     const { user, system } = process.cpuUsage(this.#startedAt)
     return {
       options: this.#options,

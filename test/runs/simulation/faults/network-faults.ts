@@ -11,6 +11,8 @@ const someBroker = ({ brokers, nodeIds }: FaultTargets, random: SeededRandom): H
 
 /** Some connections wait for an occasion that may never come. */
 const IN_USE_MS = 2_000
+/** Gateways look for each other every two seconds: who has called within this time does more. */
+const CALLED_MS = 200
 
 /** A direction of a connection that stands between Castellan and a broker; of one that is in use if there is any. */
 function somePipe({ world, brokers, nodeIds }: FaultTargets, random: SeededRandom): Pipe | undefined {
@@ -136,6 +138,18 @@ const silentPeer: FaultKind = (targets, random) => {
   return { what, stop: () => network.unblock(from, to), isMet: triesSince(targets, from, to) }
 }
 
+/** A connection between two gateways that is in use carries nothing in one direction. Calls on others overtake what is on it. */
+const heldCall: FaultKind = ({ world, processes }, random) => {
+  const hosts = new Set(processes.map(({ host }) => host))
+  const between = world.network.wires.filter(({ client, server }) => hosts.has(client.host) && hosts.has(server.host))
+  const pipes = between.flatMap(({ there, back }) => [there, back])
+  const inUse = pipes.filter(({ lastArrival }) => lastArrival > world.time.now - CALLED_MS)
+  const [pipe] = shuffled(inUse.length > 0 ? inUse : pipes, random)
+  if (pipe === undefined) return NOTHING_THERE
+  pipe.block('held')
+  return { what: pipe.name, stop: () => pipe.unblock('held'), isMet: sentSince(pipe) }
+}
+
 /** Calls between two gateways take longer. */
 const slowPeer: FaultKind = (targets, random) => {
   const { network } = targets.world
@@ -148,4 +162,4 @@ const slowPeer: FaultKind = (targets, random) => {
 
 export const harmlessNetworkFaults = { delay, drip, cut, halfOpen, silence, partition, stall, clockJump }
 
-export const networkFaults = { ...harmlessNetworkFaults, killGateway, silentPeer, slowPeer }
+export const networkFaults = { ...harmlessNetworkFaults, killGateway, silentPeer, heldCall, slowPeer }

@@ -6,7 +6,7 @@ import type { Cast, Scenario, Setting } from '../scenario.js'
 import type { Service } from '../service.js'
 import { GroupProgress } from '../workloads/group-progress.js'
 import { LendingWatch } from '../workloads/lending-watch.js'
-import { LentReader } from '../workloads/lent-reader.js'
+import { LentReader, type LentReaderDeps, type LentReaderOptions } from '../workloads/lent-reader.js'
 import { Producer } from '../workloads/producer.js'
 import { depsOf, events, logOf, openService, orders, steady } from './library.js'
 import { someGatewaySettings } from './settings.js'
@@ -22,12 +22,44 @@ const PORT_OF_PEERS = 5
 /** The last ones are written so far apart that a client waits for each. */
 const LAST = { records: 14, pauseMs: 800 }
 
+export interface LendingGatewaysOptions {
+  readonly count: number
+  readonly settings: Readonly<Record<string, string>>
+  readonly drawn: (name: string) => Readonly<Record<string, string>>
+}
+
+/** Gateways that know each other, if they are several. */
+export async function lendingGateways(
+  { world, brokers, answers, random }: Setting,
+  { count, settings, drawn }: LendingGatewaysOptions,
+  name = 'gateway',
+  firstPort = FIRST_PORT
+): Promise<HttpGateway[]> {
+  const ports = Array.from({ length: count }, (_, nth) => firstPort + PORTS_APART * nth)
+  const peers = ports.map(port => `127.0.0.1:${port + PORT_OF_PEERS}`)
+  const gateways: HttpGateway[] = []
+  for (const [nth, port] of ports.entries()) {
+    const own = `${name}${nth}`
+    const known = count > 1 && { 'peers.addresses': peers.join(','), 'peers.listen': peers[nth]! }
+    gateways.push(
+      await HttpGateway.start(world, own, {
+        bootstrap: brokers.bootstrap,
+        settings: { ...drawn(own), ...settings, ...known },
+        outages: new Outages(world, answers, own),
+        port,
+        disk: new GatewayDisk(random(`disk of ${own}`)),
+        held: count > 1 ? ['castellan_groups_loans', 'castellan_groups_wants'] : []
+      })
+    )
+  }
+  return gateways
+}
+
 async function build(setting: Setting): Promise<Cast> {
-  const { world, brokers, answers, random, log } = setting
+  const { world, brokers, random, log } = setting
   const history = new History()
   const draw = random('settings of the members')
   const count = draw.pick([2, 2, 4, 4, 8])
-  const ports = Array.from({ length: count }, (_, nth) => FIRST_PORT + PORTS_APART * nth)
   const settings = {
     // The group has commits, so it makes a difference only until a gateway knows that.
     'consumer.start': draw.pick(['earliest', 'latest']),
@@ -39,39 +71,31 @@ async function build(setting: Setting): Promise<Cast> {
     'advanced.consumer.heartbeatIntervalMs': '1000',
     'advanced.consumer.rebalanceTimeoutMs': String(draw.pick([3_000, 10_000])),
     'consumer.maxPendingMessages': String(draw.pick([5, 300])),
-    'advanced.consumer.revocationMs': String(draw.pick([0, 1_000, 5_000])),
-    'peers.addresses': ports.map(port => `127.0.0.1:${port + PORT_OF_PEERS}`).join(',')
+    'advanced.consumer.revocationMs': String(draw.pick([0, 1_000, 5_000]))
   }
-  const member = (port: number, nth: number): Promise<HttpGateway> => {
-    const name = `gateway${nth}`
-    return HttpGateway.start(world, name, {
-      bootstrap: brokers.bootstrap,
-      settings: {
-        ...someGatewaySettings(random(`settings of ${name}`)),
-        ...settings,
-        'peers.listen': `127.0.0.1:${port + PORT_OF_PEERS}`
-      },
-      outages: new Outages(world, answers, name),
-      port,
-      disk: new GatewayDisk(random(`disk of ${name}`)),
-      held: ['castellan_groups_loans', 'castellan_groups_wants']
-    })
-  }
+  const drawn = (name: string) => someGatewaySettings(random(`settings of ${name}`))
   const bench = await openService(setting, 'bench')
-  await world.until(
-    'commits',
-    world.start(bench.host, () => beginning(bench)),
-    COMMIT_LIMIT_MS
-  )
-  const members: HttpGateway[] = []
-  for (const [nth, port] of ports.entries()) members.push(await member(port, nth))
+  await begun(setting, bench, GROUP, PARTITIONS)
+  const members = await lendingGateways(setting, { count, settings, drawn })
   const deps = depsOf(setting, bench, history)
   const audit = { name: 'auditor', groupId: GROUP, topic: 'orders', partitions: PARTITIONS, last: LAST }
   const progress = new GroupProgress(audit, deps('auditor'), log)
   const readers = draw.pick([1, 2, 4])
+  // The first one asks all gateways in turn, every third one keeps to one gateway.
+  const readerOf = (nth: number): LentReader => {
+    const gateways = nth % 3 === 1 ? [members[nth % members.length]!] : members
+    const options = {
+      name: `reader-${nth}`,
+      groupId: GROUP,
+      gateways,
+      longPollMs: LONG_POLL_MS,
+      isAlone: readers === 1
+    }
+    return lentReader(setting, { ...options, pauseMs: [0, 60] }, progress)
+  }
   const workloads = [
     new Producer({ ...steady, name: 'steady', topics: ['orders'] }, deps('steady')),
-    ...Array.from({ length: readers }, (_, nth) => readerOf(setting, members, progress, nth, readers)),
+    ...Array.from({ length: readers }, (_, nth) => readerOf(nth)),
     progress,
     new LendingWatch(world.host('watch'), () => world.time.now)
   ]
@@ -79,36 +103,27 @@ async function build(setting: Setting): Promise<Cast> {
   return { processes: members, others: [bench], workloads, histories }
 }
 
-/** The group has begun before the first gateway asks. */
-async function beginning({ verbs }: Service): Promise<void> {
+/** A group has begun before the first gateway asks. */
+export async function begun({ world }: Setting, bench: Service, groupId: string, partitions: number): Promise<void> {
   const offsets = Array.from(
-    { length: PARTITIONS },
+    { length: partitions },
     (_, partition) => [partition, { offset: 0, metadata: '' }] as const
   )
-  await verbs.groups.commit(GROUP, 'orders', new Map(offsets), COMMIT_LIMIT_MS)
+  const commit = () => bench.verbs.groups.commit(groupId, 'orders', new Map(offsets), COMMIT_LIMIT_MS)
+  await world.until('commits', world.start(bench.host, commit), COMMIT_LIMIT_MS)
 }
 
-/** The first one asks all gateways in turn, every third one keeps to one gateway. */
-function readerOf(
+/** @param onMessage told of what it got at rest */
+export function lentReader(
   { world, answers, random }: Setting,
-  members: readonly HttpGateway[],
+  options: Omit<LentReaderOptions, 'topic'>,
   progress: GroupProgress,
-  nth: number,
-  readers: number
+  onMessage?: LentReaderDeps['onMessage']
 ): LentReader {
-  const name = `reader-${nth}`
+  const { name } = options
   const host = world.host(`client-${name}`)
-  const gateways = nth % 3 === 1 ? [members[nth % members.length]!] : members
   return new LentReader(
-    {
-      name,
-      groupId: GROUP,
-      topic: 'orders',
-      gateways,
-      longPollMs: LONG_POLL_MS,
-      pauseMs: [0, 60],
-      isAlone: readers === 1
-    },
+    { ...options, topic: 'orders' },
     {
       host,
       answers,
@@ -116,7 +131,8 @@ function readerOf(
       random: random(name),
       trace: world.trace,
       now: () => world.time.now,
-      onHost: action => world.on(host, action)
+      onHost: action => world.on(host, action),
+      onMessage
     }
   )
 }

@@ -12,6 +12,7 @@ import { calm, closing, forgetful, library, moves } from './library.js'
 import { promised } from './promised.js'
 import { kafboy, killed, pixy, push } from './push.js'
 import { queues } from './queues.js'
+import { saturated } from './saturated.js'
 import { stopping } from './stopping.js'
 import { switched } from './switched.js'
 import { topics } from './topics.js'
@@ -47,6 +48,7 @@ const scenarios: readonly Scenario[] = [
   transactions,
   queues,
   lent,
+  saturated,
   webhooks
 ]
 
@@ -64,8 +66,8 @@ const sharing: ReadonlyMap<string, string> = new Map([
   [consumers.name, lent.name],
   [restarted.name, webhooks.name]
 ])
-/** Those that have no turn of their own. */
-const others: ReadonlySet<string> = new Set(sharing.values())
+/** Those that have no turn of their own. The last one takes long: it is played when it is named. */
+const others: ReadonlySet<string> = new Set([...sharing.values(), saturated.name])
 
 /** Those that seeds take in turn. */
 const inTurn = scenarioNames.filter(name => !others.has(name))

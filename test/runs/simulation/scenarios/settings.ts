@@ -82,5 +82,5 @@ export const someLogSettings = (random: SeededRandom): Record<string, string> =>
     fsyncTakes: random.pick([true, false])
   })
 
-const named = (section: string, settings: Readonly<Record<string, unknown>>): Record<string, string> =>
+export const named = (section: string, settings: Readonly<Record<string, unknown>>): Record<string, string> =>
   Object.fromEntries(Object.entries(settings).map(([name, value]) => [`${section}.${name}`, String(value)]))

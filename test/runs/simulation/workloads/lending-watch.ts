@@ -2,6 +2,7 @@ import { WaitingRequest } from '../../../../src/consumer/group/consume-result.js
 import { ConsumerGroups } from '../../../../src/consumer/group/consumer-groups.js'
 import { OffsetTracker } from '../../../../src/consumer/group/offset-tracker.js'
 import { TopicConsumer } from '../../../../src/consumer/group/topic-consumer.js'
+import { GatewayPeers } from '../../../../src/deployment/gateways/gateway-peers.js'
 import { Loans } from '../../../../src/deployment/lending/loans.js'
 import type { Violation } from '../violation.js'
 import type { Workload } from '../workload.js'
@@ -41,7 +42,7 @@ let now: LendingWatch | undefined
 export class LendingWatch implements Workload {
   readonly name = 'lending'
   readonly host: Host
-  readonly counts: Record<string, number> = { loans: 0, delivered: 0, released: 0, 'ended first': 0 }
+  readonly counts: Record<string, number> = { loans: 0, delivered: 0, released: 0, 'ended first': 0, calls: 0 }
   readonly isFinished = true
   readonly violations: Violation[] = []
   readonly clock: () => number
@@ -219,4 +220,9 @@ around(Loans.prototype as Loans<unknown>, 'gone', real => (self, ...args) => {
   const done = real(self, ...args)
   now!.ended(self, args[0], 'all')
   return done
+})
+around(GatewayPeers.prototype, 'call', real => (self, ...args) => {
+  const [, name] = args as unknown as Parameters<GatewayPeers['call']>
+  if (name.startsWith('lend ')) now!.counts.calls!++
+  return real(self, ...args)
 })

@@ -32,6 +32,12 @@ export interface LentReaderDeps {
   readonly trace: Trace
   now(): number
   onHost(action: () => void): void
+  /**
+   * A message came at rest, for the first time.
+   *
+   * @param waitedMs since the request was sent and the message written
+   */
+  readonly onMessage?: ((waitedMs: number) => void) | undefined
 }
 
 interface Message {
@@ -93,7 +99,7 @@ export class LentReader extends Client<LentReaderOptions, LentReaderDeps> implem
     const hangUpMs = percent(random, wasAtRest ? 0 : HANGS_UP_PERCENT) ? random.between(0, longPollMs) : undefined
     this.#send('consumes', requestText('GET', path), longPollMs + LONGEST_TAKE_MS, hangUpMs, response => {
       if (response?.status === NOTHING_CAME && wasAtRest && now() - sentAt >= longPollMs) this.#noteInVain()
-      this.#consumed(response)
+      this.#consumed(response, wasAtRest ? sentAt : undefined)
     })
   }
 
@@ -104,7 +110,8 @@ export class LentReader extends Client<LentReaderOptions, LentReaderDeps> implem
     this.violated('no message in vain', `while ${waiting} waited`)
   }
 
-  #consumed(response: HttpResponse | undefined): void {
+  /** @param sentAt when the request was sent, at rest */
+  #consumed(response: HttpResponse | undefined, sentAt: number | undefined): void {
     const status = response?.status ?? 'hung up'
     this.counts[status] = (this.counts[status] ?? 0) + 1
     if (status !== OK) return void this.#later(status === NOTHING_CAME ? 0 : AGAIN_MS)
@@ -115,7 +122,11 @@ export class LentReader extends Client<LentReaderOptions, LentReaderDeps> implem
     trace.say(this.name, `takes ${partition}@${offset}`)
     const isAgain = progress.offered(partition, offset, textOf(message))
     if (isAgain) this.counts.again!++
-    else this.#checkOrder(message)
+    else {
+      this.#checkOrder(message)
+      if (sentAt !== undefined)
+        this.deps.onMessage?.(Math.min(this.deps.now() - sentAt, Date.now() - message.timestamp))
+    }
     const pauseMs = random.between(...this.options.pauseMs)
     if (percent(random, progress.isAtRest || this.isStopped ? 0 : FORGETS_PERCENT)) return void this.#later(pauseMs)
     setTimeout(() => this.#ack(message), pauseMs)
