@@ -35,7 +35,8 @@ describe('one descriptor per operation', () => {
       'kafka/features.ts',
       'router/messages/internal.ts',
       'router/processors/groups.ts',
-      'router/processors/operations.ts'
+      'router/processors/operations.ts',
+      'webhooks/start-leader.ts'
     ])
   })
 
