@@ -21,7 +21,7 @@ export const webhookBugs: readonly PlantedBug[] = [
   {
     name: 'webhook-lane-of-partition',
     about: 'All records of a partition wait for each other.',
-    edits: [{ in: 'RecordRun.#laneOf', find: 'laneOfKey(partition, key)', replaceWith: '`${partition}`' }]
+    edits: [{ in: 'RecordRun.#laneOf', find: 'laneOfKey(partition, key)', replaceWith: 'String(partition)' }]
   },
   {
     name: 'webhook-no-lanes',
