@@ -121,7 +121,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   }
 
   readonly ack = (): void => {
-    if (this.noteAcked()) settle('ackAll', [this])
+    if (this.noteAcked()) this.#offers.ackAll(new Map([[this.partition, [this.#acquired]]]))
   }
 
   readonly release = (): void => {

@@ -1,4 +1,5 @@
 import type { Requester } from '../../core/actor/actor.js'
+import { addTo } from '../../core/group-by.js'
 import { incarnationOfTopic, type Offset, type OffsetAndMetadata, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { shortened } from '../../core/printable.js'
@@ -22,6 +23,7 @@ import type { GroupLending, LentLimits } from './lending.js'
 import type { LoopDemand, LoopGroup } from './loop-demand.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
+import type { OfferId } from './offset-tracker.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { RefusalLog } from './refusals.js'
 import { Revocations } from './revocations.js'
@@ -461,8 +463,20 @@ export class GroupConsumer implements LoopGroup {
         return undefined
       }
     }
+    /** What is acknowledged in the next tick. */
+    let acked: Map<number, OfferId[]> | undefined
+    const ackGathered = (): void => {
+      const all = acked!
+      acked = undefined
+      this.#topics.get(name)?.consumer.ackAll(all)
+    }
     return {
-      ackAll: taken => tick(() => this.#topics.get(name)?.consumer.ackAll(taken)),
+      ackAll: taken => {
+        const isFirst = acked === undefined
+        const all = (acked ??= new Map())
+        for (const [partition, offers] of taken) for (const offer of offers) addTo(all, partition, offer)
+        if (isFirst) tick(ackGathered)
+      },
       releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
       releaseUnread: offers => tick(() => this.#topics.get(name)?.consumer.releaseUnread(offers)),
       parkAgain: (message, holder) => now(() => this.#topics.get(name)?.consumer.parkAgain(message, holder)),

@@ -22,6 +22,8 @@ export type Handler = (message: Message) => unknown
 
 /** Limits of what is taken at once where messages may wait in lanes. */
 const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
+/** Messages that are handled within this time do not wait for each other long enough to leave them to another loop. */
+const QUICK_MS = 5
 
 const laneNames: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
   partition: ({ topic, partition }) => topicPartitionKey(topic, partition),
@@ -93,6 +95,8 @@ export class HandlerRun implements ParkingSink {
   /** The newest offers of messages whose handlers run. */
   readonly inFlight = new Set<GivenMessage>()
   #running = 0
+  /** So many messages may be taken at once, because as many were handled quickly. */
+  #quick = 1
   #failure: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
 
@@ -120,11 +124,15 @@ export class HandlerRun implements ParkingSink {
     })
   }
 
-  /** How many messages the next request takes. Where none waits behind another one, as many as can begin. */
+  /**
+   * How many messages the next request takes. Where none waits behind another one of its lane, as many as can begin, or as
+   * many as are handled within {@link QUICK_MS}: a request costs more than a quick handler.
+   */
   get limits(): MessageLimits {
-    const free = Math.max(1, this.#concurrency - this.#running - this.#lanes.ready)
+    const free = this.#concurrency - this.#running - this.#lanes.ready
     const mayWait = this.#order !== 'none' && this.#concurrency > 1
-    return mayWait ? MOST_AT_ONCE : { ...MOST_AT_ONCE, maxMessages: Math.min(free, MOST_AT_ONCE.maxMessages) }
+    const { maxMessages, maxBytes } = MOST_AT_ONCE
+    return mayWait ? MOST_AT_ONCE : { maxMessages: Math.min(Math.max(free, this.#quick), maxMessages), maxBytes }
   }
 
   /**
@@ -134,12 +142,16 @@ export class HandlerRun implements ParkingSink {
    * @throws the first error of a handler, or the one of the loop
    */
   async run(taken: AsyncIterable<unknown>): Promise<void> {
-    const { signal } = this.#options.end
+    const { end, demand } = this.#options
+    const { signal } = end
     const leave = onAbort(signal, () => this.#wake())
     try {
       for await (const _ of taken) {
+        const takenAt = demand.now
         this.#startReady()
-        while (this.#running + this.#lanes.ready >= this.#concurrency && !signal.aborted) await this.#changed()
+        while (this.#isBusy && !signal.aborted) await this.#changed()
+        const isQuick = demand.now - takenAt < QUICK_MS
+        this.#quick = isQuick ? Math.min(2 * this.#quick, MOST_AT_ONCE.maxMessages) : Math.max(1, this.#quick >> 1)
       }
     } catch (error) {
       this.#failure ??= { error }
@@ -149,7 +161,11 @@ export class HandlerRun implements ParkingSink {
     if (this.#failure !== undefined) throw this.#failure.error
   }
 
-  /** Resolves when a handler has ended, and at the end of the loop. */
+  get #isBusy(): boolean {
+    return this.#running + this.#lanes.ready >= this.#concurrency
+  }
+
+  /** Resolves when a handler has ended and there is room for another message, and at the end of the loop. */
   #changed(): Promise<void> {
     return new Promise(resolve => (this.#wake = resolve))
   }
@@ -226,8 +242,12 @@ export class HandlerRun implements ParkingSink {
     this.#running--
     flight.isHandled = true
     flight.leaveIfDone()
+    if (!flight.hasLeft) this.#goOn()
+  }
+
+  #goOn(): void {
     this.#startReady()
-    this.#wake()
+    if (this.#running === 0 || !this.#isBusy) this.#wake()
   }
 
   /** The message of a flight is parked before those behind it. @returns false: it has to be given back */
@@ -244,8 +264,6 @@ export class HandlerRun implements ParkingSink {
   left(flight: Flight): void {
     this.#lanes.leave(flight.turn)
     this.#flights.delete(flight)
-    if (!flight.isHandled) return
-    this.#startReady()
-    this.#wake()
+    if (flight.isHandled) this.#goOn()
   }
 }

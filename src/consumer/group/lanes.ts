@@ -116,6 +116,8 @@ export interface Turn<Item> {
 
 interface Entry<Item> extends Turn<Item> {
   readonly lane: Lane<Item>
+  /** That of its partition, which stays as long as the message is parked or begun. */
+  readonly share: Share
   readonly bytes: number
   /** It was begun before. */
   readonly isAgain: boolean
@@ -236,7 +238,7 @@ export class Lanes<Item extends Parkable> {
   }
 
   #entryOf(item: Item, lane: Lane<Item>, isAgain: boolean): Entry<Item> {
-    const entry = { item, lane, bytes: this.#options.bytesOf(item), isAgain }
+    const entry = { item, lane, share: this.#shareOf(item), bytes: this.#options.bytesOf(item), isAgain }
     this.#count(entry)
     return entry
   }
@@ -245,7 +247,7 @@ export class Lanes<Item extends Parkable> {
   next(): Turn<Item> | undefined {
     for (const entry of this.#ready) {
       this.#leaveReady(entry)
-      this.#shareOf(entry.item).begun++
+      entry.share.begun++
       this.#uncount(entry)
       return entry
     }
@@ -254,9 +256,8 @@ export class Lanes<Item extends Parkable> {
 
   /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
   leave(turn: Turn<Item>): void {
-    const { lane, item } = turn as Entry<Item>
+    const { lane, item, share } = turn as Entry<Item>
     this.#goOn(lane)
-    const share = this.#shareOf(item)
     share.begun--
     this.#left(item, share)
   }
@@ -298,10 +299,9 @@ export class Lanes<Item extends Parkable> {
   }
 
   #count(entry: Entry<Item>): void {
-    const { item, bytes } = entry
+    const { item, share, bytes } = entry
     this.#parked.set(item.serial, entry)
     this.#options.bytes.add(this.#options.owner, bytes)
-    const share = this.#shareOf(item)
     share.parked++
     share.bytes += bytes
   }
@@ -320,9 +320,8 @@ export class Lanes<Item extends Parkable> {
     return share
   }
 
-  #uncount({ item, bytes }: Entry<Item>): void {
+  #uncount({ item, share, bytes }: Entry<Item>): void {
     this.#parked.delete(item.serial)
-    const share = this.#shareOf(item)
     share.parked--
     share.bytes -= bytes
     if (share.parked === 0) this.#options.bytes.leave(share.onRoom)

@@ -107,6 +107,10 @@ export class LoopDemand {
   get partitionCount(): number {
     return this.#group?.partitionCount ?? 0
   }
+  /** Milliseconds of the clock of its group. */
+  get now(): number {
+    return this.#group?.clock() ?? 0
+  }
 
   /** Asks for these topics from the next request on. */
   setTopics(topics: Iterable<string>): void {
@@ -135,7 +139,7 @@ export class LoopDemand {
   cancel(): void {
     if (!this.isAsking) return
     this.#reply = undefined
-    this.#askedAt = this.#group?.clock() ?? 0
+    this.#askedAt = this.now
   }
 
   /** Answers the request. Returns false, and does nothing, when none is open. */

@@ -42,6 +42,23 @@ describe('a group, as one process takes part in it', () => {
     expect(stage.ask({ topics: ['orders', 'audit'], start: 'earliest' }).answer).to.include({ type: 'message' })
   })
 
+  it('acknowledges in one tick what is acknowledged before it', () => {
+    const ticks: (() => void)[] = []
+    const stage = new GroupStage(100, { commitIntervalMs: 0 }, { tick: work => void ticks.push(work) })
+    opened.push(stage)
+    const messages = stage.take(5)
+    for (const [acked, count] of [
+      [messages.slice(0, 3), 3],
+      [messages.slice(3), 5]
+    ] as const) {
+      for (const message of acked) message.ack()
+      expect(ticks).to.have.length(1)
+      ticks.pop()!()
+      stage.runtime.pass(1)
+      expect(stage.runtime.committed?.offset).to.equal(count)
+    }
+  })
+
   it('compares the start of a loop with those of its topics once for each request, however many topics it has', () => {
     const stage = groupStage()
     let looks = 0

@@ -50,6 +50,25 @@ describe('handlers of a loop', () => {
     expect(stage.consumer.view().pending).to.equal(2)
   })
 
+  for (const order of ['partition', 'none'] as const)
+    it(`have several messages taken at once while they are quick, and one when they are not: by ${order}`, async () => {
+      stage = new RunStage(300, twoKeys)
+      stage.onBegun = ({ offset }) => {
+        if (offset < 100) queueMicrotask(() => stage.handling.find(({ message }) => message.offset === offset)!.end())
+      }
+      running = stage.start({ order })
+      await stage.pass()
+      expect(stage.begun).to.deep.equal(run(0, 101))
+      expect(stage.asked).to.be.below(12)
+      for (const offset of run(100, 100)) {
+        await stage.pass(10)
+        await stage.end(offset)
+      }
+      expect(stage.begun).to.deep.equal(run(0, 201))
+      expect(stage.parkedBytes.value, 'none waits behind a slow one').to.equal(0)
+      expect(committed()).to.equal(200)
+    })
+
   it('go on beside one that never resolves, of other keys, and take back its room when it does', async () => {
     await begin(40, { concurrency: 2, order: 'key' }, { maxPendingMessages: 30 })
     for (const offset of run(0, 20).map(at => 2 * at + 1)) await stage.end(offset)

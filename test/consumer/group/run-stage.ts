@@ -31,6 +31,8 @@ export class RunStage {
   readonly begun: number[] = []
   /** Handlers that run. */
   readonly handling: Handling[] = []
+  /** Requests for messages. */
+  asked = 0
   /** Called when a handler begins. */
   onBegun: (message: Message) => void = () => undefined
   readonly stop = new AbortController()
@@ -51,6 +53,7 @@ export class RunStage {
     this.runtime.recordAt = offset => ({ ...fakeRecord(offset), key: bytesOf(keyOf(offset)) })
     this.#groups = {
       ask: (loop: LoopDemand, limits: MessageLimits, reply: (result: ConsumeManyResult) => void) => {
+        this.asked++
         loop.begin(limits, reply)
         this.#of.consumer.receive({ type: 'ask', request: loop })
       },
