@@ -2,6 +2,7 @@ import { security } from './access.js'
 import { bystanders } from './bystanders.js'
 import { confluent } from './confluent.js'
 import { connections } from './connections.js'
+import { consume } from './consume.js'
 import { flood } from './flood.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
@@ -40,6 +41,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['confluent', confluent],
   ['schemas', schemas],
   ['produce', produce],
+  ['consume', consume],
   ['router', router],
   ['idle', idle],
   ['instances', instances],
