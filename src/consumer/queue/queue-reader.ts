@@ -59,6 +59,9 @@ const isSessionGone = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_
 /**
  * Acquires messages of one topic for a share group, as many as are waited for, and settles them. There is one session per leader,
  * and every session fetches all partitions of its leader, whatever is assigned to the member. It joins with the first {@link wake}.
+ *
+ * Nothing is fetched before the member is assigned partitions of the topic. Until then leaders give messages and take words, but if
+ * a broker fails, the coordinator of the group makes the states of all partitions once more: what was accepted is offered again.
  */
 export class QueueReader {
   readonly #options: QueueReaderOptions
@@ -74,12 +77,12 @@ export class QueueReader {
   readonly #named = new Map<string, number | true>()
   readonly #errors: PartitionErrors
   readonly #waitingForBegin = new Waiters()
-  #isAssigned = false
+  /** The topic of which the member was assigned partitions last. */
+  #assignedId: string | undefined
   /** Kafka has a state of the group for a partition. */
   #isInitialised = false
   #hasBegun = false
   #isStarted = false
-  #hasJoined = false
   #turns = 0
   #resume: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
@@ -167,9 +170,8 @@ export class QueueReader {
     const isNew = ([id, assigned]: readonly [string, readonly number[]]): boolean =>
       id !== topicId || assigned.some(partition => !known.has(partition))
     if ([...(assignment ?? [])].some(isNew)) this.#partitions.lookUp()
-    if ((assignment?.size ?? 0) > 0) this.#isAssigned = true
+    for (const [id, assigned] of assignment ?? []) if (assigned.length > 0) this.#assignedId = id
     this.#recovered('member')
-    this.#hasJoined = true
     this.#fetch()
   }
 
@@ -229,9 +231,13 @@ export class QueueReader {
     return session
   }
 
+  get #isAssigned(): boolean {
+    return this.#assignedId !== undefined && this.#assignedId === this.#partitions.topicId
+  }
+
   /** Fetches from the leaders that were not asked for the longest time, as long as more messages are wanted. */
   #fetch(): void {
-    if (!this.#hasJoined || this.#closing !== undefined) return
+    if (!this.#isAssigned || this.#closing !== undefined) return
     const now = this.#options.now()
     const free = [...this.#sessions.values()].filter(({ mayFetch }) => mayFetch)
     const ready = free.filter(({ pausedUntil }) => pausedUntil <= now)
@@ -283,10 +289,8 @@ export class QueueReader {
     this.#errors.fetched(named.keys(), refused)
     if (!this.#hasBegun) {
       const young = errors.filter(this.#isYoung)
-      const has = messages.length > 0 || young.length > 0 || (this.#isAssigned && refused.length < named.size)
-      if (has) this.#isInitialised = true
-      if (this.#isAssigned)
-        this.#begin(named, new Set(refused.map(keyOf)), new Set([...messages, ...young].map(keyOf)), now() - tookMs)
+      if (refused.length < named.size) this.#isInitialised = true
+      this.#begin(named, new Set(refused.map(keyOf)), new Set([...messages, ...young].map(keyOf)), now() - tookMs)
     }
     if (messages.length > 0) events.acquired(messages)
     if (refusal === undefined) this.#recovered(String(session.nodeId))

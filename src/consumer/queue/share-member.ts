@@ -27,8 +27,8 @@ export interface ShareMemberOptions {
 }
 
 /**
- * The member of a share group. Its heartbeats make Kafka prepare the state of the group for the topic. What is assigned to it
- * does not matter otherwise, because every session may fetch all partitions.
+ * The member of a share group. Its heartbeats make Kafka prepare the state of the group for the topic. It has that for good when
+ * partitions are assigned. Which ones does not matter, because every session may fetch all partitions.
  */
 export class ShareMember {
   readonly #options: ShareMemberOptions

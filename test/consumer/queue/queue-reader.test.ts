@@ -554,10 +554,35 @@ describe('the reader of a queue', () => {
     let isBegun = false
     const begun = reader.begun(60_000).then(() => (isBegun = true))
     want(1)
-    await time.pass(1_400)
-    expect(isBegun, 'fetches are answered all the time').to.equal(false)
-    await time.pass(500)
+    await time.pass(1_000)
+    expect(isBegun).to.equal(false)
+    await time.pass(1_500)
     await begun
+  })
+
+  it('takes no message before Kafka has the state of the group for good: its member is assigned partitions', async () => {
+    open([1, 2], 'earliest')
+    router.beatsUntilAssigned = 5
+    router.write(1, 0)
+    want(1)
+    await time.pass(900)
+    expect(router.of('shareFetch'), 'the state may be made anew, and forget what was accepted').to.have.length(0)
+    await time.pass(500)
+    expect(offsets()).to.deep.equal([0])
+  })
+
+  it('takes no message of a topic that was created anew before partitions of the new one are assigned', async () => {
+    open([1])
+    await holding(1)
+    router.beatsUntilAssigned = 4
+    router.createAnew('second')
+    router.write(1)
+    want(1)
+    const takes = (): boolean => router.of('shareFetch').some(({ added }) => added[0]?.topicId === 'second')
+    await time.pass(12_000)
+    expect(takes()).to.equal(false)
+    await time.pass(10_000)
+    expect(acquired.at(-1)).to.include({ topicId: 'second' })
   })
 
   it('reads partitions that are added, and a topic that is created anew', async () => {
