@@ -31,7 +31,7 @@ export class SmallHeap {
 
   /** @param brokers absent: an embedded one */
   async start(records: number, brokers?: string): Promise<void> {
-    const compressing = ['--set', 'delivery.compression=gzip']
+    const compressing = ['--set', 'delivery.compression=gzip', '--set', 'http.admissionWaitMs=10000']
     const writing = brokers === undefined ? ['--embedded-port', '0'] : ['--brokers', brokers]
     const broker = await Gateway.start(this.children, [...writing, ...compressing])
     const address = brokers ?? (await broker.child.line(/embedded broker on ([0-9.]+:\d+)/))[1]!
