@@ -332,8 +332,10 @@ export class MessageLocks {
       return { outcome: 'failed', code: settled.code, reason: settled.message }
     }
     // Below the start of the group Kafka answers 0 to every word, so an answer counts only while the lock was held.
-    const isLate = settled.outcome === 'done' && this.#deps.now() > held.lockEndsAt
-    const outcome = isLate ? 'unknown' : settled.outcome
+    const isLate = this.#deps.now() > held.lockEndsAt
+    // The leader moves, Kafka gives the message to this member again, then the word comes: it counts for the new lock.
+    const isGivenAgain = !this.holds(held)
+    const outcome = settled.outcome === 'done' && (isLate || isGivenAgain) ? 'unknown' : settled.outcome
     if (this.holds(held)) {
       if (outcome === 'done' && word !== 'release') this.#remove(held)
       else this.#end(held, outcome === 'done' ? 'it was released' : 'settling it has failed')

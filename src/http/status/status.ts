@@ -134,7 +134,9 @@ const webhook = z.object({
   retentionMs: amount.optional().describe('`retention.ms` of the topic; absent: not known, or no limit'),
   stalledPartitions: count.describe('Partitions of which no further record is read, since too many are open'),
   inFlight: count.describe('Requests under way'),
-  failingMs: greatest.optional().describe('How long no request got a 2xx; absent: the last one did, or no record is open'),
+  failingMs: greatest
+    .optional()
+    .describe('How long no request got a 2xx; absent: the last one did, or no record is open'),
   deadLettersStopped: z.boolean().describe('No dead letter is written until a request gets a 2xx'),
   foreignMember: z.boolean().describe('Another client is a member of the group'),
   sendsAborted: z.boolean().describe('Records of aborted transactions are sent (`router.isolationLevel`)'),

@@ -570,6 +570,18 @@ describe('a queue', () => {
       expect(await outcome).to.equal('unknown')
     })
 
+    it('does not believe an answer about a message that Kafka has given again meanwhile', async () => {
+      start()
+      const first = await script.given({ offset: 1 })
+      reader().answers = undefined
+      const outcome = script.outcomeOf('reject', first.tokens[0])
+      const second = await script.given({ offset: 1 })
+      reader().sent[0]!.answer({ outcome: 'done' })
+      expect(await outcome).to.equal('unknown')
+      reader().answers = { outcome: 'lost' }
+      expect(await script.outcomeOf('accept', second.tokens[0])).to.equal('lost')
+    })
+
     it('loses the former token when Kafka gives the message again', async () => {
       start()
       const first = await script.given({ offset: 1 })
