@@ -1,5 +1,5 @@
 import { incarnationOfTopic, type LogPosition, type Offset, positionIn } from '../../core/model.js'
-import { errorCodes } from '../../kafka/error-codes.js'
+import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type OffsetType } from '../../router/messages/operations.js'
 import type { PartitionLog } from '../partition/partition-log.js'
 import { endSetIn, isOfAnother, markIn, STORED_LATEST } from './ack-encoding.js'
@@ -127,15 +127,18 @@ export class PositionFinder {
     )
   }
 
-  /** Looks up the topic id until a broker answers. A topic that does not exist has no id. */
+  /** Looks up the topic id until a broker tells it. A topic that does not exist, or may not be looked at, has no id. */
   #idOfTopic(onKnown: (topicId: string | undefined, isThere: boolean) => void): void {
     const { runtime, log } = this.#options
     const { topic } = log.topicPartition
     runtime.ask('fetchTopicMetadata', { topics: [topic], timeoutMs: METADATA_TIMEOUT_MS }, result => {
       if (result.type !== 'success') this.#again(() => this.#idOfTopic(onKnown))
       else {
-        const { topicId, errorCode } = result.topics.get(topic) ?? {}
-        onKnown(topicId, errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
+        const { topicId, errorCode = errorCodes.NONE } = result.topics.get(topic) ?? {}
+        const isThere = errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+        // Without its id nobody would notice that the topic is deleted and created anew.
+        if (isThere && kafkaErrorOf(errorCode).retriable) this.#again(() => this.#idOfTopic(onKnown))
+        else onKnown(topicId, isThere)
       }
     })
   }

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import { decodeAcks, withMark } from '../../../src/consumer/group/ack-encoding.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { fakeBatch, fakeRecord } from '../../support/fake-batch.js'
 import { FakeRuntime, run } from './fake-runtime.js'
 import { ACK_TIMEOUT_MS, PartitionStage } from './partition-stage.js'
@@ -85,6 +86,18 @@ describe('one partition of a group', () => {
       const told = runtime.warnings as { readonly committed?: number }[]
       expect(told.map(({ committed }) => committed)).to.deep.equal(topicId === FORMER ? [5] : [])
     }
+  })
+
+  it('asks for the id of its topic again where a broker fails to tell the topic, so that its commits have the mark of it', () => {
+    const runtime = new FakeRuntime(run(0, 10))
+    runtime.topicId = 'AAAAAAAAQACAAAAAAAAAAQ'
+    runtime.committed = { offset: 0, metadata: '' }
+    const failed = { errorCode: errorCodes.UNKNOWN_SERVER_ERROR, topic: 'orders', partitions: [] }
+    const answer = { type: 'success', topics: new Map([['orders', failed]]) }
+    runtime.answers.push({ kind: 'fetchTopicMetadata', result: answer }, { kind: 'fetchTopicMetadata', result: answer })
+    const stage = new PartitionStage(runtime)
+    runtime.pass(1_000)
+    expect([stage.next(), stage.consumer.topicId]).to.deep.equal([0, runtime.topicId])
   })
 
   it('leaves no timer behind when it stops between two looks for a partition that does not exist', () => {
