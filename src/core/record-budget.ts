@@ -19,7 +19,7 @@ export const defaultRecordBytes = (heapBytes = getHeapStatistics().heap_size_lim
 const SLOW_BYTES_PER_MS = 45
 /** No answer is ended before. */
 const GRACE_MS = 5_000
-/** Who has waited for so long has room kept for it, which others leave: small answers would take it as it becomes free. */
+/** After this wait, bytes that become free are kept for the waiter: small answers would take them otherwise. */
 const KEEP_AFTER_MS = 1_000
 /** While there are waiters, slow answers are looked for this often. */
 const LOOK_MS = 250

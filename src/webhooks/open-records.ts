@@ -14,7 +14,7 @@ const ALWAYS_FIT = 500
 const BITS_PER_CHARACTER = 5
 const digitsOf = (value: number): number => Math.ceil(Math.log2(value + 1) / BITS_PER_CHARACTER)
 const MOST_DIGITS = digitsOf(Number.MAX_SAFE_INTEGER)
-/** To look at all of them for each that has left would cost a full partition more than to send them. */
+/** The length is counted anew only when so many records have left: to count for each one would cost more than to send it. */
 const LOOK_AFTER = 50
 
 /**
@@ -130,7 +130,7 @@ export class OpenPartition {
     return this.#records.get(offset)
   }
 
-  /** The former one with this offset is still under way where the record was given again meanwhile; it counts no longer. */
+  /** Takes the place of the record's former entry, whose attempt may be under way: the record was given again meanwhile. */
   add(open: Open): void {
     const { offset } = open
     if (!this.#records.has(offset))

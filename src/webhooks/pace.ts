@@ -63,7 +63,7 @@ export class Pace {
     return ++this.#begun
   }
 
-  /** It has taken place in the window to no avail, or is over. To be called once, after {@link succeeded} or {@link failed}. */
+  /** Frees the place of the attempt in the window, whether a request was sent or not. To be called once, after {@link succeeded} or {@link failed}. */
   end(): void {
     this.#inFlight--
   }

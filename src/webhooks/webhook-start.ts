@@ -69,8 +69,8 @@ function userDataOf(metadata: Buffer): Buffer {
 
 /**
  * Commits where a webhook begins, in all partitions with one call, before its first member joins with the topic. A webhook that has
- * a commit or a member that reads the topic has begun before. Gateways that begin at once take turns: each one leads the group for
- * a moment, and commits only if none has done so before. So a record that is written after the commit is never passed over.
+ * a commit or a member that reads the topic has begun before. Where several gateways begin at once, each leads the group for a
+ * moment, one after another, and commits only if nothing is committed. So no record that is written after the commit is passed over.
  *
  * @returns false: it is not known, or not committed; to be tried again
  */

@@ -127,7 +127,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   readonly release = (): void => {
     if (!this.noteReleased()) return
     if (this.#lane === undefined) settle('releaseAll', [this])
-    // At once, so that none of its lane can come before it.
+    // At once: a later message of its lane could be offered before it otherwise.
     else if (!this.#lane.parkAgain(this)) settle('releaseNow', [this])
   }
 

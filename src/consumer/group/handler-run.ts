@@ -46,7 +46,7 @@ export interface HandlerRunOptions {
 /** A message whose handler has begun. It keeps its lane until the handler has ended and no open transaction has it. */
 class Flight implements MessageLane {
   readonly message: GivenMessage
-  /** The newest offer of the message that this loop got. It is another one where its time was over. */
+  /** The newest offer of the message that this loop got: another one than `message` where that was offered again after its time. */
   newest: GivenMessage
   isHandled = false
   hasLeft = false

@@ -24,7 +24,7 @@ interface Waiting {
 
 /**
  * Limits the bytes that parked messages keep, those of all lanes of a process together: half of what its records may, and 64 MiB
- * at most. An owner may have as much as it leaves free, so about half of it.
+ * at most. An owner may have as many bytes as stay free, so about half of them.
  */
 export class ParkedBytes {
   readonly maxBytes: number

@@ -3,7 +3,7 @@ import type { OffsetType } from '../../router/messages/operations.js'
 import type { AcquiredMessage, ConsumeManyResult, MessageLimits, TopicOffers } from './consume-result.js'
 import type { ParkedHolder } from './offset-tracker.js'
 
-/** Takes the messages of a loop as they are given, and parks them: none is in between when others are given back. */
+/** Takes the messages of a loop as they are given, and parks each at once: none is offered and not yet parked when messages are given back. */
 export interface ParkingSink extends ParkedHolder {
   /** Whether the loop takes a message of this partition that keeps so many bytes. If not, {@link LoopDemand.wants} follows. */
   mayPark(partition: TopicPartition, bytes: number): boolean

@@ -19,7 +19,7 @@ const LATE_MS = 1_000
 const KEEP_ALIVE_MS = 5_000
 /** Pause before a call is made again that the Router has not taken. */
 const OVERLOADED_PAUSE_MS = 100
-/** A call with it keeps the connection, or ends the session. */
+/** A call with nothing to settle keeps the connection alive, or ends the session. */
 const NOTHING: ToldWords = { isRenew: false, acknowledgements: [] }
 const MAX_EPOCH = 0x7fff_ffff
 

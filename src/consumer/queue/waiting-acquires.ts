@@ -21,7 +21,7 @@ class WaitingClient {
   /** What acquires want for which brokers are asked, whether the client has room or not. */
   readonly wanted: Wanted = { messages: 0, bytes: 0 }
   readonly ends = new Latest()
-  /** What was seen at the last look. Where it is false, it is told when there is room again. */
+  /** What was seen at the last look. Where it is false, `onRoom` is called when there is room again. */
   hasRoom = true
   /** Among the clients that have room, as far as is known, and an open acquire. */
   place: LinePlace<WaitingClient> | undefined
@@ -88,7 +88,7 @@ export class WaitingAcquires {
     return this.#acquires.size
   }
 
-  /** They may be removed meanwhile. */
+  /** Acquires may be removed while these are gone through. */
   all(): Iterable<WaitingAcquire> {
     return this.#acquires
   }

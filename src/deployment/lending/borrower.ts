@@ -59,8 +59,8 @@ interface Take<Id> {
 }
 
 /**
- * Takes messages that other gateways offer, for requests that wait: one take for each at a time, for the oldest first. A take that
- * is given up has returned what it brings.
+ * Takes messages that other gateways offer, for requests that wait: one take for each at a time, for the oldest first. If a take
+ * is given up and answered later, the lender has been told already that its messages come back.
  */
 export class Borrower<Id> {
   readonly #deps: BorrowerDeps<Id>

@@ -48,7 +48,7 @@ export interface WantsDeps<Id> {
 
 /**
  * The topics whose messages clients of this gateway wait for, and which other gateways know it. All others are told what is new,
- * at most every 100 ms, and each second what lasts: a gateway forgets it after two.
+ * at most every 100 ms. What they still wait for is told again each second: a gateway forgets it after two.
  */
 export class Wants<Id> {
   readonly #deps: WantsDeps<Id>

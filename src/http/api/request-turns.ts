@@ -36,7 +36,7 @@ export class RequestTurns {
     return this.#context.clock() - this.#startedAt
   }
 
-  /** Nothing but the work that is open brings further records. */
+  /** All records are handed on, except those of work that is not done. */
   handedOn(): void {
     this.#isHandedOn = true
     this.#endIfDone()

@@ -35,7 +35,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
-  /** It had come before the process began to stop, and could not begin then: it is served. */
+  /** It came before the process began to stop, and is still served. */
   isOwed = false
   /** Counted bytes: they have arrived, and no whole answer was made. */
   heldBytes = 0

@@ -16,7 +16,7 @@ export interface Attempt {
 export type AttemptResult =
   | {
       readonly kind: 'status'
-      /** 200 to 599: an answer with 1xx is no end. */
+      /** 200 to 599: answers with 1xx are skipped. */
       readonly status: number
       /** From the header `Retry-After` (seconds, or a date). `undefined`: absent, or not understood. */
       readonly retryAfterMs: number | undefined

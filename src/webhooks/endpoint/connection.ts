@@ -74,7 +74,7 @@ export class Connection {
       this.#isUnanswered = true
       this.#uses++
       if (this.#isClosed) return this.#close('the connection has ended')
-      // Behind the answers of this turn. A write wakes the endpoint, and one by one they cost twice as much.
+      // Written after all answers of this tick are read: written one by one, requests cost twice as much.
       setImmediate(() => this.#isClosed || this.#write(head, body))
     })
   }

@@ -104,7 +104,7 @@ export class Endpoint implements AttemptSender {
       // Cut without an answer, it leaves its place to the new one.
       const leave = (): void => (used?.isUnanswered ? undefined : release())
       const first = used && (await this.#ask(used, leave, attempt, time))
-      // The endpoint may have closed the idle connection just then. It has answered nothing, and a new one is no used one.
+      // The endpoint may have closed the idle connection just then. If no byte was answered, the request is sent on a new one.
       if (first !== undefined && !(first.type === 'cut' && first.isUnanswered)) return first
       time.throwIfOver()
       return await this.#ask(await this.#open(time), release, attempt, time)
