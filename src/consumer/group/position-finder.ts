@@ -136,7 +136,7 @@ export class PositionFinder {
       else {
         const { topicId, errorCode = errorCodes.NONE } = result.topics.get(topic) ?? {}
         const isThere = errorCode !== errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-        // Without its id nobody would notice that the topic is deleted and created anew.
+        // Without its id the group would go on in another topic of this name.
         if (isThere && kafkaErrorOf(errorCode).retriable) this.#again(() => this.#idOfTopic(onKnown))
         else onKnown(topicId, isThere)
       }
