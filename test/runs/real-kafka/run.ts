@@ -268,9 +268,9 @@ async function oneByOne(): Promise<readonly string[]> {
 }
 
 /** Gives files to a process until none is left. What it prints is shown file by file, so that two do not mix. */
-async function runPart(left: string[]): Promise<{ passed: number; failed: number }> {
+async function runPart(left: string[], number: number): Promise<{ passed: number; failed: number }> {
   const child = fork(import.meta.filename, [...process.argv.slice(2), '--seed', String(options.seed)], {
-    env: { ...process.env, KAFKA_PART: '1' },
+    env: { ...process.env, KAFKA_PART: String(number) },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })
   let printed = ''
@@ -302,7 +302,7 @@ async function main(): Promise<number> {
   const left = [...files]
   // Two at once would get the same jars twice.
   await kafkaClasspath()
-  const parts = await Promise.all(Array.from({ length: options.jobs }, () => runPart(left)))
+  const parts = await Promise.all(Array.from({ length: options.jobs }, (_, number) => runPart(left, number)))
   const sum = {
     passed: parts.reduce((all, { passed }) => all + passed, 0),
     failed: parts.reduce((all, { failed }) => all + failed, 0)
