@@ -148,7 +148,7 @@ export class Endpoint implements AttemptSender {
     text += `webhook-signature: ${signatureOf(secrets, id, timestamp, body)}\r\n`
     for (const [name, value] of headers) {
       const line = `${name}: ${value}`
-      if (HEADER_LINE.test(line)) text += `${line}\r\n`
+      if (HEADER_LINE.test(line) && line.indexOf(':') === name.length) text += `${line}\r\n`
     }
     return `${text}\r\n`
   }
