@@ -119,13 +119,14 @@ export class KprfMetrics {
     const known = this.#byTopic.get(topic)
     if (known) return known
     const tags = { topic }
+    const kept = this.#goneErrors.get(topic) ?? []
     const added = {
       topic,
       sent: this.#sent.series(tags),
       queued: this.#queued.series(tags),
       duration: this.#durations.series(tags),
       goneAt: Number.POSITIVE_INFINITY,
-      errors: new Map<number, Cell>()
+      errors: new Map(kept.map(labels => [Number(labels.error_code), this.#errors.series(labels)]))
     }
     this.#byTopic.set(topic, added)
     this.#goneErrors.delete(topic)
@@ -142,9 +143,8 @@ export class KprfMetrics {
   /** Takes away the series of topics that have been gone for a while. */
   async #tidy(nowMs: number): Promise<void> {
     for (const topic of await this.#gone()) {
-      const known = this.#byTopic.get(topic)!
-      known.goneAt = Math.min(known.goneAt, nowMs)
-      if (nowMs - known.goneAt >= GONE_KEPT_MS) this.#forget(topic)
+      topic.goneAt = Math.min(topic.goneAt, nowMs)
+      if (nowMs - topic.goneAt >= GONE_KEPT_MS) this.#forget(topic)
     }
   }
 
@@ -157,19 +157,24 @@ export class KprfMetrics {
   }
 
   /** Topics that Kafka no longer has; none while it does not answer. */
-  async #gone(): Promise<readonly string[]> {
+  async #gone(): Promise<readonly TopicMetrics[]> {
     const names = [...this.#byTopic.keys()].filter(name => name !== OTHER)
     if (names.length === 0) return []
     const found = await this.#context.verbs.topics(names, LOOK_UP_MS).catch(() => undefined)
-    const known = [...(found?.values() ?? [])].filter(({ topic }) => this.#byTopic.has(topic))
-    const isGone = ({ errorCode }: (typeof known)[number]): boolean =>
-      errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
-    for (const one of known) if (!isGone(one)) this.#byTopic.get(one.topic)!.goneAt = Number.POSITIVE_INFINITY
-    return known.filter(isGone).map(({ topic }) => topic)
+    const gone: TopicMetrics[] = []
+    for (const { topic, errorCode } of found?.values() ?? []) {
+      const known = this.#byTopic.get(topic)
+      if (known === undefined) continue
+      if (errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) gone.push(known)
+      else known.goneAt = Number.POSITIVE_INFINITY
+    }
+    return gone
   }
 
-  #forget(topic: string): void {
-    const { queued, errors } = this.#byTopic.get(topic)!
+  #forget(known: TopicMetrics): void {
+    const { topic, queued, errors } = known
+    // Another look-up, which was answered at the same time, may have found the same.
+    if (this.#byTopic.get(topic) !== known) return
     // Its records are counted when their outcome is known.
     if (queued.value > 0) return
     this.#byTopic.delete(topic)

@@ -242,6 +242,35 @@ describe('kprf: series of topics that are gone from Kafka', () => {
     expect(await linesOf('new-400'), 'losses of topics that are gone make room').to.include('kafka_errors_count')
     expect(await linesOf('old-0')).to.deep.equal([])
   })
+
+  it('leave once where a new name and a scrape look for them, and both are answered at the same time', async () => {
+    const { verbs, metrics, send, passMinutes, linesOf } = stage()
+    const names = Array.from({ length: 999 }, (_, at) => `old-${at}`)
+    for (const name of names.slice(1)) verbs.partitions.set(name, 1)
+    for (const name of names) send(name)
+    let answer = (): void => undefined
+    const answered = new Promise<void>(resolve => (answer = resolve))
+    const { topics } = verbs
+    verbs.topics = (...asked) => answered.then(() => topics.apply(verbs, asked))
+    metrics.topic('new')
+    await passMinutes(1)
+    answer()
+    for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+    expect(await linesOf('old-0')).to.deep.equal([])
+    expect(await linesOf('old-1')).to.include('kafka_sent_messages')
+  })
+
+  it('make room also where the topic had come again in between', async () => {
+    const { verbs, send, passMinutes, linesOf } = stage()
+    send('back', failure('timedOut'))
+    await passMinutes(6)
+    send('back')
+    await passMinutes(6)
+    expect(await linesOf('back')).to.deep.equal(['kafka_errors_count'])
+    verbs.partitions.set('lives', 1)
+    for (let at = 0; at < 1_000; at++) send(`new-${at % 500}`, failure(at < 500 ? 'timedOut' : 'overloaded'))
+    expect(await linesOf('back')).to.deep.equal([])
+  })
 })
 
 describe('kprf: records on their way', () => {
