@@ -48,6 +48,9 @@ export class FetchRoom {
   #since: number
   #largest = 0
   #former = 0
+  /** When messages were last fetched, and when none were for want of room. */
+  #fetchedAt = Number.NEGATIVE_INFINITY
+  #refusedAt = Number.NEGATIVE_INFINITY
 
   /** @param onAgain called when it may be asked again after it has found no room */
   constructor(deps: FetchRoomDeps, onAgain: () => void) {
@@ -69,14 +72,21 @@ export class FetchRoom {
   limit(wanted: number, spare: number): number {
     const { now, records, counts, fetchTurn } = this.#deps
     if (wanted === 0) return 0
+    const at = now()
     const room = Math.floor(records.freeBytes / this.#bytesOfOne / Math.max(1, counts.queuesThatWait))
-    if (room > 0) {
-      fetchTurn.leave(this)
-      return Math.min(wanted, room)
+    if (room > 0) fetchTurn.leave(this)
+    if (room > 0 || (spare === 0 && fetchTurn.take(this, at))) {
+      this.#fetchedAt = at
+      return Math.max(1, Math.min(wanted, room))
     }
-    if (spare === 0 && fetchTurn.take(this, now())) return 1
+    if (spare === 0) this.#refusedAt = at
     this.#askAgain()
     return 0
+  }
+
+  /** Whether it may be that there are messages, and none was fetched since then for want of room. */
+  wasFullSince(since: number): boolean {
+    return this.#refusedAt >= since && this.#fetchedAt < since
   }
 
   close(): void {

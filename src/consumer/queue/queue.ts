@@ -282,6 +282,7 @@ export class Queue {
     else if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
     else if (!this.#hasBegun) this.#waiting.waitForBegin(acquire, now() + BEGIN_GRACE_MS)
     else if (this.#failure !== undefined) this.#refuse(acquire, this.#failure)
+    else if (this.#fetchRoom.wasFullSince(acquire.since)) this.#refuse(acquire, failureOf(records.refusal('full')))
     else this.#answer(acquire)
   }
 

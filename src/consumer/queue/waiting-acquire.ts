@@ -22,6 +22,8 @@ export interface WantedPart {
 /** The acquire of a client that waits for messages. It is answered exactly once, unless the client has gone. */
 export class WaitingAcquire implements Due {
   readonly options: AcquireOptions
+  /** When it came. */
+  readonly since: number
   /** Brokers are asked for messages until then. */
   until = 0
   /** False: it takes what comes, and brokers are asked for nothing more. */
@@ -54,6 +56,7 @@ export class WaitingAcquire implements Due {
     releasePlace: () => void
   ) {
     this.options = options
+    this.since = now
     this.#endsAt = now + Math.max(options.waitMs, MIN_WAIT_MS) + ANSWER_MS
     this.#endAt(this.#endsAt)
     this.#asker = asker

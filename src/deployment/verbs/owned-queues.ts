@@ -93,7 +93,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
       graceMs: GRACE_MS,
       ask: async (waitMs, timeoutMs) => {
         const options = await askable(this.#rooms, asked.options, waitMs, end => (endWait.end = end))
-        if (options === undefined) return NOTHING
+        if (options === undefined) return failureOf(this.#rooms.refusal(asked.options.client, 1))
         const askedAt = performance.now()
         const body: AskedAcquire = { ...asked, options }
         const told = (await this.#call(owner, 'acquire', body, timeoutMs)) as Told | undefined

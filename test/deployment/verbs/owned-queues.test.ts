@@ -254,12 +254,12 @@ describe('the queues of several workers', () => {
       expect([client.offsets, owner.records.heldBytes]).to.deep.equal([[7], 0])
     })
 
-    it('wait for room no longer than their clients wait, and nothing is left of one that has gone', async () => {
+    it('wait for room no longer than their clients wait, who are told so, and nothing is left of one that has gone', async () => {
       const unread = other.records.hold(600, 'x')
       const [client, gone] = [await acquire(OTHER, { waitMs: 1_000 }), await acquire(OTHER)]
       gone.leave()
       await time.pass(1_200, 100)
-      expect([client.offsets, gone.results]).to.deep.equal([[], []])
+      expect([client.failure, gone.results]).to.deep.equal(['overloaded', []])
       unread.release()
       await time.pass(0)
       expect([owner.readers, other.records.isShort]).to.deep.equal([[], false])
