@@ -1,3 +1,4 @@
+import { forgetOldest } from '../../core/forget-oldest.js'
 import type { TopicPartition } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -112,5 +113,5 @@ const keyOf = (groupId: string, { topic, partition }: TopicPartition): string =>
 function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
   map.delete(key)
   map.set(key, value)
-  if (map.size > MAX_REMEMBERED) map.delete(map.keys().next().value!)
+  forgetOldest(map, MAX_REMEMBERED)
 }

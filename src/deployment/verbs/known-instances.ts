@@ -1,3 +1,4 @@
+import { forgetOldest } from '../../core/forget-oldest.js'
 import type { InstanceName } from '../../verbs/verbs.js'
 
 /** Limit of instances of which something is known. Of another one, a change is asked for once more. */
@@ -21,7 +22,7 @@ export class KnownInstances {
     const known = this.#known.get(key) ?? { number: undefined, isUnanswered: false, turn: Promise.resolve() }
     this.#known.delete(key)
     this.#known.set(key, known)
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!)
+    forgetOldest(this.#known, MAX_KNOWN)
     return known
   }
 }

@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import { forgetOldest } from '../../core/forget-oldest.js'
 import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { CommitConsumerOffset, ResultOf } from '../messages/operations.js'
 import type { OpenCommit } from '../processors/commit-consumer-offset.js'
@@ -8,7 +9,6 @@ import { ownFailure } from '../requests/failures.js'
 import { fail, isOf, type OpenRequest, type OpenRequests, reply } from '../requests/open-requests.js'
 import type { BrokerPool, ClusterIdentity } from './broker-pool.js'
 import type { NoticeOf, RouterNotice } from './messages.js'
-import { forgetOldest } from './missing-topics.js'
 import type { RouterSettings } from './settings.js'
 import { coordinatorPlace, linePlace, type WaitingRequests } from './waiting-requests.js'
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import { CREATION_PAUSE_MS, forgetOldest, MissingTopics } from '../../../src/router/routing/missing-topics.js'
+import { CREATION_PAUSE_MS, MissingTopics } from '../../../src/router/routing/missing-topics.js'
 
 const TIMEOUT_MS = 5_000
 const REMEMBERED_MS = 10_000
@@ -251,24 +251,5 @@ describe('missing topics', () => {
     expect([missing.isMissed('payments'), missing.isMissed('audit')]).to.deep.equal([false, true])
     missing.clear()
     expect(missing.size).to.equal(0)
-  })
-})
-
-const upTo = (count: number): string[] => Array.from({ length: count }, (_, at) => `${at}`)
-
-describe('router: entries that are forgotten', () => {
-  it('are the oldest ones, so many that the next ones find room without another search', () => {
-    const entries = new Map(upTo(1_000).map(name => [name, true]))
-    forgetOldest(entries, 1_000)
-    expect(entries.size, 'as many as there may be').to.equal(1_000)
-    entries.set('1000', true)
-    forgetOldest(entries, 1_000)
-    expect([...entries.keys()]).to.deep.equal(upTo(1_001).slice(63))
-  })
-
-  it('are few, however small the map is', () => {
-    const entries = new Map(upTo(3).map(name => [name, true]))
-    forgetOldest(entries, 2)
-    expect([...entries.keys()]).to.deep.equal(['1', '2'])
   })
 })
