@@ -21,7 +21,7 @@ import { kindOf } from './two-gateways.js'
 const { LENDING_BROKERS, LENDING_GATEWAYS } = process.env
 const COUNTS = LENDING_GATEWAYS === undefined ? [2, 4] : LENDING_GATEWAYS.split(',').map(Number)
 const MESSAGES = 16
-/** Of which times are told: partitions, messages, and what the client has waited when each second one is written. */
+/** Of which times are told: partitions, at least, messages, and what the client has waited when each second one is written. */
 const TIMED_PARTITIONS = 4
 const TIMED = 200
 const WAITS_MS = 20
@@ -155,13 +155,14 @@ describe('messages of a group, whichever gateway is asked', function () {
 
   for (const count of new Set([1, ...COUNTS])) {
     it(`${count} gateways behind nginx: what one client waits for a message, and what it costs, is told`, async () => {
-      const { stage } = await started(count, TIMED_PARTITIONS)
+      const partitions = Math.max(TIMED_PARTITIONS, count)
+      const { stage } = await started(count, partitions)
       const cpuSeconds = (): Promise<number> => stage.sumOf('process_cpu_seconds_total')
       const before = await cpuSeconds()
       const reader = new SequentialReader()
       const waited: number[] = []
       for (let nth = 0; nth < TIMED; nth++) {
-        const write = (): Promise<void> => stage.write(nth % TIMED_PARTITIONS, `${nth}`)
+        const write = (): Promise<void> => stage.write(nth % partitions, `${nth}`)
         const isThere = nth % 2 === 0
         if (isThere) await write()
         let since = performance.now()
