@@ -253,19 +253,36 @@ export const VERB_FACTS = {
 
 const NAMES = ['topic', 'group', 'subject'] as const
 
+export interface VerbRights {
+  readonly needed: readonly Operation[]
+  /** With each of them a client needs no other right. */
+  readonly sufficient: readonly Operation[]
+}
+type RightsTarget = { readonly [name in (typeof NAMES)[number]]?: string | undefined }
+
+/** By verb and the names in a target, since each request asks. */
+const rightsOfVerbs = new Map<string, VerbRights>()
+
 /**
  * The rights for a verb on what a request names. A request that names nothing asks for a list: it needs the right for
  * anything, and the list has what the client may see ({@link rightsToSee}).
  *
- * @returns the rights that a client needs, and those with each of which it needs no other
  * @throws Error when the verb has no effect on such a target
  */
-export function rightsOf(
-  verb: VerbPath,
-  target: { readonly [name in (typeof NAMES)[number]]?: string | undefined }
-): { readonly needed: readonly Operation[]; readonly sufficient: readonly Operation[] } {
+export function rightsOf(verb: VerbPath, target: RightsTarget): VerbRights {
+  let named = ''
+  for (const name of NAMES) if (target[name] !== undefined) named += named === '' ? name : `+${name}`
+  const place = `${verb} ${named}`
+  let rights = rightsOfVerbs.get(place)
+  if (rights === undefined) {
+    rights = rightsOn(verb, named || 'nothing')
+    rightsOfVerbs.set(place, rights)
+  }
+  return rights
+}
+
+function rightsOn(verb: VerbPath, named: string): VerbRights {
   const effects: readonly Effect[] = VERB_FACTS[verb].effects
-  const named = NAMES.filter(name => target[name] !== undefined).join('+') || 'nothing'
   const rights = effects.filter(([, of, how]) => of === named && how !== 'filters')
   const [needed, sufficient] = [undefined, 'suffices'].map(as =>
     rights.filter(([, , how]) => how === as).map(([right]) => right)

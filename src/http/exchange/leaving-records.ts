@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import type { HeldRecords, LeavingAnswer, RecordBudget } from '../../core/record-budget.js'
 import { sentBytesOf } from '../engine/time-limits.js'
 
 /** A response of a connection of ours. */
@@ -43,24 +43,49 @@ export function holdUntilLeft(
 }
 
 /** Lets an answer be ended while it leaves more slowly than others can wait for. @returns to be called when it has left */
-export function leavesOf(
+export const leavesOf = (
   response: ServerResponse | (ServerResponse & Queued),
   budget: RecordBudget,
   held: HeldRecords,
   elsewhereBytes = 0
-): () => void {
-  const { socket } = response
-  // Requests that were not sent, but injected, have none.
-  const sent = (): number => (socket ? sentBytesOf(socket) : 0)
-  const sentBefore = sent()
-  return budget.leaves({
-    client: held.client,
-    get bytes() {
-      return held.bytes + elsewhereBytes
-    },
-    sentBytes: () => sent() - sentBefore,
-    end: () => ('endUnread' in response ? response.endUnread() : response.destroy())
-  })
+): (() => void) => budget.leaves(new LeavingResponse(response, held, elsewhereBytes))
+
+/** A class, since an object with a getter costs as much as the rest of a short answer's way out. */
+class LeavingResponse implements LeavingAnswer {
+  readonly #response: ServerResponse | (ServerResponse & Queued)
+  readonly #held: HeldRecords
+  readonly #elsewhereBytes: number
+  /** Requests that were not sent, but injected, have none. */
+  readonly #socket: Socket | null | undefined
+  /** Bytes of the connection. */
+  readonly #sentBefore: number
+
+  constructor(response: ServerResponse | (ServerResponse & Queued), held: HeldRecords, elsewhereBytes: number) {
+    this.#response = response
+    this.#held = held
+    this.#elsewhereBytes = elsewhereBytes
+    this.#socket = response.socket
+    this.#sentBefore = this.#sent
+  }
+
+  get client(): string | undefined {
+    return this.#held.client
+  }
+  get bytes(): number {
+    return this.#held.bytes + this.#elsewhereBytes
+  }
+  get #sent(): number {
+    return this.#socket ? sentBytesOf(this.#socket) : 0
+  }
+
+  sentBytes(): number {
+    return this.#sent - this.#sentBefore
+  }
+
+  end(): void {
+    if ('endUnread' in this.#response) this.#response.endUnread()
+    else this.#response.destroy()
+  }
 }
 
 /** The same for an answer that leaves beside others: all that the connection sends counts for it. */
