@@ -101,6 +101,8 @@ export class GatewayKeys implements KeyOwners {
   /** Since when a gateway, by its entry, has refused what was passed on to it. */
   readonly #refusingSince = new Map<string, { readonly id: string; readonly since: number }>()
   readonly #ofOthers = new RequestsOfOthers()
+  /** Absent: this gateway is starting, and has no routes yet. */
+  #carryOut: CarryOut | undefined
   readonly #held: HeldRequests
   readonly holding: Holding = {
     isHolding: hash => this.#held.isHolding(this.#list.ownerOf(hash)),
@@ -116,6 +118,7 @@ export class GatewayKeys implements KeyOwners {
     this.#list = new KeyList(deps.addresses)
     deps.peers.serve(SHARING, () => this.#sharing)
     deps.peers.serve(ENDING, (_body, { from }) => this.#otherEnds(from))
+    deps.peers.serve(KEYED_REQUEST, (envelope: Envelope) => this.#ofOther(envelope))
     deps.peers.onRefreshed(() => this.#look())
   }
 
@@ -132,9 +135,12 @@ export class GatewayKeys implements KeyOwners {
   }
 
   serve(carryOut: CarryOut): void {
-    this.#deps.peers.serve(KEYED_REQUEST, (envelope: Envelope) =>
-      this.#ofOthers.carryOut(envelope.request, carryOut, this.#refusal ?? this.#disagreement(envelope))
-    )
+    this.#carryOut = carryOut
+  }
+
+  #ofOther(envelope: Envelope): Promise<ForwardedAnswer> {
+    if (this.#carryOut === undefined) throw new NotCarriedOutError('it is starting')
+    return this.#ofOthers.carryOut(envelope.request, this.#carryOut, this.#refusal ?? this.#disagreement(envelope))
   }
 
   /** From now on requests of others are refused. @returns when those that were begun have ended, and none is on its way */
@@ -182,7 +188,8 @@ export class GatewayKeys implements KeyOwners {
 
   get #sharing(): KeySharing {
     const state = this.#state
-    if (state.type === 'member') return state.isDoubled || this.#ofOthers.isClosed ? 'refused' : 'shared'
+    const isServing = this.#carryOut !== undefined && !this.#ofOthers.isClosed
+    if (state.type === 'member') return isServing && !state.isDoubled ? 'shared' : 'refused'
     return state.type === 'alone' && !state.isContested ? 'alone' : 'refused'
   }
 

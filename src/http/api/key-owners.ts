@@ -89,7 +89,7 @@ export interface KeyOwners {
   ownerOf(hash: string): PassOn | undefined
   /** Absent: no request waits for its owner. */
   readonly holding?: Holding
-  /** Lets others pass on requests whose keys this process owns. */
+  /** Lets others pass on requests whose keys this process owns: its routes are there. Before that, they are refused. */
   serve(carryOut: CarryOut): void
   /**
    * From now on the requests of others are refused, and none of this process waits for its owner.

@@ -491,6 +491,7 @@ class ProcessParts implements App {
       status
     })
     this.#http = server
+    owners?.serve(request => idempotency.carryOut(request))
     // The management port reports the state of the shutdown, so it is closed last.
     this.#shutdown.addFirst('closing the ports', () => server.close())
     const finish = (remainingMs: number) => Promise.all([server.drain(remainingMs), drainSteps.run(remainingMs)])

@@ -45,7 +45,5 @@ export function createIdempotency(
     metrics.count('http', 'idempotent_requests', tags)
     if (result === 'full') log.warn({}, FULL)
   }
-  const idempotency = new Idempotency({ ...deps, count })
-  deps.owners?.serve(request => idempotency.carryOut(request))
-  return idempotency
+  return new Idempotency({ ...deps, count })
 }

@@ -100,12 +100,15 @@ export class KeyedProcess {
   readonly idempotency: Idempotency
   readonly app: FastifyInstance
   readonly name: string
+  readonly #owners: KeyOwners | undefined
   readonly #kafka: KeyedKafka
   /** The process has ended: nobody sees what it still does. */
   isKilled = false
 
-  constructor(name: string, owners: KeyOwners | undefined, kafka: KeyedKafka) {
+  /** @param isServing whether its routes are there; else {@link serve} opens them */
+  constructor(name: string, owners: KeyOwners | undefined, kafka: KeyedKafka, isServing = true) {
     this.name = name
+    this.#owners = owners
     this.#kafka = kafka
     this.keys = new LocalKeys({
       windowMs: 86_400_000,
@@ -117,13 +120,17 @@ export class KeyedProcess {
       }
     })
     this.idempotency = new Idempotency({ keys: this.keys, owners, count: () => undefined })
-    owners?.serve(request => this.idempotency.carryOut(request))
+    this.app = fastify()
+    if (isServing) this.serve()
+  }
+
+  serve(): void {
+    this.#owners?.serve(request => this.idempotency.carryOut(request))
     const receive = this.idempotency.guard((exchange, { topic }) => this.#receive(exchange, topic!), {
       name: 'lines',
       maxBodyBytes: MAX_BODY_BYTES,
       waitMs: 1_000
     })
-    this.app = fastify()
     this.app.post('/lines/:topic', { preParsing: byHand(receive) }, neverCalled)
   }
 
@@ -285,7 +292,7 @@ export class KeyGateways {
   }
 
   /** A process that has not been found yet. */
-  async create(name: string, addresses: readonly string[] = this.names): Promise<KeyGateway> {
+  async create(name: string, addresses: readonly string[] = this.names, isServing = true): Promise<KeyGateway> {
     const id = `process-${this.#started.length + 1}`
     const peers = new FakePeers(id, this)
     const owners = new GatewayKeys({
@@ -295,7 +302,7 @@ export class KeyGateways {
       log: recordingLogger(this.lines),
       metrics: defaultLogger
     })
-    const process = new KeyedProcess(name, owners, this.kafka)
+    const process = new KeyedProcess(name, owners, this.kafka, isServing)
     const disk = this.#disks.get(name) ?? new SimulatedDisk()
     this.#disks.set(name, disk)
     await process.open(disk)
