@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { performanceClock } from '../../core/clocks.js'
+import { addCount } from '../../core/counts.js'
 import { OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import type { ClaimedKey, SettlingKey } from '../../producer/keys/claimed-key.js'
 import type { AskedKey, Claim, LocalKeys } from '../../producer/keys/local-keys.js'
@@ -171,8 +172,8 @@ export class Idempotency {
   readonly #pool = bodyPool()
   readonly #routes = new Map<string, KeyedRoute>()
   readonly #answers: KeyAnswers
-  /** Hashes of keys that were passed on to owners which may have carried them out. */
-  readonly #keysPassedOn = new Set<string>()
+  /** How many requests were passed on to an owner that may have carried them out, by the hash of their key. */
+  readonly #passedOnOf = new Map<string, number>()
 
   constructor(deps: IdempotencyDeps) {
     this.#deps = deps
@@ -307,20 +308,19 @@ export class Idempotency {
     const { name, waitMs } = route
     const forwarded = toForwarded(exchange, name, params, asked, body, Math.min(waitMs, MAX_WAIT_MS))
     const timeoutMs = Math.min(waitMs + forwarded.waitMs + FORWARD_MARGIN_MS, MAX_FORWARD_MS)
-    const isFirst = !this.#keysPassedOn.has(asked.hash)
-    this.#remember(asked.hash)
+    this.#countPassedOn(asked.hash, 1)
     try {
       return await passOn(forwarded, timeoutMs)
     } catch (error) {
-      if (isFirst && error instanceof NotCarriedOutError) this.#keysPassedOn.delete(asked.hash)
+      if (error instanceof NotCarriedOutError) this.#countPassedOn(asked.hash, -1)
       throw error
     }
   }
 
-  #remember(hash: string): void {
-    this.#keysPassedOn.add(hash)
-    const [oldest = ''] = this.#keysPassedOn
-    if (this.#keysPassedOn.size > MAX_PASSED_ON) this.#keysPassedOn.delete(oldest)
+  #countPassedOn(hash: string, more: 1 | -1): void {
+    addCount(this.#passedOnOf, hash, more)
+    const [oldest = ''] = this.#passedOnOf.keys()
+    if (this.#passedOnOf.size > MAX_PASSED_ON) this.#passedOnOf.delete(oldest)
   }
 
   /** Holds a request until its owner can be tried again. @returns whether it is tried again */
@@ -346,7 +346,7 @@ export class Idempotency {
       this.#answers.refuse(exchange, unanswered(message), route.producer)
       return
     }
-    const refusal = notCarriedOut(message, error.why === 'busy', this.#keysPassedOn.has(hash))
+    const refusal = notCarriedOut(message, error.why === 'busy', this.#passedOnOf.has(hash))
     this.#answers.refuse(exchange, refusal, route.producer)
   }
 

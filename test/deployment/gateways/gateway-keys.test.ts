@@ -202,6 +202,42 @@ describe('requests with keys at gateways that know each other', () => {
       await closed
     })
 
+    it('are unknown in the end where one of two with a key that were passed on together was carried out', async () => {
+      const key = gateways.keyOf(B)
+      const { handlers } = gateways.at(B).peers
+      const carryOut = handlers.get('keyed request')!
+      let refuse = (): void => undefined
+      handlers.set('keyed request', () => {
+        handlers.set('keyed request', carryOut)
+        return new Promise((_, reject) => (refuse = () => reject(new NotCarriedOutError('it is starting'))))
+      })
+      const first = send(A, key)
+      await tick()
+      expect(await send(A, key)).to.include({ status: 200, persisted: 'yes' })
+      refuse()
+      await tick()
+      gateways.kill(B)
+      expect(await refused(first)).to.include({ status: 503, persisted: 'unknown' })
+      expect(await refused(send(A, key))).to.include({ status: 503, persisted: 'unknown' })
+    })
+
+    it('are held while their owner has found itself, but has no routes yet', async () => {
+      const key = gateways.keyOf(B)
+      gateways.kill(B)
+      const sent = send(A, key)
+      const starting = await gateways.create(B, NAMES, false)
+      await gateways.appear(starting)
+      await clock.tickAsync(5_000)
+      expect(await isAnswered(sent)).to.equal(false)
+      expect(gateways.calls).to.not.include('keyed request')
+      const other = send(A, gateways.keyOf(B), 'other')
+      expect(await isAnswered(other)).to.equal(false)
+      starting.process.serve()
+      await gateways.refresh()
+      await clock.tickAsync(500)
+      for (const one of [sent, other]) expect(await one).to.include({ status: 200, persisted: 'yes' })
+    })
+
     it('are refused without a warning by an owner that is started again a while after it has stopped', async () => {
       await gateways.at(B).owners.close()
       const sent = [send(A, gateways.keyOf(B))]
