@@ -3,8 +3,10 @@ import {
   createFileRegistry,
   createRegistry,
   type DescEnum,
+  type DescField,
   type DescFile,
   type DescMessage,
+  type DescOneof,
   type FileRegistry,
   fromBinary,
   fromJson,
@@ -19,6 +21,7 @@ import {
   FileDescriptorSetSchema
 } from '@bufbuild/protobuf/wkt'
 import protobuf from 'protobufjs'
+import { groupBy } from '../core/group-by.js'
 import type { SchemaSource } from './codec.js'
 import { KNOWN_TEXTS, OF_PROTOBUF, WELL_KNOWN } from './protobuf-known.js'
 import { withoutCustomOptions } from './protobuf-options.js'
@@ -210,6 +213,32 @@ class Files {
   }
 }
 
+/**
+ * Gives members of a message names of their own where they would share one. The library keeps values by names in lowerCamelCase,
+ * which are the same for `a_b` and `aB`; in JSON, both have their names in the file then. A name in JSON counts before the same
+ * name in the file, which is that of another field.
+ *
+ * @throws Error where even the names in the file are no own ones
+ */
+function tellApart({ typeName, fields, oneofs }: DescMessage): void {
+  const members = [...fields, ...oneofs]
+  for (const one of sharing(members, ({ localName }) => localName)) rename(one, { localName: `${one.name}$1` })
+  for (const one of sharing(fields, ({ jsonName }) => jsonName)) rename(one, { jsonName: one.name })
+  const [locals, jsons] = [members.map(({ localName }) => localName), fields.map(({ jsonName }) => jsonName)]
+  if (new Set(locals).size < locals.length || new Set(jsons).size < jsons.length)
+    throw new Error(`several fields of ${typeName} have the same name in JSON`)
+  const names = new Set(jsons)
+  for (const one of fields) if (names.has(one.name)) rename(one, { name: one.jsonName })
+}
+
+const rename = (member: DescField | DescOneof, names: Partial<Pick<DescField, 'name' | 'localName' | 'jsonName'>>) =>
+  Object.assign(member, names)
+
+function sharing<Member>(members: readonly Member[], nameOf: (member: Member) => string): readonly Member[] {
+  const all = groupBy(members, nameOf)
+  return members.filter(member => all.get(nameOf(member))!.length > 1)
+}
+
 /** Makes extensions fields of what they extend, by the names that they have in JSON: all that is done for a field is done for them. */
 function addExtensions(registry: FileRegistry): void {
   for (const extension of registry) {
@@ -257,6 +286,7 @@ export function readFiles({ text, used }: SchemaSource): ReadFiles {
   for (const [name, other] of used) if (!name.startsWith('google/protobuf/')) files.add(`used/${name}`, other)
   files.add(OWN, text)
   const registry = files.registry()
+  for (const type of registry) if (type.kind === 'message') tellApart(type)
   addExtensions(registry)
   // Not the extensions: where the library finds one by its name, it ignores that it is one of another message.
   const types = typesOfData(registry)

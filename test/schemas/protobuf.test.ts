@@ -206,6 +206,19 @@ const misfits: readonly (readonly [json: string, error: RegExp])[] = [
   ['{', /it is not JSON/]
 ]
 
+/** Fields of a message, what is written, and its bytes. */
+const sameNames: readonly (readonly [fields: string, json: string, hex: string])[] = [
+  ['string a_b = 1 [json_name = "x"]; string aB = 2;', '{"x":"1","aB":"2"}', '0a0131120132'],
+  ['oneof o { string a_b = 1 [json_name = "x"]; string aB = 2; }', '{"x":"1"}', '0a0131'],
+  ['oneof a_b { string c = 1; } string aB = 2;', '{"c":"1","aB":"2"}', '0a0131120132'],
+  ['oneof a_b { string c = 1; } oneof aB { string d = 2; }', '{"c":"1","d":"2"}', '0a0131120132'],
+  ['string a_b = 1; string aB = 2;', '{"a_b":"1","aB":"2"}', '0a0131120132'],
+  ['string a = 1 [json_name = "c"]; string b = 2 [json_name = "c"];', '{"a":"1","b":"2"}', '0a0131120132'],
+  ['string a = 1 [json_name = "b"]; string b = 2 [json_name = "a"];', '{"a":"2","b":"1"}', '0a0131120132'],
+  ['string a = 1 [json_name = "b"]; string b = 2 [json_name = "z"];', '{"b":"1","z":""}', '0a0131'],
+  ['string to_string = 1; string toString = 2 [json_name = "x"];', '{"toString":"1","x":"2"}', '0a0131120132']
+]
+
 const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
   ...[
     'message M { string __proto__ = 1; }',
@@ -215,6 +228,10 @@ const invalid: readonly (readonly [schema: string, reason: RegExp])[] = [
     'message __proto__ { string a = 1; }',
     'package __proto__; message M { string a = 1; }'
   ].map(file => [`syntax = "proto3"; ${file}`, /the name __proto__ cannot be used/] as const),
+  [
+    'syntax = "proto3"; message M { string a = 1 [json_name = "c"]; string b = 2 [json_name = "c"]; string d = 3 [json_name = "a"]; }',
+    /several fields of M have the same name in JSON/
+  ],
   ['', /it has no message/],
   ['syntax = "proto3"; enum E { A = 0; }', /it has no message/],
   ['message {', /illegal type name/],
@@ -293,6 +310,14 @@ describe('Protobuf', () => {
     const schema = await resolve(new SchemasStage(), file)
     expect((await schema.encode('{"__proto__":"x","b":"y"}')).toString('hex').slice(10)).to.equal('000a0178120179')
   })
+
+  it('keeps the values of fields and oneofs whose names are the same in lowerCamelCase, or are names in JSON of others', () =>
+    checkRows(sameNames, async ([fields, json, hex]) => {
+      const stage = new SchemasStage()
+      const schema = await resolve(stage, `syntax = "proto3"; message M { ${fields} }`)
+      expect(schema.encode(json).toString('hex', 6)).to.equal(hex)
+      expect(JSON.parse(stage.read(schema, json))).to.deep.equal(JSON.parse(json))
+    }))
 
   it('reads nested and later messages by their path', async () => {
     const stage = new SchemasStage()
