@@ -2,13 +2,16 @@ import { X509Certificate } from 'node:crypto'
 import { codeOf } from '../core/node-errors.js'
 import type { WebhookDefinition } from './definition.js'
 import { secretIn } from './endpoint/signature.js'
-import { type Credential, credentialProblem } from './endpoint/webhook-url.js'
+import { authorizationOf, type Credential, credentialProblem } from './endpoint/webhook-url.js'
 import type { WebhooksSettings } from './settings.js'
 
 const DEFAULT_CONTENT_TYPE = 'application/octet-stream'
 const MAX_SECRETS = 2
 const NO_SECRETS = 'must have one secret or two, each whsec_ and 24 to 64 bytes in base64'
 const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
+
+/** Limit of the header that a credential makes: the head of a request stays below what servers read. */
+const MAX_AUTHORIZATION_BYTES = 2 * 1024
 
 /** It stands in a line of the head as it is. */
 const ONE_WORD = /^[\x21-\x7e]+$/
@@ -75,7 +78,7 @@ function problemsOf(definition: Settings, { credentials }: WebhooksSettings, clu
   if (!clusters.includes(cluster)) problems.push(`cluster: there is no cluster ${cluster} among clusters`)
   if (deadLetters === topic) problems.push('deadLetters: must be another topic than the one that is sent')
   if (format === 'cloudevents' && contentType !== undefined)
-    problems.push('contentType: is that of the format value; with cloudevents each record says its own')
+    problems.push('contentType: belongs to the format value; with cloudevents each record has its own')
   if (credential === undefined) return problems
   const named = Object.hasOwn(credentials, credential) ? credentials[credential] : undefined
   if (named === undefined) problems.push(`credential: there is no ${credential} among webhooks.credentials`)
@@ -91,6 +94,9 @@ function problemsOfCredential(credential: CredentialSettings): string[] {
   return [
     ...missing.map(member => `${member}: is missing; the type ${credential.type} needs it`),
     ...surplus.map(member => `${member}: the type ${credential.type} has none`),
+    ...(authorizationOf(toCredential(credential)).length > MAX_AUTHORIZATION_BYTES
+      ? [`${isBearer ? 'token' : 'password'}: is too long: its header has at most ${MAX_AUTHORIZATION_BYTES} bytes`]
+      : []),
     ...(isBearer ? problemsOfToken(credential) : problemsOfLogin(credential))
   ]
 }

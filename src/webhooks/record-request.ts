@@ -4,13 +4,14 @@ import type { Attempt } from './endpoint/attempt.js'
 
 /** nginx refuses a line of a head above 8 KiB. */
 const LONGEST_KEY = 3 * 1024
-/** Limit of the value of a header that comes from a record, in bytes. */
-const MAX_HEADER_BYTES = 8 * 1024
+/** Limit of a header that comes from a record, with its name: nginx and Apache refuse a longer line by 400. */
+const MAX_LINE_BYTES = 8_000
 /**
- * Limits of all headers in a request but those of the signature, with their names: with these and the url, the head is below the
- * 16 KiB that Node reads by default, and the 100 lines that Python does. More would be answered 431, as a fault of the record.
+ * Limits of all headers in a request but those of the endpoint and the signature, with their names. A head with all of these is
+ * below the 15 KiB that HAProxy reads by default and the 16 KiB of Node, in the 100 lines of Python. A larger one would be answered
+ * 400 or 431, as a fault of the record. An event may have 10 KiB by itself.
  */
-const MAX_HEADERS_BYTES = 13 * 1024
+const MAX_HEADERS_BYTES = 10 * 1024
 const MAX_HEADERS = 80
 const LINE_BYTES = ': \r\n'.length
 /** What a value of a header may not have: control characters but the tab. */
@@ -66,22 +67,24 @@ export function requestOf(
     ['x-castellan-offset', String(offset)],
     ['x-castellan-attempt', String(attempt)]
   )
-  if (key !== null && key.length > LONGEST_KEY) headers.push(['x-castellan-key-bytes', String(key.length)])
-  else if (key !== null) headers.push(['x-castellan-key', key.toString('base64')])
   if (value === null) headers.push(['x-castellan-null', 'value'])
-  let leftOut = 0
   let bytes = headers.reduce((sum, header) => sum + bytesOf(header), 0)
+  const add = (header: readonly [string, string]): boolean => {
+    if (headers.length >= MAX_HEADERS || bytes + bytesOf(header) > MAX_HEADERS_BYTES) return false
+    headers.push(header)
+    bytes += bytesOf(header)
+    return true
+  }
+  const isShort = key !== null && key.length <= LONGEST_KEY
+  if (key !== null && !(isShort && add(['x-castellan-key', key.toString('base64')])))
+    headers.push(['x-castellan-key-bytes', String(key.length)])
+  let leftOut = 0
   for (const header of record.headers) {
     const name = header.key.toLowerCase()
     if (name !== 'traceparent' && !recordHeaders.includes(name)) continue
-    const text =
-      header.value !== null && header.value.length <= MAX_HEADER_BYTES ? header.value.toString('latin1') : undefined
-    const isFull = headers.length >= MAX_HEADERS || bytes + bytesOf([name, text ?? '']) > MAX_HEADERS_BYTES
-    if (text === undefined || isFull || FORBIDDEN.test(text)) leftOut++
-    else {
-      headers.push([name, text])
-      bytes += bytesOf([name, text])
-    }
+    const isLong = name.length + (header.value?.length ?? 0) + LINE_BYTES > MAX_LINE_BYTES
+    const text = isLong ? undefined : header.value?.toString('latin1')
+    if (text === undefined || FORBIDDEN.test(text) || !add([name, text])) leftOut++
   }
   return { attempt: { id, body, headers }, leftOut }
 }

@@ -9,7 +9,9 @@ const MAX_BODY_BYTES = 16 * MIB
 const CONTENT_TYPE = /^[\t\x20-\x7e]{1,256}$/
 
 const name = (what: string) =>
-  z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, { error: `name ${what} with a-z, 0-9 and -, at most 63 characters` })
+  z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, {
+    error: `name ${what} with a-z, 0-9 and - (not first), at most 63 characters`
+  })
 
 const topic = nonEmpty.superRefine((text, context) => {
   const problem = text.startsWith('__')
@@ -81,7 +83,7 @@ export const webhooksSettings = z
   .strictObject({
     definitions: z
       .record(name('webhooks'), definition)
-      .refine(all => Object.keys(all).length <= MAX_WEBHOOKS, { error: `must be at most ${MAX_WEBHOOKS} webhooks` })
+      .refine(all => Object.keys(all).length <= MAX_WEBHOOKS, { error: `has more than ${MAX_WEBHOOKS} webhooks` })
       .prefault({})
       .describe('Webhooks by name. The consumer group is `castellan-webhook-NAME`'),
     credentials: z.record(name('credentials'), credential).prefault({}).describe('Credentials for endpoints, by name'),

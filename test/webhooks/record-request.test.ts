@@ -47,12 +47,12 @@ describe('the request of a record', () => {
     })
   })
 
-  it('has none of more than 8 KiB, and no more than fit into 13 KiB with all others', () => {
-    const [most, more] = ['x'.repeat(8_192), 'x'.repeat(8_193)]
-    expect(sent(['x-a', more], ['x-b', most])).to.deep.equal({ own: [['x-b', 8_192]], leftOut: 1 })
-    expect(sent(['x-a', most], ['x-b', 'x'.repeat(5_200)], ['x-b', 'x'])).to.deep.equal({
+  it('has none of more than 8,000 bytes with its name, and no more than fit into 10 KiB with all others', () => {
+    const [most, more] = ['x'.repeat(7_993), 'x'.repeat(7_994)]
+    expect(sent(['x-a', more], ['x-b', most])).to.deep.equal({ own: [['x-b', 7_993]], leftOut: 1 })
+    expect(sent(['x-a', most], ['x-b', 'x'.repeat(2_200)], ['x-b', 'x'])).to.deep.equal({
       own: [
-        ['x-a', 8_192],
+        ['x-a', 7_993],
         ['x-b', 1]
       ],
       leftOut: 1
@@ -64,9 +64,17 @@ describe('the request of a record', () => {
     const key = Buffer.alloc(3 * 1_024)
     const { headers } = attemptOf(key, ...many)
     const bytes = headers.reduce((sum, [name, value]) => sum + name.length + value.length + 4, 0)
-    // The line of the request has 2 KiB at most, and the signature and the rest less than one.
-    expect(bytes).to.be.below(13 * 1_024)
+    expect(bytes).to.be.below(10 * 1_024)
     expect(headers.length).to.equal(80)
-    expect(attemptOf(key, ['x-a', 'x'.repeat(8_192)], ['x-b', 'x'.repeat(4_000)]).leftOut).to.equal(1)
+    expect(attemptOf(key, ['x-a', 'x'.repeat(5_000)], ['x-b', 'x'.repeat(2_000)]).leftOut).to.equal(1)
+  })
+
+  it('tells only the length of a key for which the attributes of an event leave no room', () => {
+    const eventOf = () => ({ headers: [['ce-a', 'x'.repeat(9_000)] as const], body: Buffer.alloc(0) })
+    const record = { offset: 1, timestampMs: 0, key: Buffer.alloc(2_000), value: null, headers: [] }
+    const given = { ...definition, format: 'cloudevents' } as const
+    const request = requestOf(given, 'id', 0, record, 1, { ...settings, eventOf })
+    const { headers } = (request as { readonly attempt: { readonly headers: readonly (readonly string[])[] } }).attempt
+    expect(headers.slice(-1)).to.deep.equal([['x-castellan-key-bytes', '2000']])
   })
 })

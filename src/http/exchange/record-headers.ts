@@ -16,12 +16,12 @@ const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/
 const NEVER =
   /^(?:authorization|(?:set-)?cookie2?|proxy-.*|www-authenticate|connection|keep-alive|te|trailers?|transfer-encoding|upgrade|http2-settings|host|content-(?:length|type|encoding)|access-control-.*|x-castellan-.*|ce[-_].*|:.*)$/i
 
-/** Why `http.recordHeaders` cannot name a header; `undefined`: it can. */
+/** Why `http.recordHeaders` and `webhooks.recordHeaders` cannot name a header; `undefined`: they can. */
 export function recordHeaderProblem(name: string): string | undefined {
-  if (NEVER.test(name)) {
-    return `"${name}" cannot be a header of records: it has credentials, belongs to one connection, or describes its message, as attributes of CloudEvents do`
-  }
-  return TOKEN.test(name) ? undefined : `"${name}" is not the name of a header`
+  const shown = JSON.stringify(name)
+  if (NEVER.test(name))
+    return `${shown} cannot pass between requests and records: it has credentials, belongs to one connection, or describes its message, as attributes of CloudEvents do`
+  return TOKEN.test(name) ? undefined : `${shown} is not the name of a header`
 }
 
 /**

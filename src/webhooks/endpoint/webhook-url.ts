@@ -1,6 +1,6 @@
 import { parseUrl } from '../../core/parse-url.js'
 
-/** Longest url of a webhook, in bytes. */
+/** Longest url of a webhook, in bytes, as it is written and as it is sent: there, other characters than ASCII take three times as many. */
 const MAX_URL_BYTES = 2_048
 /** An `@` before the path, also without a name. `URL` takes a backslash for a slash. */
 const USER_INFO = /^\s*[a-z]+:[/\\]*[^/\\?#]*@/i
@@ -19,7 +19,10 @@ export type Credential = {
 /** What is wrong with the url of a webhook by itself; `undefined`: nothing. The text never shows the url. */
 export function urlProblem(text: string): string | undefined {
   if (Buffer.byteLength(text) > MAX_URL_BYTES) return `is longer than ${MAX_URL_BYTES} bytes`
-  if (!/^https?:$/.test(parseUrl(text)?.protocol ?? '')) return 'write it as https://HOST/PATH'
+  const { protocol = '', href = '' } = parseUrl(text) ?? {}
+  if (!/^https?:$/.test(protocol)) return 'write it as https://HOST/PATH'
+  if (href.length > MAX_URL_BYTES)
+    return `is longer than ${MAX_URL_BYTES} bytes as it is sent: its characters are escaped`
   if (USER_INFO.test(text)) return 'must have no user and no password; name a credential'
   return text.includes('#') ? 'must have no fragment (#…)' : undefined
 }

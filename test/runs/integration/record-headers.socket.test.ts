@@ -232,7 +232,7 @@ describe('http.recordHeaders', () => {
       loadConfig({ flags: [{ flag: '--set', path: ['http', 'recordHeaders'], value }], environment: {} })
     expect(() => load('x-tenant,Authorization')).to.throw(
       ConfigError,
-      /"Authorization" cannot be a header of records: it has credentials, belongs to one connection, or describes its message/
+      /"Authorization" cannot pass between requests and records: it has credentials, belongs to one connection, or describes its message/
     )
     for (const name of ['ce_subject', 'CE-id']) expect(() => load(name)).to.throw(ConfigError, name)
     expect(load('x-tenant,baggage').http.recordHeaders).to.deep.equal(['x-tenant', 'baggage'])

@@ -121,6 +121,10 @@ describe('the settings of webhooks', () => {
       [{ url: 'https://u@h/' }, 'url: must have no user and no password; name a credential'],
       [{ url: 'https://h/#a' }, 'url: must have no fragment (#…)'],
       [{ url: `https://h/${'a'.repeat(2048)}` }, 'url: is longer than 2048 bytes'],
+      [
+        { url: `https://h/${'ä'.repeat(1000)}` },
+        'url: is longer than 2048 bytes as it is sent: its characters are escaped'
+      ],
       [{ timeoutMs: 999 }, 'timeoutMs: must be at least 1000, got 999'],
       [{ maxInFlight: 257 }, 'maxInFlight: must be at most 256, got 257'],
       [{ start: 'now' }, 'start: expected `earliest`, `latest`, got "now"'],
@@ -128,7 +132,7 @@ describe('the settings of webhooks', () => {
       [{ deadLetters: 'orders' }, 'deadLetters: must be another topic than the one that is sent'],
       [
         { format: 'cloudevents', contentType: 'a/b' },
-        'contentType: is that of the format value; with cloudevents each record says its own'
+        'contentType: belongs to the format value; with cloudevents each record has its own'
       ],
       [{ credential: 'shop' }, 'credential: there is no shop among webhooks.credentials'],
       [{ credential: 'constructor' }, 'credential: there is no constructor among webhooks.credentials'],
@@ -139,7 +143,7 @@ describe('the settings of webhooks', () => {
     const long = Object.fromEntries([['a'.repeat(64), orders]])
     for (const definitions of [{ Orders: orders }, { '-a': orders }, long])
       expect(problemsOf({ definitions })).to.deep.equal([
-        `webhooks.definitions.${Object.keys(definitions)[0]}: name webhooks with a-z, 0-9 and -, at most 63 characters`
+        `webhooks.definitions.${Object.keys(definitions)[0]}: name webhooks with a-z, 0-9 and - (not first), at most 63 characters`
       ])
   })
 
@@ -149,9 +153,7 @@ describe('the settings of webhooks', () => {
     const environment = Object.fromEntries(
       names.map(name => [`CASTELLAN_WEBHOOKS_${name.toUpperCase()}_SECRET`, secret])
     )
-    expect(problemsOf({ definitions }, environment)).to.deep.equal([
-      'webhooks.definitions: must be at most 50 webhooks'
-    ])
+    expect(problemsOf({ definitions }, environment)).to.deep.equal(['webhooks.definitions: has more than 50 webhooks'])
   })
 
   it('give a credential to urls within its own only', () => {
@@ -197,12 +199,29 @@ describe('the settings of webhooks', () => {
         'webhooks.credentials.a.password: must have no line break and no other control character'
       ])
     expect(problemsOf({ credentials: { a: bearer('a-_~+/.:=='), b: basic('ü u', 'p:q ü') } })).to.deep.equal([])
+    const [most, more] = ['t'.repeat(2_048 - 'Bearer '.length), 't'.repeat(2_048)]
+    expect(problemsOf({ credentials: { a: bearer(most) } })).to.deep.equal([])
+    expect(problemsOf({ credentials: { a: bearer(more), b: basic('u', more) } })).to.deep.equal([
+      'webhooks.credentials.a.token: is too long: its header has at most 2048 bytes',
+      'webhooks.credentials.b.password: is too long: its header has at most 2048 bytes'
+    ])
   })
 
   it('refuse headers that carry credentials or the signature', () => {
-    const names = ['x-shop', 'Webhook-Id', 'authorization', 'x-castellan-offset', 'a b']
-    expect(problemsOf({ recordHeaders: names }).map(line => line.split(':')[0])).to.deep.equal(
-      [1, 2, 3, 4].map(at => `webhooks.recordHeaders.${at}`)
+    const names = ['x-shop', 'Webhook-Id', 'authorization', 'x-castellan-offset']
+    const cannot =
+      'cannot pass between requests and records: it has credentials, belongs to one connection, or describes its message, as attributes of CloudEvents do'
+    expect(problemsOf({ recordHeaders: names })).to.deep.equal([
+      'webhooks.recordHeaders.1: "Webhook-Id" is one of the signature',
+      `webhooks.recordHeaders.2: "authorization" ${cannot}`,
+      `webhooks.recordHeaders.3: "x-castellan-offset" ${cannot}`
+    ])
+  })
+
+  it('refuse headers that are none, each by its name', () => {
+    const names = ['a b', '', 'ü', 'x:', 'x\r\ny']
+    expect(problemsOf({ recordHeaders: names })).to.deep.equal(
+      names.map((name, at) => `webhooks.recordHeaders.${at}: ${JSON.stringify(name)} is not the name of a header`)
     )
   })
 

@@ -1,10 +1,12 @@
 import { once } from 'node:events'
-import { createServer, type Socket } from 'node:net'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { Webhook } from 'standardwebhooks'
 import { newSecret } from '../../../src/webhooks/endpoint/signature.js'
 import { ANSWER_204, answerOf, attempt, EndpointStage, type Receiver } from './endpoint-stage.js'
+import { largestRequests } from './largest-requests.js'
 
 const status = (line: string, ...headers: readonly string[]): string =>
   `HTTP/1.1 ${line}\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`
@@ -67,6 +69,26 @@ describe('an endpoint of a webhook', () => {
     await endpoint.send(attempt({ headers }))
     expect(receiver.received[0]!.head).to.not.contain('evil')
     expect(receiver.received[0]!.headers.get('x-b')).to.equal('ü')
+  })
+
+  it('gets a head that HAProxy, Node and Python read, however long its url, credential, key and headers are', async () => {
+    const heads: { readonly bytes: number; readonly lines: number }[] = []
+    const server = createHttpServer((request, response) => {
+      const { rawHeaders, socket } = request
+      heads.push({ bytes: socket.bytesRead, lines: rawHeaders.length / 2 })
+      response.writeHead(204, { connection: 'close' }).end()
+    })
+    server.listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const { settings, attempts } = largestRequests(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+    const endpoint = stage.endpoint(settings.url, settings)
+    for (const one of attempts) expect(answerOf(await endpoint.send(one))).to.equal(204)
+    server.close()
+    expect(heads).to.have.length(2)
+    for (const { bytes, lines } of heads) {
+      expect(bytes).to.be.within(12 * 1_024, 15 * 1_024)
+      expect(lines).to.be.at.most(100)
+    }
   })
 
   it('gets a credential only where its url is within those of the credential', async () => {

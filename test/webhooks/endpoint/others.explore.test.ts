@@ -10,6 +10,7 @@ import { Webhook } from 'standardwebhooks'
 import { newSecret } from '../../../src/webhooks/endpoint/signature.js'
 import { TestAuthority } from '../../support/certificates.js'
 import { answerOf, attempt, EndpointStage, type Receiver } from './endpoint-stage.js'
+import { largestRequests } from './largest-requests.js'
 
 const PYTHON = `
 import json, sys
@@ -196,6 +197,9 @@ describe('requests of webhooks', () => {
         expect(receiver.received.length).to.be.at.least(300)
         for (const { body, headers } of receiver.received)
           expect(new Webhook(secret).verify(body, Object.fromEntries(headers))).to.be.an('object')
+        const { settings, attempts } = largestRequests(`https://127.0.0.1:${port}/`)
+        const largest = stage.endpoint(settings.url, settings)
+        for (const one of attempts) expect(answerOf(await largest.send(one)), 'the largest head').to.equal(204)
       } finally {
         await end(proxy)
       }
