@@ -1,14 +1,14 @@
 import type { AcquiredMessage, OffersByPartition, TopicOffers } from '../consumer/group/consume-result.js'
 import { heldBytesOf } from '../consumer/group/held-batches.js'
 import type { Parkable, Turn } from '../consumer/group/lanes.js'
+import { MAX_METADATA_LENGTH } from '../consumer/group/offset-tracker.js'
 import { ownRecordOf } from '../core/bytes.js'
-import type { KafkaRecord, Offset } from '../core/model.js'
+import type { KafkaRecord, Offset, TopicPartition } from '../core/model.js'
 import { webhookIdOf } from './record-request.js'
 import type { OpenRecord, WebhookPartition } from './webhook-status.js'
 
-const MOST_OPEN = 2_000
-/** Characters of a commit's metadata. */
-const MOST_METADATA = 4_000
+/** Records of a partition that are read and not done. */
+export const MOST_OPEN = 2_000
 /** With fewer open records the acknowledgements between them fit into a commit however far apart they are. */
 const ALWAYS_FIT = 500
 const BITS_PER_CHARACTER = 5
@@ -41,9 +41,8 @@ export class Open implements Parkable {
   /** The lane, until it is parked; `undefined`: it waits for no other one. */
   lane: string | undefined
   readonly offers: TopicOffers
-  readonly topic: string
+  readonly #of: OpenPartition
   readonly #topicId: string | undefined
-  readonly partition: number
   readonly offset: Offset
   readonly timestampMs: number
   /** What it takes in memory. */
@@ -51,7 +50,7 @@ export class Open implements Parkable {
   /** The number of its newest offer. */
   serial: number
   record: KafkaRecord | undefined
-  stage: Stage = 'parked'
+  #stage: Stage = 'parked'
   turn: Turn<Open> | undefined
   timer: NodeJS.Timeout | undefined
   /** When the pause ends, by the clock. */
@@ -67,16 +66,22 @@ export class Open implements Parkable {
   /** Called when it is over. */
   whenOver: Set<() => void> | undefined
 
-  constructor(lane: string | undefined, message: AcquiredMessage, offers: TopicOffers) {
+  constructor(lane: string | undefined, message: AcquiredMessage, offers: TopicOffers, of: OpenPartition) {
     this.lane = lane
     this.offers = offers
-    this.topic = message.topic
+    this.#of = of
     this.#topicId = message.topicId
-    this.partition = message.partition
     this.offset = message.offset
     this.timestampMs = message.timestampMs
     this.serial = message.serial
     this.bytes = heldBytesOf(message)
+  }
+
+  get topic(): string {
+    return this.#of.topic
+  }
+  get partition(): number {
+    return this.#of.partition
   }
 
   /** The `webhook-id`. */
@@ -91,8 +96,16 @@ export class Open implements Parkable {
     return { topic, partition, offset, timestampMs, serial, ...none }
   }
 
+  get stage(): Stage {
+    return this.#stage
+  }
   get isPausing(): boolean {
-    return this.stage === 'pausing'
+    return this.#stage === 'pausing'
+  }
+
+  enter(stage: Stage): void {
+    this.#of.parked += Number(stage === 'parked') - Number(this.#stage === 'parked')
+    this.#stage = stage
   }
 
   /** Keeps the record itself: a copy, since a view would keep its batch. */
@@ -108,8 +121,13 @@ export class Open implements Parkable {
 
 /** The open records of one partition. */
 export class OpenPartition {
-  readonly #partition: number
+  readonly topic: string
+  readonly partition: number
   readonly #records = new Map<Offset, Open>()
+  /** Number of those in the stage `parked`. */
+  parked = 0
+  /** The lowest one. `undefined`: it is looked for when it is asked for. */
+  #oldest: Open | undefined
   #highest = -1
   /** At least the length of a commit's metadata. */
   #longest = MOST_DIGITS
@@ -118,8 +136,9 @@ export class OpenPartition {
   /** A record was refused since there was room last. */
   isStalled = false
 
-  constructor(partition: number) {
-    this.#partition = partition
+  constructor({ topic, partition }: TopicPartition) {
+    this.topic = topic
+    this.partition = partition
   }
 
   get size(): number {
@@ -137,12 +156,16 @@ export class OpenPartition {
       this.#longest += offset > this.#highest ? 1 + digitsOf(offset - this.#highest - 1) : 1 + MOST_DIGITS
     this.#highest = Math.max(this.#highest, offset)
     this.#records.set(offset, open)
+    this.parked++
+    if (this.#oldest !== undefined && offset <= this.#oldest.offset) this.#oldest = open
   }
 
   /** @returns false: the record was given again meanwhile */
   delete(open: Open): boolean {
     if (this.#records.get(open.offset) !== open) return false
     this.#left++
+    if (open.stage === 'parked') this.parked--
+    if (open === this.#oldest) this.#oldest = undefined
     return this.#records.delete(open.offset)
   }
 
@@ -150,31 +173,24 @@ export class OpenPartition {
   get hasRoom(): boolean {
     const { size } = this.#records
     if (size >= MOST_OPEN) return false
-    if (size < ALWAYS_FIT || this.#longest < MOST_METADATA) return true
+    if (size < ALWAYS_FIT || this.#longest < MAX_METADATA_LENGTH) return true
     if (this.#left < LOOK_AFTER) return false
     this.#longest = longestMetadata([...this.#records.keys()])
     this.#left = 0
-    return this.#longest < MOST_METADATA
+    return this.#longest < MAX_METADATA_LENGTH
   }
 
   get oldest(): Open | undefined {
+    if (this.#oldest !== undefined) return this.#oldest
     let oldest: Open | undefined
     for (const open of this.#records.values()) if (oldest === undefined || open.offset < oldest.offset) oldest = open
+    this.#oldest = oldest
     return oldest
   }
 
   view(position: Offset, tellOf: (open: Open) => OpenRecord): WebhookPartition {
-    let parked = 0
-    for (const { turn, stage } of this.#records.values()) if (stage === 'parked' && turn === undefined) parked++
-    const { oldest, isStalled } = this
-    return {
-      partition: this.#partition,
-      position,
-      open: this.size,
-      parked,
-      oldest: oldest && tellOf(oldest),
-      isStalled
-    }
+    const { partition, size, parked, oldest, isStalled } = this
+    return { partition, position, open: size, parked, oldest: oldest && tellOf(oldest), isStalled }
   }
 }
 

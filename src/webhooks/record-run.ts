@@ -110,7 +110,8 @@ export class RecordRun implements ParkingSink {
   /** The partitions with open records, and those with a position. */
   partitions(positions: ReadonlyMap<number, Offset>): readonly WebhookPartition[] {
     const numbers = [...new Set([...positions.keys(), ...this.#partitions.keys()])].sort((a, b) => a - b)
-    const { clock, now } = this.#deps
+    const { clock, now, definition } = this.#deps
+    const { topic } = definition()
     const tellOf = ({ offset, timestampMs, tries, record, dueAt }: Open): OpenRecord => ({
       offset,
       timestampMs,
@@ -119,7 +120,7 @@ export class RecordRun implements ParkingSink {
       nextAttemptAt: dueAt === undefined ? undefined : now() + dueAt - clock()
     })
     return numbers.map(partition => {
-      const open = this.#partitions.get(partition) ?? new OpenPartition(partition)
+      const open = this.#partitions.get(partition) ?? new OpenPartition({ topic, partition })
       return open.view(positions.get(partition) ?? open.oldest?.offset ?? 0, tellOf)
     })
   }
@@ -145,8 +146,8 @@ export class RecordRun implements ParkingSink {
 
   park(message: AcquiredMessage, offers: TopicOffers): void {
     const { partition } = message
-    const open = new Open(this.#laneOf(message), message, offers)
-    const others = this.#partitions.get(partition) ?? new OpenPartition(partition)
+    const others = this.#partitions.get(partition) ?? new OpenPartition(message)
+    const open = new Open(this.#laneOf(message), message, offers, others)
     // An attempt of before it was given again may be under way.
     open.tries = others.get(open.offset)?.tries ?? this.#recall(open)
     this.#partitions.set(partition, others)
@@ -238,7 +239,7 @@ export class RecordRun implements ParkingSink {
     const open = turn.item
     const attempt = pace.begin()
     open.turn = turn
-    open.stage = 'reading'
+    open.enter('reading')
     this.#reading.set(open.serial, open)
     this.#hold(open)
     const restMs = this.#restOf(open)
@@ -292,43 +293,50 @@ export class RecordRun implements ParkingSink {
 
   async #begun(open: Open, record: KafkaRecord, attempt: number): Promise<void> {
     this.#reading.delete(open.serial)
-    open.stage = 'sending'
+    open.enter('sending')
     open.record = record
     const { definition, request: settings, sender, clock, random, signal } = this.#deps
     const tries = this.#triesOf(open)
     const { timeoutMs } = definition()
-    const request = requestOf(definition(), open.id, open.partition, record, tries.attempts + 1, settings)
-    tries.attempts++
+    // Where the record is given again meanwhile, another attempt begins beside this one.
+    const number = ++tries.attempts
+    const request = requestOf(definition(), open.id, open.partition, record, number, settings)
     if ('unsendable' in request) {
       if (await this.#giveUp(open, record, 'unsendable', request.unsendable)) return
-      this.#unsendable(open, tries.attempts, request.unsendable)
-      this.#again(open, pauseAfter(tries.attempts, random()))
+      this.#unsendable(open, number, request.unsendable)
+      this.#again(open, pauseAfter(number, random()))
       return
     }
     this.totals.headersLeftOut += request.leftOut
     const startedAt = clock()
     const result = await sender().send({ ...request.attempt, timeoutMs }, signal)
-    this.#note(open, tries.attempts, answerOf(result), outcomeOf(result), clock() - startedAt)
+    this.#note(open, number, answerOf(result), outcomeOf(result), clock() - startedAt)
     await open.settling
+    this.#learn(result)
     if (!open.isOver) await this.#judge(open, record, tries, result, attempt)
-    else if (verdictOf(result) === 'done') this.#wasDelivered()
+  }
+
+  /** What the endpoint says of all records, also where a person has settled this one meanwhile. */
+  #learn(result: AttemptResult): void {
+    const { pace, onGone } = this.#deps
+    const verdict = verdictOf(result)
+    pace.hold(retryAfterOf(result).allMs)
+    if (verdict === 'done') this.#wasDelivered()
+    if (verdict === 'gone') onGone()
   }
 
   async #judge(open: Open, record: KafkaRecord, tries: Tries, result: AttemptResult, attempt: number): Promise<void> {
-    const { pace, definition, now, random, onGone } = this.#deps
+    const { pace, definition, now, random } = this.#deps
     const verdict = verdictOf(result)
-    const { allMs, recordMs } = retryAfterOf(result)
-    const isProven = tries.attempts > 1 && this.#delivered > tries.delivered
-    tries.delivered = this.#delivered
-    pace.hold(allMs)
     if (verdict === 'done') {
-      this.#wasDelivered()
       this.#settle(open)
       return
     }
     this.#failingSince ??= now()
     if (verdict !== 'record') pace.failed(attempt)
-    if (verdict === 'gone') onGone()
+    const { recordMs } = retryAfterOf(result)
+    const isProven = tries.attempts > 1 && this.#delivered > tries.delivered
+    tries.delivered = this.#delivered
     if (verdict === 'endpoint' && isProven) tries.counted++
     const isEnough = verdict === 'endpoint' && tries.counted >= definition().maxAttempts
     const reason = isEnough ? 'attempts' : 'answer'
@@ -455,7 +463,7 @@ export class RecordRun implements ParkingSink {
       open.record = record
     }
     this.#lanes.parkAgain(open.turn!, open)
-    open.stage = 'pausing'
+    open.enter('pausing')
     open.dueAt = clock() + ms
     open.timer = setTimeout(() => {
       this.#leavePause(open)
@@ -466,7 +474,7 @@ export class RecordRun implements ParkingSink {
   #leavePause(open: Open): void {
     clearTimeout(open.timer)
     open.timer = open.dueAt = undefined
-    open.stage = 'parked'
+    open.enter('parked')
     const turn = open.turn!
     open.turn = undefined
     this.#lanes.leave(turn)

@@ -1,19 +1,15 @@
-import { GroupConsumer } from '../../src/consumer/group/group-consumer.js'
-import { HeldBatches } from '../../src/consumer/group/held-batches.js'
 import { LoopDemand } from '../../src/consumer/group/loop-demand.js'
-import { defaultConsumerSettings } from '../../src/consumer/group/settings.js'
 import type { ProduceRecord, RecordOutcome } from '../../src/core/model.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
-import { errorCodes } from '../../src/kafka/error-codes.js'
-import { Deadlines } from '../../src/router/requests/deadlines.js'
-import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { quietLogger } from '../../src/server/app/quiet-logger.js'
 import type { WebhookDefinition } from '../../src/webhooks/definition.js'
 import { Heads } from '../../src/webhooks/heads.js'
+import { MOST_OPEN } from '../../src/webhooks/open-records.js'
 import { Pace } from '../../src/webhooks/pace.js'
 import { RecordRun } from '../../src/webhooks/record-run.js'
 import type { WebhookPartition } from '../../src/webhooks/webhook-status.js'
-import { FakeRuntime, run } from '../consumer/group/fake-runtime.js'
+import type { FakeRuntime } from '../consumer/group/fake-runtime.js'
+import { GroupStage } from '../consumer/group/group-stage.js'
 import { type LogLine, recordingLogger } from '../http/server/stage.js'
 import { fakeRecord } from '../support/fake-batch.js'
 import { FakeTime } from '../support/fake-time.js'
@@ -22,12 +18,12 @@ import { turns } from '../support/ticks.js'
 import { FakeEndpoint, type SentAttempt } from './fake-endpoint.js'
 import { hook } from './webhook-stage.js'
 
-const HEARTBEAT_MS = 200
 const TOPIC = 'orders'
 
 /** The records of one partition on their way to an endpoint, without Kafka, sockets and real time. */
 export class RecordRunStage {
   readonly time = new FakeTime()
+  readonly group: GroupStage
   readonly runtime: FakeRuntime
   readonly endpoint: FakeEndpoint
   readonly run: RecordRun
@@ -35,7 +31,6 @@ export class RecordRunStage {
   readonly heads: Heads
   /** What the process may hold. */
   readonly records: RecordBudget
-  readonly consumer: GroupConsumer
   readonly cut = new AbortController()
   /** Dead letters that Kafka has. */
   readonly letters: ProduceRecord[] = []
@@ -51,7 +46,6 @@ export class RecordRunStage {
   isGone = false
   definition: WebhookDefinition
   readonly #demand = new LoopDemand({ groupId: 'foo', start: 'earliest', isPatient: true })
-  readonly #deadlines: Deadlines
 
   /** @param keyOf of the record at an offset */
   constructor(
@@ -62,33 +56,21 @@ export class RecordRunStage {
   ) {
     this.definition = hook({ topic: TOPIC, ...changes })
     this.endpoint = new FakeEndpoint(answers)
-    this.runtime = new FakeRuntime(run(0, count))
-    this.runtime.committed = { offset: 0, metadata: '' }
+    this.group = new GroupStage(count, {
+      start: 'earliest',
+      heartbeatIntervalMs: 200,
+      revocationMs: 300,
+      commitIntervalMs: 0,
+      ackTimeoutMs: Number.POSITIVE_INFINITY,
+      subscriptionTimeoutMs: Number.POSITIVE_INFINITY,
+      maxPendingMessages: MOST_OPEN
+    })
+    this.runtime = this.group.runtime
     this.runtime.topicId = 'AAAAAAAAAAAAAAAAAAAAAA'
     this.runtime.recordAt = offset => ({
       ...fakeRecord(offset),
       key: bytesOf(keyOf(offset)),
       value: Buffer.from(`${offset}`)
-    })
-    this.#deadlines = new Deadlines(this.runtime.clock)
-    this.consumer = new GroupConsumer({
-      runtime: this.runtime,
-      settings: {
-        ...defaultConsumerSettings,
-        start: 'earliest',
-        heartbeatIntervalMs: HEARTBEAT_MS,
-        revocationMs: 300,
-        commitIntervalMs: 0,
-        ackTimeoutMs: Number.POSITIVE_INFINITY,
-        subscriptionTimeoutMs: Number.POSITIVE_INFINITY,
-        maxPendingMessages: 2_000
-      },
-      deadlines: this.#deadlines,
-      batches: new HeldBatches(1_000_000),
-      tick: work => void this.runtime.after(0, work),
-      onMissing: () => undefined,
-      onEnded: () => undefined,
-      onLate: () => undefined
     })
     this.records = new RecordBudget(200 * 1024 * 1024, this.time.now)
     const { records } = this
@@ -139,7 +121,7 @@ export class RecordRunStage {
     this.#demand.begin({ maxMessages: 32, maxBytes: 256 * 1024 }, result => {
       if (result.type === 'messages') this.run.goOn()
     })
-    this.runtime.after(0, () => this.consumer.receive({ type: 'ask', request: this.#demand }))
+    this.runtime.after(0, () => this.group.consumer.receive({ type: 'ask', request: this.#demand }))
   }
 
   /** All that is under way has had its turn, and so many milliseconds pass. */
@@ -194,15 +176,14 @@ export class RecordRunStage {
 
   /** Another member joins, so that this one has to join again. It gets the partition again. */
   async rebalance(): Promise<void> {
-    this.runtime.answers.push({ kind: 'heartbeat', result: kafkaFailure(errorCodes.REBALANCE_IN_PROGRESS) })
-    await this.pass(HEARTBEAT_MS)
+    this.group.rebalance()
+    await this.pass()
   }
 
   end(): void {
-    this.consumer.abandon(kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID))
+    this.group.kill()
     this.cut.abort()
     this.run.stop()
-    this.#deadlines.stop()
     this.time.restore()
   }
 }

@@ -192,6 +192,16 @@ describe('records of a webhook', () => {
     expect(stage.open).to.have.length(2)
   })
 
+  it('all wait for it also where a person has settled the record meanwhile', async () => {
+    await begin(10, each)
+    expect(await skip(0)).to.deep.equal({ type: 'skipped' })
+    stage.attemptAt(0).answer(status(429, 20_000))
+    await stage.pass(19_000)
+    expect(stage.sent).to.deep.equal([0])
+    await stage.pass(2_000)
+    expect(stage.sent).to.deep.equal([0, 1])
+  })
+
   it('alone wait for a Retry-After of other answers, which shortens no pause', async () => {
     stage = new RecordRunStage(10, each, attempt => (isAt(0)(attempt) ? status(500, 60_000) : 200))
     stage.random = 0
@@ -362,6 +372,10 @@ describe('records of a webhook', () => {
     await stage.answer(1, 200)
     await loseAll()
     expect(attemptsAt(2), 'without a key it waits for none').to.deep.equal(['1', '2'])
+    const [first] = stage.endpoint.attempts.filter(isAt(2))
+    first!.answer(500)
+    await stage.pass()
+    expect(stage.run.notes[0]).to.include({ offset: 2, attempt: 1 })
   })
 
   it('wait as long as they would have without a rebalance', async () => {

@@ -6,7 +6,7 @@ import { type AckedRange, acksIn, encodeAcks, encodeAcksWithin, OffsetRanges } f
  * Limit of the metadata of a commit. Kafka accepts 4,096 bytes by default. Acknowledgements that do not fit are lost
  * when the process ends.
  */
-const MAX_METADATA_LENGTH = 4_000
+export const MAX_METADATA_LENGTH = 4_000
 
 export interface OffsetTrackerOptions {
   readonly ackTimeoutMs: number
