@@ -23,8 +23,15 @@ export interface WebhookDefinition {
   readonly paused: boolean
 }
 
+/** What of a webhook says which records it reads, and in which group. */
+export type ReadByWebhook = Pick<WebhookDefinition, 'name' | 'cluster' | 'topic'>
+
 /** The consumer group of a webhook. */
 export const groupOfWebhook = (name: string): string => `${WEBHOOK_GROUPS}${name}`
+
+/** Whether two definitions read the same records: what a client may do with one it may do with the other. */
+export const readsSame = (one: ReadByWebhook, other: ReadByWebhook): boolean =>
+  one.name === other.name && one.cluster === other.cluster && one.topic === other.topic
 
 /** What may be shown of its url. */
 export const originOf = ({ url }: Pick<WebhookDefinition, 'url'>): string => new URL(url).origin

@@ -7,8 +7,9 @@ import type { Offset } from '../core/model.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import { problemOfGroup } from '../router/requests/failures.js'
 import type { Verbs } from '../verbs/verbs.js'
-import type { WebhookDefinition } from './definition.js'
+import { readsSame, type WebhookDefinition } from './definition.js'
 import { Heads } from './heads.js'
+import { MOST_OPEN } from './open-records.js'
 import { Webhook, type WebhookCluster, type WebhookDeps } from './webhook.js'
 import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from './webhook-desk.js'
 import type { WebhookStatus } from './webhook-status.js'
@@ -54,9 +55,8 @@ export class Webhooks implements WebhookDesk {
     this.#definitions = definitions
     const wanted = new Map(definitions.map(definition => [definition.name, definition]))
     for (const [name, webhook] of this.#webhooks) {
-      const { cluster, topic } = webhook.definition
       const next = wanted.get(name)
-      if (next?.cluster !== cluster || next.topic !== topic) this.#end(name, webhook)
+      if (next === undefined || !readsSame(next, webhook.definition)) this.#end(name, webhook)
       else if (JSON.stringify(next) !== JSON.stringify(webhook.definition)) webhook.configure(next)
     }
     this.#startMissing()
@@ -131,6 +131,6 @@ const OWN_RULES = {
   ackTimeoutMs: Number.POSITIVE_INFINITY,
   maxRetries: -1,
   subscriptionTimeoutMs: Number.POSITIVE_INFINITY,
-  maxPendingMessages: 2_000,
+  maxPendingMessages: MOST_OPEN,
   lend: false
 } as const satisfies Partial<ConsumerSettings>

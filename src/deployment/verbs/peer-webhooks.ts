@@ -1,5 +1,5 @@
 import type { Offset } from '../../core/model.js'
-import type { WebhookDefinition } from '../../webhooks/definition.js'
+import { type ReadByWebhook, readsSame, type WebhookDefinition } from '../../webhooks/definition.js'
 import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from '../../webhooks/webhook-desk.js'
 import type { WebhookStatus } from '../../webhooks/webhook-status.js'
 import type { ToldWebhook, WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
@@ -17,11 +17,13 @@ const SKIP = 'webhooks skip'
 const TEST = 'webhooks test'
 const RESUME = 'webhooks resume'
 
-interface OfRecord extends Partial<Pick<WebhookDefinition, 'cluster' | 'topic'>> {
-  readonly name: string
+/** The webhook as the one that asks has defined it. */
+interface OfRecord extends ReadByWebhook {
   readonly partition: number
   readonly offset: Offset
 }
+
+const UNKNOWN = { type: 'unknownWebhook' } as const
 
 /** Whether this process knows nothing of what is asked for, so that another one may. */
 const isElsewhere = ({ type }: SkipResult | TestResult): boolean => type === 'notAtHand' || type === 'unknownWebhook'
@@ -38,9 +40,12 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
     this.#definitions = definitions
     this.#peers = peers
     peers?.serve(STATUS, (name: string | undefined) => this.#own(name))
-    peers?.serve(SKIP, (record: OfRecord) => this.#skipOwn(record))
-    peers?.serve(TEST, (name: string) => desk.test(name))
-    peers?.serve(RESUME, (name: string) => desk.resume(name))
+    peers?.serve(SKIP, async (record: OfRecord): Promise<SkipResult> => {
+      const { name, partition, offset } = record
+      return this.#isSame(record) ? desk.skip(name, partition, offset) : { type: 'notAtHand' }
+    })
+    peers?.serve(TEST, async (asked: ReadByWebhook) => (this.#isSame(asked) ? desk.test(asked.name) : UNKNOWN))
+    peers?.serve(RESUME, (asked: ReadByWebhook) => (this.#isSame(asked) ? desk.resume(asked.name) : UNKNOWN))
   }
 
   get defined(): readonly WebhookDefinition[] {
@@ -60,7 +65,7 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
   async skip(name: string, partition: number, offset: Offset) {
     const own = await this.#desk.skip(name, partition, offset)
     if (!isElsewhere(own)) return { result: own, silent: [] }
-    const record: OfRecord = { ...this.#placeOf(name), name, partition, offset }
+    const record: OfRecord = { ...this.#readBy(name), partition, offset }
     const isFound = (result: SkipResult): boolean => !isElsewhere(result)
     const answers = await this.#ask<SkipResult>(SKIP, record, SKIP_TIMEOUT_MS, isFound)
     const found = answers.find(({ answer }) => answer !== undefined && isFound(answer))
@@ -72,7 +77,7 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
     if (!isElsewhere(own)) return own
     // Each worker knows who runs the webhook by its definition alone, but gateways need not have the same definitions.
     for (const id of this.#peers?.others ?? []) {
-      const [told] = await this.#ask<TestResult>(TEST, name, TEST_TIMEOUT_MS, undefined, [id])
+      const [told] = await this.#ask<TestResult>(TEST, this.#readBy(name), TEST_TIMEOUT_MS, undefined, [id])
       if (told?.answer !== undefined && !isElsewhere(told.answer)) return told.answer
     }
     return own
@@ -80,27 +85,22 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
 
   async resume(name: string) {
     const own = this.#desk.resume(name)
-    const answers = await this.#ask<ResumeResult>(RESUME, name, ASK_TIMEOUT_MS)
+    const answers = await this.#ask<ResumeResult>(RESUME, this.#readBy(name), ASK_TIMEOUT_MS)
     const all = [own, ...answers.flatMap(({ answer }) => answer ?? [])]
     const types = ['resumed', 'notGone', 'unknownWebhook'] as const
     const type = types.find(one => all.some(result => result.type === one))!
     return { result: { type }, silent: silentOf(answers) }
   }
 
-  async #skipOwn(record: OfRecord): Promise<SkipResult> {
-    const { name, partition, offset } = record
-    return this.#isSame(record) ? this.#desk.skip(name, partition, offset) : { type: 'notAtHand' }
-  }
-
   /** What a client may do was asked for one topic: where the definitions differ, one of this name may have another one. */
-  #isSame({ name, cluster, topic }: Pick<OfRecord, 'name' | 'cluster' | 'topic'>): boolean {
-    const own = this.#placeOf(name)
-    return own === undefined || (own.cluster === cluster && own.topic === topic)
+  #isSame(asked: ReadByWebhook): boolean {
+    const own = this.defined.find(({ name }) => name === asked.name)
+    return own === undefined || readsSame(own, asked)
   }
 
-  #placeOf(name: string): Pick<WebhookDefinition, 'cluster' | 'topic'> | undefined {
-    const own = this.defined.find(one => one.name === name)
-    return own && { cluster: own.cluster, topic: own.topic }
+  #readBy(name: string): ReadByWebhook {
+    const { cluster = '', topic = '' } = this.defined.find(one => one.name === name) ?? {}
+    return { name, cluster, topic }
   }
 
   #own(name: string | undefined): readonly WebhookStatus[] {

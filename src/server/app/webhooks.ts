@@ -9,7 +9,7 @@ import { hostAndPort } from '../../deployment/gateways/peer-listener.js'
 import { ownerOf } from '../../deployment/verbs/shared-verbs.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { HttpUrls } from '../../http/server/http.js'
-import type { WebhookDefinition } from '../../webhooks/definition.js'
+import { groupOfWebhook, readsSame, type WebhookDefinition } from '../../webhooks/definition.js'
 import { credentialOf, definitionsIn } from '../../webhooks/definitions.js'
 import type { Place } from '../../webhooks/endpoint/addresses.js'
 import { Egress } from '../../webhooks/endpoint/egress.js'
@@ -125,7 +125,7 @@ export class GatewayWebhooks {
 
   #isOwn({ name, cluster }: WebhookDefinition): boolean {
     const { worker } = this.#deps
-    return worker === undefined || ownerOf(cluster, `castellan-webhook-${name}`, worker.count) === worker.number
+    return worker === undefined || ownerOf(cluster, groupOfWebhook(name), worker.count) === worker.number
   }
 
   #open(definition: WebhookDefinition): Endpoint {
@@ -166,9 +166,6 @@ export class GatewayWebhooks {
     return [...ofUrls, ...ofSettings, ...others, ...brokers.filter(({ host }) => host !== '')]
   }
 }
-
-const readsSame = (one: WebhookDefinition, other: WebhookDefinition): boolean =>
-  one.name === other.name && one.cluster === other.cluster && one.topic === other.topic
 
 /** Stands for all addresses of this host. */
 const ANY_ADDRESS = '0.0.0.0'

@@ -124,6 +124,19 @@ describe('webhooks of several processes', () => {
     expect((await webhooks.skip('orders', 3, 7)).result).to.deep.equal(SKIPPED)
   })
 
+  it('test and resume no webhook that has another topic elsewhere', async () => {
+    const deployment = new Deployment()
+    const webhooks = deployment.add('a', {}, 'orders')
+    const sent = async (): Promise<TestResult> => ({ type: 'tooSoon', retryAfterMs: 5 })
+    const resumed = (): ResumeResult => ({ type: 'resumed' })
+    deployment.add('b', { test: sent, resume: resumed }, 'salaries')
+    expect(await webhooks.test('orders')).to.deep.equal({ type: 'unknownWebhook' })
+    expect(await webhooks.resume('orders')).to.deep.equal({ result: { type: 'unknownWebhook' }, silent: [] })
+    deployment.add('c', { test: sent, resume: resumed }, 'orders')
+    expect((await webhooks.test('orders')).type).to.equal('tooSoon')
+    expect((await webhooks.resume('orders')).result).to.deep.equal({ type: 'resumed' })
+  })
+
   it('name those that have not answered where a record is not found', async () => {
     const deployment = new Deployment()
     const webhooks = deployment.add('a', skipping(NOT_AT_HAND))
