@@ -6,7 +6,8 @@ import { encodeSubscription } from '../kafka/protocol/consumer-protocol.js'
 import type { GroupMembership, ResultOf, RouterMessage } from '../router/messages/operations.js'
 import { askRouter } from '../router/routing/ask-router.js'
 
-const TIMEOUT_MS = 10_000
+/** Time limit of a question to Kafka. */
+export const KAFKA_TIMEOUT_MS = 10_000
 /** The connection of this member. The one that reads has others. */
 const CONNECTION = 'start'
 /** It reads no topic, so it gets no partition. */
@@ -63,12 +64,12 @@ export async function asLeader(
       generationId,
       rebalanceTimeoutMs,
       assignments: [],
-      timeoutMs: TIMEOUT_MS
+      timeoutMs: KAFKA_TIMEOUT_MS
     })
     if (synced.type !== 'success' || leaderId !== memberId) return false
     const subscriptions = members.map(({ metadata }) => metadata)
     return await work({ member: { memberId, generationId, instanceId: null }, subscriptions })
   } finally {
-    await askRouter(router, { type: 'leaveGroup', ...of, memberId, timeoutMs: TIMEOUT_MS })
+    await askRouter(router, { type: 'leaveGroup', ...of, memberId, timeoutMs: KAFKA_TIMEOUT_MS })
   }
 }

@@ -7,9 +7,8 @@ import { decodeSubscription, userDataOfSubscription } from '../kafka/protocol/co
 import { AS_STORED, type RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
-import { asLeader, type MemberTimes } from './start-leader.js'
+import { asLeader, KAFKA_TIMEOUT_MS, type MemberTimes } from './start-leader.js'
 
-const TIMEOUT_MS = 10_000
 const NONE = Buffer.alloc(0)
 
 /** What Kafka tells of a webhook. `undefined` in all of it: no broker has answered. */
@@ -32,8 +31,8 @@ export async function lookAtKafka(
 ): Promise<KafkaState | undefined> {
   const topics = deadLetters === undefined ? [topic] : [topic, deadLetters]
   const [found, group] = await Promise.all([
-    askRouter(router, { type: 'fetchTopicMetadata', topics, timeoutMs: TIMEOUT_MS }),
-    askRouter(router, { type: 'describeGroup', groupId: groupOfWebhook(name), timeoutMs: TIMEOUT_MS })
+    askRouter(router, { type: 'fetchTopicMetadata', topics, timeoutMs: KAFKA_TIMEOUT_MS }),
+    askRouter(router, { type: 'describeGroup', groupId: groupOfWebhook(name), timeoutMs: KAFKA_TIMEOUT_MS })
   ])
   if (found.type !== 'success') return undefined
   const [known, letters] = topics.map(one => found.topics.get(one))
@@ -85,7 +84,7 @@ export async function commitStart(
   const begun = await hasBegun(router, groupId, all)
   if (begun !== false) return begun === true
   const bounds = await mapInPortions(all, topicPartition =>
-    askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: start, timeoutMs: TIMEOUT_MS })
+    askRouter(router, { type: 'fetchOffset', topicPartition, offsetType: start, timeoutMs: KAFKA_TIMEOUT_MS })
   )
   const offsets = bounds.flatMap(bound => (bound.type === 'success' ? [bound.offset] : []))
   if (offsets.length < all.length) return false
@@ -100,7 +99,7 @@ export async function commitStart(
         groupId,
         topicPartition,
         offsetAndMetadata: withMark({ offset: offsets[at]!, metadata: '' }, topicId),
-        timeoutMs: TIMEOUT_MS,
+        timeoutMs: KAFKA_TIMEOUT_MS,
         member,
         ...AS_STORED
       }))
@@ -117,7 +116,7 @@ async function hasBegun(
 ): Promise<boolean | undefined> {
   const isThere = await hasCommits(router, groupId, partitions)
   if (isThere !== false) return isThere
-  const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: TIMEOUT_MS })
+  const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: KAFKA_TIMEOUT_MS })
   if (group.type === 'notFound') return false
   // What members read is told between rebalances only; the leader learns it.
   return group.type === 'success' ? group.members.some(({ metadata = NONE }) => isOfReader(metadata)) : undefined
@@ -129,7 +128,13 @@ async function hasCommits(
   partitions: readonly TopicPartition[]
 ): Promise<boolean | undefined> {
   const committed = await mapInPortions(partitions, topicPartition =>
-    askRouter(router, { type: 'fetchConsumerOffset', groupId, topicPartition, timeoutMs: TIMEOUT_MS, ...AS_STORED })
+    askRouter(router, {
+      type: 'fetchConsumerOffset',
+      groupId,
+      topicPartition,
+      timeoutMs: KAFKA_TIMEOUT_MS,
+      ...AS_STORED
+    })
   )
   if (committed.some(({ type }) => type === 'success')) return true
   return committed.every(({ type }) => type === 'notFound') ? false : undefined

@@ -17,7 +17,7 @@ import type { Heads } from './heads.js'
 import { Pace } from './pace.js'
 import type { RequestSettings } from './record-request.js'
 import { RecordRun } from './record-run.js'
-import type { MemberTimes } from './start-leader.js'
+import { KAFKA_TIMEOUT_MS, type MemberTimes } from './start-leader.js'
 import type { SkipResult, TestResult } from './webhook-desk.js'
 import { commitStart, type KafkaState, lookAtKafka } from './webhook-start.js'
 import type { WebhookState, WebhookStatus } from './webhook-status.js'
@@ -33,7 +33,6 @@ const ASK_AGAIN_MS = 500
 const HASTY_BEGINNINGS = 3
 const NOT_BEGUN = 'Kafka does not tell, or does not keep, where the webhook begins in its topic'
 const TEST_PAUSE_MS = 1_000
-const CONFIGS_TIMEOUT_MS = 10_000
 
 /** The cluster of a webhook. */
 export interface WebhookCluster {
@@ -206,7 +205,7 @@ export class Webhook {
 
   #lookAtRetention(): void {
     const { topic } = this.#definition
-    this.#deps.cluster.verbs.admin.describeConfigs([{ type: 'topic', name: topic }], CONFIGS_TIMEOUT_MS).then(
+    this.#deps.cluster.verbs.admin.describeConfigs([{ type: 'topic', name: topic }], KAFKA_TIMEOUT_MS).then(
       configs => {
         const value = Number(configs.get(topic)?.find(({ name }) => name === 'retention.ms')?.value ?? -1)
         this.#retentionMs = value >= 0 ? value : undefined

@@ -1,6 +1,7 @@
 import nodeProcess from 'node:process'
 import { expect } from 'chai'
 import { openCastellan, type ProgramCastellan } from '../../src/client/open-castellan.js'
+import { RecordBudget } from '../../src/core/record-budget.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
 import type { WebhookDefinition } from '../../src/webhooks/definition.js'
 import type { Webhooks } from '../../src/webhooks/webhooks.js'
@@ -44,9 +45,10 @@ describe('webhooks', () => {
   function open(
     changes: Partial<WebhookDefinition> & { readonly topic: string },
     over = castellan,
-    senders: Parameters<typeof webhooksOf>[1] = endpoint
+    senders: Parameters<typeof webhooksOf>[1] = endpoint,
+    more: Parameters<typeof webhooksOf>[2] = {}
   ): Webhooks {
-    const webhooks = webhooksOf(over, senders)
+    const webhooks = webhooksOf(over, senders, more)
     all.set(over, [...(all.get(over) ?? []), webhooks])
     webhooks.configure([hook(changes)])
     return webhooks
@@ -80,6 +82,20 @@ describe('webhooks', () => {
     expect(second!.id).to.equal(first!.id.replace(/0$/, '1'))
     await until(async () => (await committed(topic))?.[0] === 2)
     expect(statusOf(webhooks)).to.include({ state: 'running', inFlight: 0, failingSince: undefined })
+  })
+
+  it('send all records, in the order of their keys, where the process may hold few bytes of records', async () => {
+    const topic = await stage.topic('orders', 3)
+    const values = Array.from({ length: 40 }, (_, at) => `${at} ${'x'.repeat(2_000)}`)
+    const keyOf = (value: string): string => `k${Number.parseInt(value, 10) % 4}`
+    await castellan.produceOrThrow(values.map(value => ({ topic, key: keyOf(value), value })))
+    const records = new RecordBudget(1_000, () => performance.now())
+    open({ topic }, castellan, endpoint, { records })
+    await until(() => endpoint.attempts.length === values.length)
+    for (const key of ['k0', 'k1', 'k2', 'k3'])
+      expect(endpoint.bodies.filter(body => keyOf(body) === key)).to.deep.equal(
+        values.filter(one => keyOf(one) === key)
+      )
   })
 
   it('begin at the end of all partitions where start is latest, and where they have ended after that', async () => {

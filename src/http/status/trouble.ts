@@ -1,3 +1,4 @@
+import { WEBHOOK_GROUPS } from '../../consumer/group/webhook-groups.js'
 import { groupBy } from '../../core/group-by.js'
 import { DAY_MS } from '../../core/model.js'
 import { type Notice, textsOf } from '../../core/notice.js'
@@ -473,7 +474,7 @@ const troubles = {
     ({ webhooks }: Quiet) => webhooks.rows.filter(({ foreignMember }) => foreignMember),
     row => ({
       subject: webhookName(row),
-      cause: `Another client is a member of its group castellan-webhook-${row.webhook}, and gets records that are then not sent.`,
+      cause: `Another client is a member of its group ${WEBHOOK_GROUPS}${row.webhook}, and gets records that are then not sent.`,
       next: 'Give that client another group.',
       see: `${WEBHOOK_DOCS}#kills-and-restarts`
     })

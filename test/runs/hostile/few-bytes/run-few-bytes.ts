@@ -74,7 +74,9 @@ class MeasuredGateway {
     rmSync(SOCKET, { force: true })
     probe.searchParams.set('socket', SOCKET)
     const settings = [`schemas.registry.urls=${registryUrl}`, 'apis.confluent.administration=everywhere']
-    const args = ['--embedded-port', '0', ...settings.flatMap(setting => ['--set', setting])]
+    // Its routes are asked, and it sends nothing.
+    const webhook = ['--webhook', 'few=http://127.0.0.1:9000/', '--set', 'webhooks.definitions.few.paused=true']
+    const args = ['--embedded-port', '0', ...webhook, ...settings.flatMap(setting => ['--set', setting])]
     const gateway = await Gateway.start(children, args, {
       NODE_OPTIONS: `--max-old-space-size=${HEAP_MB} --import ${probe.href}`
     })
