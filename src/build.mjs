@@ -4,6 +4,7 @@
  * take twice the time to start.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { isBuiltin } from 'node:module'
 import { join } from 'node:path'
 import { argv } from 'node:process'
 import { fileURLToPath } from 'node:url'
@@ -54,12 +55,12 @@ export async function bundle(name, target, builtIn = []) {
     sourcemap: true,
     legalComments: 'none',
     metafile: true,
-    plugins: builtIn.includes('zod') ? [zodInParts] : [],
+    plugins: [builtInNode, ...(builtIn.includes('zod') ? [zodInParts] : [])],
     define
   })
   const sources = Object.keys(metafile.inputs)
-  const contained = builtIn.filter(one => sources.some(source => source.includes(`node_modules/${one}/`)))
-  if (contained.length > 0) writeFileSync(join(target, 'licences.txt'), contained.map(licenceOf).join('\n'))
+  const contained = new Set(sources.flatMap(source => source.match(/node_modules\/((?:@[^/]+\/)?[^/]+)\//)?.[1] ?? []))
+  if (contained.size > 0) writeFileSync(join(target, 'licences.txt'), [...contained].sort().map(licenceOf).join('\n'))
   const files = Object.entries(metafile.outputs).filter(([file]) => file.endsWith('.js'))
   const imports = files.flatMap(([, { imports }]) => imports.filter(({ external }) => external).map(({ path }) => path))
   return [...new Set([...imports, ...requiredIn(target)])].filter(path => !path.startsWith('node:')).sort()
@@ -74,6 +75,17 @@ const zodInParts = {
       contents: readFileSync(path, 'utf8').replace(/^import \{ z \} from 'zod'$/m, "import * as z from 'zod'"),
       loader: 'ts'
     }))
+}
+
+/** Gives packages of CommonJS that become part of an ES module what they require of Node: there, `require` would throw. */
+const builtInNode = {
+  name: 'built-in-node',
+  /** @param {import('esbuild').PluginBuild} build */
+  setup({ onResolve, onLoad }) {
+    const namespace = 'node'
+    onResolve({ filter: /^[a-z]/ }, ({ path, kind }) => (kind === 'require-call' && isBuiltin(path) ? { path, namespace } : undefined))
+    onLoad({ filter: /./, namespace }, ({ path }) => ({ contents: `module.exports = process.getBuiltinModule('${path}')` }))
+  }
 }
 
 /** @param {string} name of a package that is installed here */

@@ -11,7 +11,6 @@ import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-c
 
 /** As library.md names them. */
 const EXTERNAL = ['@node-rs/crc32', 'lz4-napi', '@bokuweb/zstd-wasm', 're2js']
-const BANNER = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url)"
 const PROGRAM = `
 const { openCastellan } = await import('castellan-client')
 const { BROKERS: brokers, CODEC: compression } = process.env
@@ -58,8 +57,7 @@ describe('a bundle of castellan-client, with the packages outside that the docs 
   const withEsbuild = (format: 'esm' | 'cjs', entry: string, outfile: string): Promise<unknown> =>
     build({
       ...{ entryPoints: [entry], outfile: join(folder, outfile), bundle: true, platform: 'node', format },
-      ...{ external: [...EXTERNAL, 'prom-client', '@opentelemetry/api'], logLevel: 'silent' },
-      ...(format === 'esm' && { banner: { js: BANNER } })
+      ...{ external: [...EXTERNAL, 'prom-client', '@opentelemetry/api'], logLevel: 'silent' }
     })
   const BUNDLERS: Readonly<Record<string, readonly [file: string, make: (file: string) => unknown]>> = {
     'esbuild as an ES module': ['bundle.mjs', file => withEsbuild('esm', source, file)],
