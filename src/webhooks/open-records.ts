@@ -115,7 +115,7 @@ export class Open implements Parkable {
 
   /** For the calls of {@link TopicOffers}. */
   get asOffers(): OffersByPartition {
-    return new Map([[this.partition, [this]]])
+    return [[this.partition, [this]]]
   }
 }
 

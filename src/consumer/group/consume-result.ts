@@ -59,8 +59,8 @@ export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 
 export type TakenByPartition = ReadonlyMap<number, readonly AcquiredMessage[]>
 
-/** Offers by partition, without the messages. */
-export type OffersByPartition = ReadonlyMap<number, readonly OfferId[]>
+/** Offers by partition, such as those of a Map, without the messages. */
+export type OffersByPartition = Iterable<readonly [partition: number, offers: readonly OfferId[]]>
 
 /** See {@link TopicOffers.readAgain}. */
 export type ReadAgain = KafkaRecord | 'gone' | 'notNow'

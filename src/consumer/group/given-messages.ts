@@ -121,7 +121,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   }
 
   readonly ack = (): void => {
-    if (this.noteAcked()) this.#offers.ackAll(new Map([[this.partition, [this.#acquired]]]))
+    if (this.noteAcked()) this.#offers.ackAll([[this.partition, [this.#acquired]]])
   }
 
   readonly release = (): void => {

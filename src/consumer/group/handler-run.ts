@@ -99,6 +99,9 @@ export class HandlerRun implements ParkingSink {
   #quick = 1
   #failure: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
+  /** Messages that have come to wait in their lanes a moment ago. */
+  #newlyParked: GivenMessage[] = []
+  #leaving: NodeJS.Timeout | undefined
 
   /** @throws InvalidRequestError when an option is wrong */
   constructor(options: HandlerRunOptions) {
@@ -178,9 +181,20 @@ export class HandlerRun implements ParkingSink {
     const message = this.#options.given.parked(acquired, offers)
     const flight = message.retries > 0 ? this.#flightOf(message) : undefined
     if (flight === undefined) {
-      if (this.#lanes.park(message)) message.leaveBatch()
+      if (this.#lanes.park(message)) this.#leaveBatchSoon(message)
     } else if (flight.message.isReleased) this.#parkFirst(message, flight)
     else this.#takeNewest(message, flight)
+  }
+
+  /** A message that waits keeps no large batch. Most of them are begun before their copies would have been worth it. */
+  #leaveBatchSoon(message: GivenMessage): void {
+    this.#newlyParked.push(message)
+    this.#leaving ??= setTimeout(() => {
+      const parked = this.#newlyParked.filter(({ serial }) => this.#lanes.itemOf(serial) !== undefined)
+      this.#newlyParked = []
+      this.#leaving = undefined
+      for (const message of parked) message.leaveBatch()
+    }, QUICK_MS)
   }
 
   #parkFirst(message: GivenMessage, { turn }: Flight): void {

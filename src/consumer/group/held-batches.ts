@@ -81,7 +81,9 @@ export function copyFewOfMany(records: readonly KafkaRecord[], from = 0, smallBy
 const LARGE_BATCH_BYTES = 1024 * 1024
 
 /** Lets a record that may wait for its client keep no large batch. */
-export const leaveLargeBatch = (record: KafkaRecord): void => copyFewOfMany([record], 0, LARGE_BATCH_BYTES)
+export function leaveLargeBatch(record: KafkaRecord): void {
+  if ((memoryOf(record)?.byteLength ?? 0) > LARGE_BATCH_BYTES) copyFewOfMany([record], 0, LARGE_BATCH_BYTES)
+}
 
 /** `undefined`: all of the record is null. */
 const memoryOf = ({ key, value, headers }: KafkaRecord): ArrayBufferLike | undefined =>

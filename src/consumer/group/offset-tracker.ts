@@ -207,8 +207,9 @@ export class OffsetTracker {
     else {
       const { firstSerial = serial, retries = 0, serial: released } = this.#released.get(offset) ?? {}
       this.#released.delete(offset)
-      const isNew = { isOver: false, isHeld: false, holder, former: holder && released }
-      this.#offers.splice(this.#indexOf(offset), 0, { offset, firstSerial, serial, retries, deadlineAt, ...isNew })
+      const former = holder && released
+      const offer = { offset, firstSerial, serial, retries, deadlineAt, isOver: false, isHeld: false, holder, former }
+      this.#offers.splice(this.#indexOf(offset), 0, offer)
     }
   }
 
@@ -307,6 +308,29 @@ export class OffsetTracker {
   /** Notes an acknowledgement. Returns false when the message was acknowledged before. */
   acked(offset: Offset): boolean {
     return !this.isHeld(offset) && this.skipped(offset, offset + 1)
+  }
+
+  /**
+   * Notes the acknowledgements of those offers that {@link takesAckOf} allows. What lies side by side is noted in one go.
+   * Returns false when none is new.
+   */
+  ackedAll(offers: readonly OfferId[]): boolean {
+    let isNew = false
+    let from = 0
+    let to = 0
+    const note = (): void => {
+      if (to > from && this.skipped(from, to)) isNew = true
+    }
+    for (const { offset, serial } of offers) {
+      if (!this.takesAckOf(offset, serial) || this.isHeld(offset)) continue
+      if (offset !== to) {
+        note()
+        from = offset
+      }
+      to = offset + 1
+    }
+    note()
+    return isNew
   }
 
   /**

@@ -221,12 +221,7 @@ export class PartitionConsumer {
    * already acknowledged, or were offered before the partition was lost or its log was cut, are ignored.
    */
   ackAll(records: readonly OfferId[]): void {
-    const tracker = this.#tracker
-    if (!tracker) return
-    let isNew = false
-    for (const { offset, serial } of records)
-      if (tracker.takesAckOf(offset, serial) && tracker.acked(offset)) isNew = true
-    if (isNew) this.#settled()
+    if (this.#tracker?.ackedAll(records) === true) this.#settled()
   }
 
   /**

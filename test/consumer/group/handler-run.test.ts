@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import sinon from 'sinon'
 import type { RunOptions } from '../../../src/consumer/group/handler-run.js'
 import { ParkedBytes } from '../../../src/consumer/group/lanes.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
@@ -68,6 +69,27 @@ describe('handlers of a loop', () => {
       expect(stage.parkedBytes.value, 'none waits behind a slow one').to.equal(0)
       expect(committed()).to.equal(200)
     })
+
+  it('have messages keep no large batch that wait behind one for more than a moment', async () => {
+    const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      stage = new RunStage(4, twoKeys)
+      const batch = Buffer.alloc(500_000, 'x')
+      const { recordAt } = stage.runtime
+      stage.runtime.recordAt = offset => ({ ...recordAt(offset), value: batch.subarray(offset, offset + 1_000) })
+      running = stage.start({ concurrency: 2, order: 'key' })
+      await stage.pass()
+      const keptBy = (offset: number): number => stage.messageOf(offset).value!.buffer.byteLength
+      expect([keptBy(0), keptBy(1)]).to.deep.equal([500_000, 500_000])
+      clock.tick(5)
+      await stage.end(0)
+      await stage.end(1)
+      expect(Math.max(keptBy(2), keptBy(3))).to.be.at.most(10_000)
+      expect(stage.messageOf(2).value).to.deep.equal(Buffer.alloc(1_000, 'x'))
+    } finally {
+      clock.restore()
+    }
+  })
 
   it('go on beside one that never resolves, of other keys, and take back its room when it does', async () => {
     await begin(40, { concurrency: 2, order: 'key' }, { maxPendingMessages: 30 })

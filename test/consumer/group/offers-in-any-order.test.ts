@@ -66,9 +66,9 @@ class OffersStage {
   )
   readonly #loops = Array.from({ length: LOOPS }, () => new GivenMessages())
   readonly #offers: TopicOffers = {
-    ackAll: taken => this.#partition.consumer.ackAll(taken.get(0)!),
+    ackAll: taken => this.#partition.consumer.ackAll(new Map(taken).get(0)!),
     releaseAll: taken => this.#partition.consumer.release(taken.get(0)!),
-    releaseUnread: offers => this.#partition.consumer.releaseUnread(offers.get(0)!),
+    releaseUnread: offers => this.#partition.consumer.releaseUnread(new Map(offers).get(0)!),
     parkAgain: () => undefined,
     releaseNow: taken => this.#partition.consumer.release(taken.get(0)!),
     begin: message => this.#partition.consumer.begin(message),

@@ -194,6 +194,29 @@ describe('offset tracker', () => {
     expect(decodeAcks(0, tracker.position.metadata)![0]).to.deep.equal({ from: 1, to: 2 })
   })
 
+  it('takes many acks at once as it takes them one by one', () => {
+    const offsets = fc.uniqueArray(fc.nat(12))
+    fc.assert(
+      fc.property(offsets, offsets, fc.array(fc.nat(12)), (offered, held, acked) => {
+        const prepared = () => {
+          const tracker = trackerAt(0)
+          for (const offset of offered) tracker.offered(offset, 0)
+          for (const offset of held) if (tracker.isAcquired(offset)) tracker.hold(offset)
+          const offers = acked.map(offset => ({ offset, serial: tracker.offerOf(offset)?.serial ?? 0 }))
+          return { tracker, offers }
+        }
+        const one = prepared()
+        const takes = ({ offset, serial }: (typeof one.offers)[number]): boolean =>
+          one.tracker.takesAckOf(offset, serial) && one.tracker.acked(offset)
+        const isNew = one.offers.filter(takes).length > 0
+        const all = prepared()
+        expect(all.tracker.ackedAll(all.offers)).to.equal(isNew)
+        expect(all.tracker.position).to.deep.equal(one.tracker.position)
+        expect(all.tracker.pending).to.equal(one.tracker.pending)
+      })
+    )
+  })
+
   it('is right about any acks in any order', () => {
     fc.assert(
       fc.property(fc.array(fc.nat({ max: 40 })), acks => {

@@ -99,7 +99,7 @@ export class LendingWatch implements Workload {
     let watched = this.#watched.get(offers)
     if (watched === undefined) {
       const settled = (end: 'acknowledged' | 'released') => (some: Parameters<Offers['ackAll']>[0]) => {
-        for (const list of some.values()) for (const { serial } of list) this.#settled(serial, end)
+        for (const [, list] of some) for (const { serial } of list) this.#settled(serial, end)
         return end === 'acknowledged' ? offers.ackAll(some) : offers.releaseUnread(some)
       }
       watched = { ...offers, ackAll: settled('acknowledged'), releaseUnread: settled('released') }
