@@ -18,6 +18,11 @@ export class Shares {
     return this.#all.value
   }
 
+  /** Places of one client. */
+  takenBy(client: string): number {
+    return this.#byClient.get(client) ?? 0
+  }
+
   /**
    * Why a client gets no further place; `undefined`: it gets a place. A client gets a place while the number of places
    * that it holds is at most the number of free places. A single client can therefore take about half of all places,
@@ -29,7 +34,7 @@ export class Shares {
   problemOf(client: string | undefined, count = 1): 'full' | 'greedy' | undefined {
     const free = this.#max - this.#all.value
     if (free < count) return 'full'
-    return client !== undefined && (this.#byClient.get(client) ?? 0) > free ? 'greedy' : undefined
+    return client !== undefined && this.takenBy(client) > free ? 'greedy' : undefined
   }
 
   /** @returns a function that releases the places; from its second call on it does nothing */

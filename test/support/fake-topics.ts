@@ -1,6 +1,7 @@
+import { TokenBucket } from '../../src/core/token-bucket.js'
 import type { FollowTopics, UnfollowTopics } from '../../src/router/messages/operations.js'
 import { LeaderTable } from '../../src/router/routing/leader-table.js'
-import { CREATIONS_PER_SECOND, RefreshSchedule, TokenBucket } from '../../src/router/routing/refresh-schedule.js'
+import { CREATIONS_PER_SECOND, RefreshSchedule } from '../../src/router/routing/refresh-schedule.js'
 import { defaultRouterSettings, type RouterSettings } from '../../src/router/routing/settings.js'
 import { SubscribedTopics } from '../../src/router/routing/subscribed-topics.js'
 

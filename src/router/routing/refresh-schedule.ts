@@ -1,6 +1,7 @@
 import { backoffMs } from '../../core/backoff.js'
 import { ClientTurns } from '../../core/client-turns.js'
 import { ownText } from '../../core/own-text.js'
+import type { TokenBucket } from '../../core/token-bucket.js'
 import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
 
 /** A topic that has to be looked up or was looked up lately. */
@@ -322,37 +323,6 @@ export class RefreshSchedule {
 
 /** Topics that brokers are asked to create, so few that invented names cannot fill a cluster with topics. */
 export const CREATIONS_PER_SECOND = 20
-
-/** Gives `perSecond` tokens per second. After a second without use, `perSecond` tokens can be taken at once. */
-export class TokenBucket {
-  readonly #perSecond: number
-  #tokens: number
-  #countedAt: number
-
-  constructor(perSecond: number, now: number) {
-    this.#perSecond = perSecond
-    this.#tokens = perSecond
-    this.#countedAt = now
-  }
-
-  available(now: number): number {
-    this.#tokens = Math.min(this.#perSecond, this.#tokens + ((now - this.#countedAt) * this.#perSecond) / 1_000)
-    this.#countedAt = now
-    return Math.floor(this.#tokens)
-  }
-
-  /** Takes up to `wanted` tokens. Returns how many were taken. */
-  take(wanted: number, now: number): number {
-    const taken = Math.min(wanted, this.available(now))
-    this.#tokens -= taken
-    return taken
-  }
-
-  /** When so many tokens can be taken, in milliseconds from now. */
-  untilNextMs(now: number, wanted = 1): number {
-    return this.available(now) >= wanted ? 0 : ((wanted - this.#tokens) * 1_000) / this.#perSecond
-  }
-}
 
 /**
  * A heap of items, sorted by due time. Items with the same due time are in the order in which they were added. Adding

@@ -1,11 +1,11 @@
 import { messageOf } from '../../core/node-errors.js'
+import { Places } from '../../core/places.js'
 import { retryAfterMsOf } from './answer-reader.js'
 import type { Attempt, AttemptResult, AttemptSender } from './attempt.js'
 import { AttemptFailure } from './attempt-failure.js'
 import { AttemptTime } from './attempt-time.js'
 import { Connection, type Outcome } from './connection.js'
 import type { Egress } from './egress.js'
-import { Places } from './places.js'
 import { secretIn, signatureOf } from './signature.js'
 import { authorizationOf, type Credential, credentialProblem } from './webhook-url.js'
 
@@ -76,7 +76,7 @@ export class Endpoint implements AttemptSender {
   async send(attempt: Attempt, left?: AbortSignal): Promise<AttemptResult> {
     const time = new AttemptTime(attempt.timeoutMs, [left, this.#closing.signal])
     try {
-      const release = this.#places.tryTake() ?? (await this.#places.take(time.signal))
+      const release = this.#places.tryTake() ?? (await this.#places.take({ signal: time.signal }))
       const outcome = await this.#sendIn(release, attempt, time)
       if (outcome.type === 'head') {
         const { status, retryAfter } = outcome.head

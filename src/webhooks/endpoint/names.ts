@@ -2,8 +2,8 @@ import { Resolver } from 'node:dns/promises'
 import { unlessAborted } from '../../core/ending.js'
 import { inTime } from '../../core/in-time.js'
 import type { MonotonicClock } from '../../core/model.js'
+import { Places } from '../../core/places.js'
 import { AttemptFailure, codeText } from './attempt-failure.js'
-import { Places } from './places.js'
 
 /** Time limit of one look-up. */
 const LOOK_UP_MS = 2_000
@@ -55,7 +55,7 @@ export class Names {
       if (endedAt !== undefined && now - endedAt >= CACHED_MS) this.#lookUps.delete(key)
     const known = this.#lookUps.get(whole)
     if (known !== undefined) return unlessAborted(known.result, signal)
-    const release = this.#places.tryTake() ?? (await this.#places.take(signal))
+    const release = this.#places.tryTake() ?? (await this.#places.take({ signal }))
     const { result } = this.#lookUps.get(whole) ?? this.#begin(whole)
     result.finally(release).catch(() => undefined)
     return unlessAborted(result, signal)

@@ -1,5 +1,6 @@
 import { expect } from 'chai'
-import { RefreshSchedule, TokenBucket } from '../../../src/router/routing/refresh-schedule.js'
+import { TokenBucket } from '../../../src/core/token-bucket.js'
+import { RefreshSchedule } from '../../../src/router/routing/refresh-schedule.js'
 
 describe('router: when topics are looked up', () => {
   const known = new Set<string>()

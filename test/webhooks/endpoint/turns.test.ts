@@ -1,7 +1,7 @@
 import { expect } from 'chai'
+import { Places } from '../../../src/core/places.js'
 import { AttemptTime } from '../../../src/webhooks/endpoint/attempt-time.js'
 import { HandshakePace } from '../../../src/webhooks/endpoint/handshake-pace.js'
-import { Places } from '../../../src/webhooks/endpoint/places.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { turns } from '../../support/ticks.js'
 
@@ -56,40 +56,10 @@ describe('turns of endpoints', () => {
     expect(fake.timers).to.equal(0)
   })
 
-  it('give places in the order in which they were asked for, and none to those who have left', async () => {
-    let max = 1
-    const places = new Places(() => max, 'places')
-    const release = places.tryTake()!
-    expect(places.tryTake()).to.equal(undefined)
-    const taken: string[] = []
-    const leaves = new AbortController()
-    const take = (name: string, signal: AbortSignal): Promise<() => void> =>
-      places.take(signal).then(release => {
-        taken.push(name)
-        return release
-      })
-    const left = take('left', leaves.signal).catch(() => undefined)
-    const first = take('first', never)
-    const second = take('second', never)
-    leaves.abort()
-    await left
-    release()
-    release()
-    const releaseFirst = await first
-    await turns(2)
-    expect(taken).to.deep.equal(['first'])
-    max = 2
-    places.wake()
-    const releaseSecond = await second
-    releaseFirst()
-    releaseSecond()
-    places.tryTake()!()
-  })
-
   it('end for an attempt whose time is over', async () => {
     const late = { kind: 'late', message: 'no answer within 1000 ms' }
     const time = new AttemptTime(1_000, [])
-    const turn = new Places(() => 0, 'places').take(time.signal).catch(error => error)
+    const turn = new Places(() => 0, 'places').take({ signal: time.signal }).catch(error => error)
     let calls = 0
     time.whenOver(() => calls--)
     time.whenOver(() => calls++)
