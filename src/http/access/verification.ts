@@ -1,13 +1,10 @@
-import { ClientTurns } from '../../core/client-turns.js'
-import { HeldAmount } from '../../core/held-amount.js'
+import { Places } from '../../core/places.js'
 import type { Identity } from './access.js'
 
 /** Concurrent verifications. The thread pool has four threads, which are needed for other work as well. */
 const MAX_RUNNING = 2
 const MAX_WAITING_PER_ADDRESS = 4
 const MAX_WAITING = 256
-
-type Task = () => Promise<void>
 
 /**
  * Runs few password verifications at a time, and serves the waiting addresses in rotation: a flood of wrong passwords
@@ -16,26 +13,14 @@ type Task = () => Promise<void>
  *   10.0.0.1 -> [a, b, c]   10.0.0.2 -> [d]      runs a, d, b, c
  */
 export class VerificationTurns {
-  readonly #waiting = new ClientTurns<Task>()
-  readonly #running = new HeldAmount('verifications')
+  readonly #places = new Places(() => MAX_RUNNING, 'verifications')
 
   /** @returns `undefined` at once when too many verifications are waiting, for this address or in all */
   run<Result>(address: string, verify: () => Promise<Result>): Promise<Result> | undefined {
-    const isFull = this.#waiting.sizeOf(address) >= MAX_WAITING_PER_ADDRESS || this.#waiting.size >= MAX_WAITING
+    const isFull = this.#places.waitingOf(address) >= MAX_WAITING_PER_ADDRESS || this.#places.waiting >= MAX_WAITING
     if (isFull) return undefined
     return new Promise<Result>((resolve, reject) => {
-      this.#waiting.add(address, () => verify().then(resolve, reject))
-      this.#next()
-    })
-  }
-
-  #next(): void {
-    const task = this.#running.value < MAX_RUNNING ? this.#waiting.next() : undefined
-    if (task === undefined) return
-    this.#running.add(1)
-    void task().finally(() => {
-      this.#running.release(1)
-      this.#next()
+      this.#places.enter(address, release => void verify().then(resolve, reject).finally(release))
     })
   }
 }

@@ -1,8 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Transform } from 'node:stream'
-import { ClientTurns } from '../../core/client-turns.js'
 import { OverloadedError } from '../../core/errors.js'
-import { HeldAmount } from '../../core/held-amount.js'
+import { Places } from '../../core/places.js'
 import { Shares } from '../../core/shares.js'
 
 /** What was made of a body, and how many of its bytes that took. */
@@ -42,15 +41,6 @@ export interface LateBody {
   refuse(refusal: OverloadedError): void
 }
 
-/** A copy of a body, until it is handed on or its client has left. */
-interface BodyTurn {
-  bytes: Buffer | undefined
-  isRunning: boolean
-  release(): void
-  /** Called when it has a thread. */
-  start?: () => void
-}
-
 /** Threads are shared with files and the durable log. The windows of two bodies, and what they become, fit into 64 MiB. */
 const MAX_RUNNING = 2
 /** Of bodies that wait, or are being decoded: one address has about half. */
@@ -63,8 +53,7 @@ const FULL = new OverloadedError('too many bodies wait to be decoded')
 export class BodyThreads {
   readonly #decode: Decode
   readonly #memory = new Shares(MAX_BYTES, 'bytes of bodies that wait to be decoded')
-  readonly #waiting = new ClientTurns<BodyTurn, object>()
-  readonly #running = new HeldAmount('threads for bodies')
+  readonly #threads = new Places<object>(() => MAX_RUNNING, 'threads for bodies')
 
   constructor(decode: Decode = decodeByThread) {
     this.#decode = decode
@@ -72,10 +61,10 @@ export class BodyThreads {
 
   /** Bodies that wait for a thread. */
   get waiting(): number {
-    return this.#waiting.size
+    return this.#threads.waiting
   }
   get running(): number {
-    return this.#running.value
+    return this.#threads.taken
   }
   /** Of bodies that are not handed on yet, with what they cost beside. */
   get heldBytes(): number {
@@ -85,68 +74,37 @@ export class BodyThreads {
   /** Refuses the body at once, or calls its other methods later; none of them once its client has left. */
   add(body: LateBody): void {
     const { response, address, waitMs } = body
-    const owner = address ?? response
     const heldBytes = body.bytes.length + WAITING_BYTES
     if (this.#memory.problemOf(address?.key, heldBytes) !== undefined) {
       body.refuse(FULL)
       return
     }
     const give = this.#memory.take(address?.key, heldBytes)
-    const release = (): void => {
+    const bytes = Buffer.from(body.bytes)
+    const endWait = (): void => {
       clearTimeout(timer)
-      response.off('close', leave)
+      response.off('close', left)
+    }
+    const left = (): void => {
+      endWait()
+      leave()
       give()
     }
-    const turn: BodyTurn = { bytes: Buffer.from(body.bytes), isRunning: false, release }
-    const leave = (): void => this.#leave(owner, turn)
-    response.once('close', leave)
     const timer = setTimeout(() => {
-      if (turn.isRunning) return
-      leave()
+      left()
       body.refuse(FULL)
     }, waitMs)
-    this.#end(owner, turn, body)
-      .catch(error => response.destroy(error))
-      .finally(() => {
-        turn.isRunning = false
-        leave()
-      })
-  }
-
-  /** Does not end where the body leaves before it has a thread. */
-  async #end(owner: object, turn: BodyTurn, body: LateBody): Promise<void> {
-    if (this.#running.value === MAX_RUNNING) {
-      await new Promise<void>(resolve => {
-        turn.start = resolve
-        this.#waiting.add(owner, turn)
-      })
-    } else this.#begin(turn)
-    try {
-      await body.endByThread(turn.bytes!, this.#decode)
-    } finally {
-      this.#threadEnded()
-    }
-  }
-
-  #begin(turn: BodyTurn): void {
-    this.#running.add(1)
-    turn.isRunning = true
-  }
-
-  #threadEnded(): void {
-    this.#running.release(1)
-    const next = this.#waiting.next()
-    if (next === undefined) return
-    this.#begin(next)
-    next.start!()
-  }
-
-  /** Frees the place of a body that no thread has. Idempotent. */
-  #leave(owner: object, turn: BodyTurn): void {
-    if (turn.isRunning || turn.bytes === undefined) return
-    turn.bytes = undefined
-    turn.release()
-    this.#waiting.delete(owner, turn)
+    response.once('close', left)
+    const leave = this.#threads.enter(address ?? response, release => {
+      endWait()
+      body
+        .endByThread(bytes, this.#decode)
+        .catch(error => response.destroy(error))
+        .finally(() => {
+          release()
+          give()
+        })
+    })
   }
 }
 
