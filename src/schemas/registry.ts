@@ -1,11 +1,11 @@
 import type { OverloadedError } from '../core/errors.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
+import { Places } from '../core/places.js'
 import { MAX_WORDS_LENGTH } from './codec.js'
 import { TOO_MANY_QUESTIONS } from './remembered.js'
 import { SchemaError, type SchemaErrorDetails, type SchemaErrorReason } from './schema-error.js'
 import type { RegistryAnswer, Transport } from './transport.js'
-import { Turns } from './turns.js'
 
 /** The formats by the names of Confluent's REST API. The registry says `JSON` for `JSONSCHEMA`. */
 export type SchemaFormat = 'AVRO' | 'JSONSCHEMA' | 'PROTOBUF'
@@ -62,14 +62,15 @@ export class Registry {
   #failures = 0
   #closedUntil = 0
   #answeredAt = Number.NEGATIVE_INFINITY
-  readonly #turns: Turns
+  readonly #places = new Places(() => MAX_CALLS, 'calls of the schema registry')
+  /** When a call last ended its wait for a place. */
+  #waitedAt = Number.NEGATIVE_INFINITY
 
   /** @param log is told of each call that no URL answers; it keeps repeated lines back */
   constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock, log?: Pick<Logger, 'warn'>) {
     this.#urls = urls.map(url => url.replace(/\/+$/, ''))
     this.#transport = transport
     this.#clock = clock
-    this.#turns = new Turns(MAX_CALLS, REGISTRY_TIMEOUT_MS, clock)
     this.#log = log
   }
 
@@ -107,19 +108,25 @@ export class Registry {
 
   /** Why something has not been answered in time: the registry is silent, or it answers and others come first. */
   late(): SchemaError | OverloadedError {
-    const isSilent = this.#clock() - this.#answeredAt >= REGISTRY_TIMEOUT_MS
-    if (this.#turns.areScarce && !isSilent) return TOO_MANY_QUESTIONS
+    const isRecent = (time: number): boolean => this.#clock() - time < REGISTRY_TIMEOUT_MS
+    const isScarce = this.#places.waiting > 0 || isRecent(this.#waitedAt)
+    if (isScarce && isRecent(this.#answeredAt)) return TOO_MANY_QUESTIONS
     const message = `the schema registry has not answered within ${REGISTRY_TIMEOUT_MS} ms`
     return new SchemaError('registryUnreachable', message)
   }
 
   async #call(owner: Owner, method: 'GET' | 'POST', path: string, body?: string): Promise<Fields> {
     this.#checkCircuit()
-    if (!(await this.#turns.take(owner))) throw this.late()
+    let release = this.#places.tryTake()
+    if (release === undefined) {
+      release = await this.#places.take({ client: owner, waitMs: REGISTRY_TIMEOUT_MS })
+      this.#waitedAt = this.#clock()
+    }
+    if (release === undefined) throw this.late()
     try {
       return await this.#callInTurn(method, path, body)
     } finally {
-      this.#turns.release()
+      release()
     }
   }
 

@@ -1,7 +1,6 @@
-import { ClientTurns } from '../../core/client-turns.js'
-import { addCount } from '../../core/counts.js'
 import { unlessAborted } from '../../core/ending.js'
-import { HeldAmount } from '../../core/held-amount.js'
+import { Places } from '../../core/places.js'
+import { Shares } from '../../core/shares.js'
 import { ToolError } from './failures.js'
 
 /** Calls of tools that run at the same time: each may ask Kafka for megabytes. */
@@ -16,33 +15,28 @@ export const MAX_TURN_WAIT_MS = 10_000
 
 /** Lets calls run, a limited number at a time. Those beyond it wait in turns of their clients. */
 export class CallTurns {
-  readonly #running = new HeldAmount('calls of tools')
-  /** Calls that run or wait, by client. */
-  readonly #byClient = new Map<string, number>()
-  readonly #left = new HeldAmount('calls of tools whose clients have left')
-  readonly #leftByClient = new Map<string, number>()
-  readonly #waiting = new ClientTurns<() => void>()
+  readonly #places = new Places(() => MAX_CALLS, 'calls of tools that run')
+  /** Calls that run or wait. */
+  readonly #calls = new Shares(Number.POSITIVE_INFINITY, 'calls of tools')
+  readonly #left = new Shares(MAX_LEFT, 'calls of tools whose clients have left')
 
   /**
    * @returns ends the call; from its second call on it does nothing
    * @throws ToolError when the client has too many calls, when there is no turn in time, or for the reason of the signal
    */
   async enter(client: string, signal: AbortSignal): Promise<() => void> {
-    if ((this.#byClient.get(client) ?? 0) >= MAX_CALLS_OF_CLIENT) throw new ToolError('tooManyCalls')
-    addCount(this.#byClient, client, 1)
+    if (this.#calls.takenBy(client) >= MAX_CALLS_OF_CLIENT) throw new ToolError('tooManyCalls')
+    const end = this.#calls.take(client)
     try {
-      if (this.#running.value < MAX_CALLS) this.#running.add(1)
-      else await this.#turn(client, signal)
+      const release = await this.#places.take({ client, signal, waitMs: MAX_TURN_WAIT_MS })
+      if (release === undefined) throw new ToolError('overloaded')
+      return () => {
+        end()
+        release()
+      }
     } catch (error) {
-      addCount(this.#byClient, client, -1)
+      end()
       throw error
-    }
-    let isOver = false
-    return () => {
-      if (isOver) return
-      isOver = true
-      addCount(this.#byClient, client, -1)
-      this.#passOn()
     }
   }
 
@@ -52,55 +46,15 @@ export class CallTurns {
    * @throws what {@link enter} and the work throw; the reason of the signal
    */
   async run<Result>(client: string, signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
-    const leave = await this.enter(client, signal)
-    let isLeft = false
-    const running = work().finally(() => {
-      leave()
-      if (!isLeft) return
-      this.#left.release(1)
-      addCount(this.#leftByClient, client, -1)
-    })
+    const end = await this.enter(client, signal)
+    let workEnded = end
+    const running = work().finally(() => workEnded())
     return unlessAborted(running, signal, () => {
-      if (this.#left.value < MAX_LEFT && (this.#leftByClient.get(client) ?? 0) < MAX_LEFT_OF_CLIENT) {
-        isLeft = true
-        this.#left.add(1)
-        addCount(this.#leftByClient, client, 1)
-        leave()
+      if (this.#left.taken < MAX_LEFT && this.#left.takenBy(client) < MAX_LEFT_OF_CLIENT) {
+        workEnded = this.#left.take(client)
+        end()
       }
       return Promise.reject(signal.reason)
-    })
-  }
-
-  /** The place of a call that has ended is that of the next one. */
-  #passOn(): void {
-    const next = this.#waiting.next()
-    if (next === undefined) this.#running.release(1)
-    else next()
-  }
-
-  /** Resolves when the place of another call is that of this one. */
-  #turn(client: string, signal: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const over = (): void => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', left)
-        this.#waiting.delete(client, goOn)
-      }
-      const goOn = (): void => {
-        over()
-        resolve()
-      }
-      const left = (): void => {
-        over()
-        reject(signal.reason)
-      }
-      const timer = setTimeout(() => {
-        over()
-        reject(new ToolError('overloaded'))
-      }, MAX_TURN_WAIT_MS)
-      signal.addEventListener('abort', left)
-      this.#waiting.add(client, goOn)
-      if (signal.aborted) left()
     })
   }
 }

@@ -208,7 +208,7 @@ const ofSchemas: readonly RoomBug[] = [
   {
     name: 'registry-asked-by-all-at-once',
     about: 'The registry gets a call for each question at once, and not sixteen at a time.',
-    edits: [{ in: 'Turns.take', find: 'this.#free > 0', replaceWith: 'this.#free < Infinity' }],
+    edits: [{ in: 'Places.tryTake', find: 'this.#taken.value < this.#max()', replaceWith: 'this.#max() > 0' }],
     test: SCHEMAS
   },
   {
