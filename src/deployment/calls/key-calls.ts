@@ -34,7 +34,10 @@ export async function answerOf(owner: string, called: Promise<unknown>): Promise
   })
   // A process that has just been started handles no messages yet.
   if (answered === undefined) throw new NotCarriedOutError(`${owner}, which owns the key, does not serve yet`)
-  const { answer, ...rest } = answered as ForwardedAnswer
+  const { answer, ...rest } = (answered ?? {}) as ForwardedAnswer
+  // A list, or what has a length, would become as many bytes.
+  if (!((answer?.body as unknown) instanceof Uint8Array))
+    throw new Error(`${owner}, which owns the key, gives no answer that makes sense`)
   return { ...rest, answer: { ...answer, body: Buffer.from(answer.body) } }
 }
 
