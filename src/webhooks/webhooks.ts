@@ -125,12 +125,14 @@ export class Webhooks implements WebhookDesk {
   }
 }
 
-/** A webhook is not a client that comes and goes: its member stays, and no clock settles or takes back its records. */
+/**
+ * A webhook is not a client that comes and goes: its member stays, and no clock settles or takes back its records. Gateways lend
+ * messages of other groups than these, so none of its records is lent.
+ */
 const OWN_RULES = {
   start: 'earliest',
   ackTimeoutMs: Number.POSITIVE_INFINITY,
   maxRetries: -1,
   subscriptionTimeoutMs: Number.POSITIVE_INFINITY,
-  maxPendingMessages: MOST_OPEN,
-  lend: false
+  maxPendingMessages: MOST_OPEN
 } as const satisfies Partial<ConsumerSettings>

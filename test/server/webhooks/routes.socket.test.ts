@@ -260,9 +260,18 @@ describe('the routes about webhooks', function () {
     expect(await all(looks.token)).to.deep.equal([200, 403, 403, 403, 403])
     expect(await all(consumes.token)).to.deep.equal([200, 200, 200, 200, 403])
     expect(await all(other.token)).to.deep.equal([403, 403, 403, 403, 403])
-    const toldOf = async (name: string): Promise<string> =>
-      (await ask('POST', `/webhooks/${name}/test`, asToken(other.token))).json.detail.replaceAll(name, 'NAME')
-    expect(await toldOf('orders'), 'not whether there is one, nor its topic').to.equal(await toldOf('none'))
+    const asks = ['GET ', 'POST /test', 'POST /resume', ...['', '{', record].map(body => `POST /skip ${body}`)]
+    const toldOf = async (name: string): Promise<readonly string[]> => {
+      const told: string[] = []
+      for (const one of asks) {
+        const [method, path, body] = one.split(' ') as [string, string, string | undefined]
+        const given = { ...asToken(other.token), ...(body !== undefined && { body }) }
+        const { status, json } = await ask(method, `/webhooks/${name}${path}`, given)
+        told.push(`${one}: ${status} ${json.detail.replaceAll(name, 'NAME')}`)
+      }
+      return told
+    }
+    expect(await toldOf('orders'), 'not whether there is one, nor its topic').to.deep.equal(await toldOf('none'))
     const listed = async (token: string): Promise<number> =>
       (await ask('GET', '/webhooks', asToken(token))).json.webhooks.length
     expect([await listed(looks.token), await listed(other.token)]).to.deep.equal([1, 0])

@@ -79,7 +79,7 @@ async function seedsNeeded(folder: string, upTo: number): Promise<Noticed> {
   const seeds = [...stdout.matchAll(/^seed (\d+) (\w+): (.*)$/gm)]
   const caught = seeds.find(([, , , verdict]) => verdict!.includes('VIOLATIONS'))
   if (caught === undefined) return { seeds: undefined, by: lastLine(stdout) }
-  const rule = /^ {2}([A-Z][A-Z ]+): /m.exec(stdout)?.[1]?.toLowerCase() ?? ''
+  const rule = /^ {2}([A-Z][A-Z -]+): /m.exec(stdout)?.[1]?.toLowerCase() ?? ''
   return { seeds: seeds.indexOf(caught) + 1, by: `${caught[2]}: ${rule}` }
 }
 
