@@ -78,10 +78,17 @@ export class QueueTokens {
   readonly #gatewayId: Buffer
   readonly #mac: TokenMac
   readonly #incarnation: Buffer
+  /** The next token. What is the same in most of them stays. */
+  readonly #next = Buffer.alloc(TOKEN_BYTES)
+  #topicId = ''
+  readonly #expected = Buffer.alloc(TOKEN_BYTES - AT_MAC)
 
   constructor({ gatewayId, incarnation, key, cluster }: TokensOptions) {
     this.#gatewayId = gatewayId
     this.#incarnation = incarnation ?? randomBytes(INCARNATION_BYTES)
+    this.#next[0] = VERSION
+    this.#gatewayId.copy(this.#next, AT_GATEWAY)
+    this.#incarnation.copy(this.#next, AT_INCARNATION)
     this.#mac = new TokenMac(key, cluster)
   }
 
@@ -91,34 +98,45 @@ export class QueueTokens {
   }
 
   write(topic: string, groupId: string, one: Acquisition): string {
-    const bytes = Buffer.alloc(TOKEN_BYTES)
-    bytes[0] = VERSION
-    this.#gatewayId.copy(bytes, AT_GATEWAY)
-    this.#incarnation.copy(bytes, AT_INCARNATION)
-    bytes.write(one.topicId, AT_TOPIC_ID, AT_PARTITION - AT_TOPIC_ID, 'base64url')
+    const bytes = this.#next
+    if (one.topicId !== this.#topicId) {
+      this.#topicId = one.topicId
+      bytes.fill(0, AT_TOPIC_ID, AT_PARTITION)
+      bytes.write(one.topicId, AT_TOPIC_ID, AT_PARTITION - AT_TOPIC_ID, 'base64url')
+    }
     bytes.writeInt32BE(one.partition, AT_PARTITION)
     bytes.writeBigInt64BE(BigInt(one.offset), AT_OFFSET)
     bytes.writeUInt16BE(Math.min(one.deliveryCount, MAX_COUNT), AT_DELIVERY_COUNT)
     bytes.writeUInt32BE(one.acquisition, AT_ACQUISITION)
-    this.#mac.of(bytes, topic, groupId).copy(bytes, AT_MAC)
+    bytes.write(this.#mac.of(bytes, topic, groupId), AT_MAC, 'latin1')
     return bytes.toString('base64url')
   }
 
   read(topic: string, groupId: string, token: string): TokenRead {
     const bytes = bytesOf(token)
     if (bytes === undefined) return { type: 'invalid' }
-    if (!bytes.subarray(AT_GATEWAY, AT_INCARNATION).equals(this.#gatewayId)) return { type: 'elsewhere' }
+    if (!this.#isAsNext(bytes, AT_GATEWAY, AT_INCARNATION)) return { type: 'elsewhere' }
     // Each process has a key of its own.
-    if (!bytes.subarray(AT_INCARNATION, AT_TOPIC_ID).equals(this.#incarnation)) return { type: 'lost' }
-    if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#mac.of(bytes, topic, groupId))) return { type: 'invalid' }
+    if (!this.#isAsNext(bytes, AT_INCARNATION, AT_TOPIC_ID)) return { type: 'lost' }
+    this.#expected.write(this.#mac.of(bytes, topic, groupId), 'latin1')
+    if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#expected)) return { type: 'invalid' }
     const acquisition = {
-      topicId: bytes.toString('base64url', AT_TOPIC_ID, AT_PARTITION),
+      topicId: this.#topicIdIn(bytes),
       partition: bytes.readInt32BE(AT_PARTITION),
       offset: Number(bytes.readBigInt64BE(AT_OFFSET)),
       deliveryCount: bytes.readUInt16BE(AT_DELIVERY_COUNT),
       acquisition: bytes.readUInt32BE(AT_ACQUISITION)
     }
     return { type: 'acquired', acquisition, text: bytes.toString('base64url') }
+  }
+
+  #isAsNext(bytes: Buffer, from: number, to: number): boolean {
+    return bytes.compare(this.#next, from, to, from, to) === 0
+  }
+
+  #topicIdIn(bytes: Buffer): string {
+    const isKnown = this.#topicId !== '' && this.#isAsNext(bytes, AT_TOPIC_ID, AT_PARTITION)
+    return isKnown ? this.#topicId : bytes.toString('base64url', AT_TOPIC_ID, AT_PARTITION)
   }
 }
 
@@ -146,12 +164,12 @@ class TokenMac {
     this.#outer = padded(OUTER, KEY_BYTES)
   }
 
-  /** @returns the first 16 bytes */
-  of(token: Buffer, topic: string, groupId: string): Buffer {
+  /** @returns the first 16 bytes, as characters */
+  of(token: Buffer, topic: string, groupId: string): string {
     if (topic !== this.#topic || groupId !== this.#groupId) this.#name(topic, groupId)
     token.copy(this.#inner, BLOCK_BYTES, 0, AT_MAC)
-    hash('sha256', this.#inner, 'buffer').copy(this.#outer, BLOCK_BYTES)
-    return hash('sha256', this.#outer, 'buffer').subarray(0, TOKEN_BYTES - AT_MAC)
+    this.#outer.write(hash('sha256', this.#inner, 'binary'), BLOCK_BYTES, 'latin1')
+    return hash('sha256', this.#outer, 'binary').slice(0, TOKEN_BYTES - AT_MAC)
   }
 
   #name(topic: string, groupId: string): void {
