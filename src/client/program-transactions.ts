@@ -8,6 +8,7 @@ import { checkOptionNames, checkSignal, type OneOrMany } from '../core/settings/
 import { TransactionError } from '../core/transaction-error.js'
 import type { OpenTransaction, TransactionOffset } from '../producer/transactions/open-transaction.js'
 import type { Transactions } from '../producer/transactions/transactions.js'
+import { problemOfPartition } from '../router/requests/failures.js'
 import {
   allDelivered,
   type Delivered,
@@ -152,7 +153,7 @@ class ProgramTransaction implements Transaction {
       if (typeof group !== 'string' || group === '' || !Array.isArray(offsets))
         throw new InvalidRequestError('tx.commitOffsets takes the name of a group, and a list of offsets')
       requireClientsGroup(group)
-      this.#open.commitOffsets(group, offsets.map(toOffset))
+      this.#open.commitOffsets(group, Array.from(offsets, toOffset))
     } catch (error) {
       this.#open.mistaken(error)
       throw error
@@ -167,5 +168,7 @@ function toOffset(given: CommittedOffset): TransactionOffset {
   checkOptionNames('tx.commitOffsets', Object(given), OFFSET_FIELDS, undefined, 'an offset')
   const isGood = typeof topic === 'string' && isCount(partition) && isCount(offset) && typeof metadata === 'string'
   if (!isGood) throw new InvalidRequestError('tx.commitOffsets: an offset is {topic, partition, offset, metadata?}')
+  const problem = problemOfPartition({ topic, partition })
+  if (problem !== undefined) throw new InvalidRequestError(`tx.commitOffsets: ${problem.message}`)
   return { topic, partition, offset, leaderEpoch: -1, metadata }
 }

@@ -544,8 +544,18 @@ describe('castellan.transaction', () => {
     })
     expect((await thrownBy(asked)).message).to.equal('no')
     expect(await stored()).to.equal(9)
-    const wrong = castellan.transaction('etl', tx => tx.commitOffsets('billing', [{ ...at(1), offset: -1 }]))
-    expect(await thrownBy(wrong)).to.include({ name: 'InvalidRequestError' })
+    const holes = new Array(2) as never[]
+    const wrong = [
+      { offset: -1 },
+      { partition: 2 ** 31 },
+      { topic: '' },
+      { topic: 'x'.repeat(250) },
+      { topic: '\ud800' }
+    ]
+    for (const offsets of [holes, ...wrong.map(one => [{ ...at(1), ...one }])]) {
+      const asked = castellan.transaction('etl', tx => tx.commitOffsets('billing', offsets))
+      expect(await thrownBy(asked), JSON.stringify(offsets)).to.include({ name: 'InvalidRequestError' })
+    }
   })
 })
 
