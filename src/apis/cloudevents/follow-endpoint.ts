@@ -1,6 +1,7 @@
 import { memoryOfRecord } from '../../core/bytes.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
+import { RoomWait } from '../../core/room-wait.js'
 import { Shares } from '../../core/shares.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
@@ -152,8 +153,8 @@ class FirstEvents implements Follower {
   readonly #budget: RecordBudget
   readonly #client: string
   readonly #held: HeldRecords
-  /** Ends the wait for room. */
-  #endWait: (() => void) | undefined
+  /** Where it has found nothing and there is no room, it reads on when there is some. */
+  readonly #room: RoomWait
   /** Of the events as records or as JSON, whichever is more. */
   #eventBytes = 0
   /** What was read, with what is no event. */
@@ -173,6 +174,7 @@ class FirstEvents implements Follower {
     this.#budget = records
     this.#client = clientOf(exchange.request, caller) ?? NAMELESS
     this.#held = records.hold(0, this.#client)
+    this.#room = new RoomWait({ records, client: this.#client, goOn: () => this.#subscription?.resume() })
     exchange.response.once('close', () => this.#held.release())
   }
 
@@ -192,15 +194,9 @@ class FirstEvents implements Follower {
     return this.#isOver || isEnough || !this.#hasRoom
   }
 
-  /** Where it has found nothing and there is no room, it reads on when there is some. */
   get #hasRoom(): boolean {
-    if (this.#budget.problemOf(this.#client, MIN_ROOM_BYTES) === undefined) return this.#endWait === undefined
-    if (this.#found.length === 0)
-      this.#endWait ??= this.#budget.whenRoom(this.#client, MIN_ROOM_BYTES, () => {
-        this.#endWait = undefined
-        this.#subscription?.resume()
-      })
-    return false
+    if (this.#found.length === 0) return this.#room.has(MIN_ROOM_BYTES)
+    return this.#budget.problemOf(this.#client, MIN_ROOM_BYTES) === undefined
   }
 
   take(partition: number, record: KafkaRecord): void {
@@ -228,7 +224,7 @@ class FirstEvents implements Follower {
   }
 
   flush(): void {
-    if (this.#found.length > 0 || (this.isFull && this.#endWait === undefined)) this.#answer()
+    if (this.#found.length > 0 || (this.isFull && !this.#room.isWaiting)) this.#answer()
   }
 
   warn(text: string): void {
@@ -245,13 +241,13 @@ class FirstEvents implements Follower {
     if (this.#isOver) return false
     this.#isOver = true
     clearTimeout(this.#timer)
-    this.#endWait?.()
+    this.#room.end()
     this.#subscription?.stop()
     return true
   }
 
   #answer(): void {
-    const lacksRoom = this.#endWait !== undefined
+    const lacksRoom = this.#room.isWaiting
     if (!this.end()) return
     if (lacksRoom) {
       this.#answers.fail(this.#exchange, this.#budget.refusal(this.#budget.problemOf(this.#client, 1) ?? 'full'))

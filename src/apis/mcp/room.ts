@@ -1,4 +1,5 @@
 import type { RecordBudget } from '../../core/record-budget.js'
+import { takeRoom } from '../../core/room-wait.js'
 import type { ToolCall } from './tool.js'
 
 /** A call that has waited for so long for room for records is refused. */
@@ -13,22 +14,9 @@ export async function roomFor(
   { client, held, signal }: Pick<ToolCall, 'client' | 'held' | 'signal'>,
   records: RecordBudget,
   bytes: number,
-  maxWaitMs = MAX_WAIT_MS
+  maxMs = MAX_WAIT_MS
 ): Promise<void> {
-  if (records.problemOf(client, bytes) !== undefined) {
-    await new Promise<void>(resolve => {
-      const over = (): void => {
-        clearTimeout(timer)
-        signal.removeEventListener('abort', over)
-        endWait()
-        resolve()
-      }
-      const timer = setTimeout(over, maxWaitMs)
-      const endWait = records.whenRoom(client, bytes, over)
-      signal.addEventListener('abort', over)
-    })
-    const problem = records.problemOf(client, bytes)
-    if (problem !== undefined) throw records.refusal(problem)
-  }
+  const room = await takeRoom({ records, client, bytes, maxMs, signal })
+  room.release()
   held.add(bytes)
 }

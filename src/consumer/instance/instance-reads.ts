@@ -1,6 +1,7 @@
 import type { OverloadedError } from '../../core/errors.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
+import { RoomWait } from '../../core/room-wait.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
@@ -52,8 +53,6 @@ interface Collecting extends Taking, WaitingRead {
   readonly number: number
   maxHeldBytes: number
   readonly held: HeldRecords
-  /** Ends the wait for room; `undefined`: it does not wait for any. */
-  endWait: (() => void) | undefined
   linger: Timer | undefined
   firstAt: number | undefined
   /** All partitions have been asked for records since the read began, or since positions have changed. */
@@ -77,6 +76,8 @@ export class InstanceReads {
   readonly #options: InstanceReadsOptions
   #waiting: WaitingRead[] = []
   #collecting: Collecting | undefined
+  /** The wait of {@link #collecting} for room. */
+  readonly #room: RoomWait
   #unsettled: Unsettled | undefined
   #lastNumber = 0
   /** The partition at which the next read begins, so that no partition is always last. */
@@ -85,6 +86,12 @@ export class InstanceReads {
 
   constructor(options: InstanceReadsOptions) {
     this.#options = options
+    const { records, client, tick } = options
+    const goOn = (): void => {
+      this.#collecting!.hasAskedAll = false
+      tick(() => this.proceed())
+    }
+    this.#room = new RoomWait({ records, client, goOn })
   }
 
   get isBusy(): boolean {
@@ -166,7 +173,7 @@ export class InstanceReads {
     collecting.firstAt = undefined
     collecting.records.length = 0
     collecting.held.add(-collecting.heldBytes)
-    this.#endWait(collecting)
+    this.#room.end()
     collecting.bytes = collecting.heldBytes = 0
     collecting.hasAskedAll = false
     this.#rejectAll()
@@ -205,7 +212,7 @@ export class InstanceReads {
     const { maxBytes } = waiting.request
     const none = { records, bytes: 0, heldBytes: 0, maxHeldBytes: 0, linger: undefined, firstAt: undefined }
     const held = this.#options.records.hold(0, this.#client)
-    return { ...waiting, number, maxBytes, ...none, held, endWait: undefined, hasAskedAll: false }
+    return { ...waiting, number, maxBytes, ...none, held, hasAskedAll: false }
   }
 
   #late(request: ReadRequest): void {
@@ -230,7 +237,7 @@ export class InstanceReads {
 
   /** A partition that has a batch afterwards has a record that did not fit. */
   #take(collecting: Collecting, partitions: readonly InstancePartition[]): void {
-    if (collecting.records.length === 0 && !this.#hasRoom(collecting, partitions)) return
+    if (collecting.records.length === 0 && !this.#hasRoom(partitions)) return
     const before = collecting.heldBytes
     collecting.maxHeldBytes = before + Math.max(1, this.#options.records.roomOf(this.#client))
     try {
@@ -248,24 +255,12 @@ export class InstanceReads {
   }
 
   /** Whether there is room for the first record, which is taken in any case. Otherwise the read waits for it. */
-  #hasRoom(collecting: Collecting, partitions: readonly InstancePartition[]): boolean {
-    const { records, tick } = this.#options
+  #hasRoom(partitions: readonly InstancePartition[]): boolean {
     const first = partitions.find(({ nextHeldBytes }) => nextHeldBytes !== undefined)?.nextHeldBytes
-    if (first === undefined || records.problemOf(this.#client, first) === undefined) {
-      this.#endWait(collecting)
-      return true
-    }
-    collecting.endWait ??= records.whenRoom(this.#client, first, () => {
-      collecting.endWait = undefined
-      collecting.hasAskedAll = false
-      tick(() => this.proceed())
-    })
-    return false
-  }
-
-  #endWait(collecting: Collecting): void {
-    collecting.endWait?.()
-    collecting.endWait = undefined
+    if (first !== undefined && this.#options.records.problemOf(this.#client, first) !== undefined)
+      return this.#room.has(first)
+    this.#room.end()
+    return true
   }
 
   #hasEnough({ bytes }: Collecting): boolean {
@@ -309,8 +304,8 @@ export class InstanceReads {
 
   #answer(): void {
     const { partitions, runtime, settings, tick } = this.#options
-    const { number, records, held, endWait, request } = this.#collecting!
-    const overload = endWait && overloadOf(this.#options.records.refusal('full'))
+    const { number, records, held, request } = this.#collecting!
+    const overload = this.#room.isWaiting ? overloadOf(this.#options.records.refusal('full')) : undefined
     const problem = records.length > 0 ? undefined : (overload ?? firstProblem(partitions))
     if (problem) {
       this.#answerWith(problem)
@@ -365,7 +360,7 @@ export class InstanceReads {
     if (collecting === undefined) return
     collecting.deadline.cancel()
     collecting.linger?.cancel()
-    this.#endWait(collecting)
+    this.#room.end()
     if (isOver) collecting.held.release()
   }
 

@@ -25,11 +25,6 @@ type Told = AcquireFailure | (Omit<AcquiredAtOwner, 'messages'> & { readonly mes
 
 const NOTHING = { type: 'acquired', messages: [], isNewGroup: false } as const
 
-/** Ends the wait of one acquire for room in memory. */
-interface WaitEnd {
-  end: () => void
-}
-
 /** The queues of one of several workers. The owner of a group holds all its messages. */
 export class OwnedQueues<Id> extends WrappedQueues {
   readonly #cluster: string
@@ -64,8 +59,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
   override acquire(...[topic, groupId, options, asker]: Parameters<QueueVerbs['acquire']>): () => void {
     const owner = this.#ownerOf(groupId)
     if (owner === this.#peers.id) return this.own.acquire(topic, groupId, options, asker)
-    const endWait: WaitEnd = { end: () => undefined }
-    const request = this.#requestTo(owner, { topic, groupId, options, id: ++this.#lastId }, endWait)
+    const request = this.#requestTo(owner, { topic, groupId, options, id: ++this.#lastId })
     const wait = new WaitAtOwner(request, asker.reply)
     return () => wait.cancel()
   }
@@ -87,12 +81,13 @@ export class OwnedQueues<Id> extends WrappedQueues {
     return this.#configure(...asked)
   }
 
-  #requestTo(owner: Id, asked: AskedAcquire, endWait: WaitEnd): WaitingAtOwner<AcquireResult> {
+  #requestTo(owner: Id, asked: AskedAcquire): WaitingAtOwner<AcquireResult> {
+    const ended = new AbortController()
     return {
       waitMs: asked.options.waitMs,
       graceMs: GRACE_MS,
       ask: async (waitMs, timeoutMs) => {
-        const options = await askable(this.#rooms, asked.options, waitMs, end => (endWait.end = end))
+        const options = await askable(this.#rooms, asked.options, waitMs, ended.signal)
         if (options === undefined) return failureOf(this.#rooms.refusal(asked.options.client, 1))
         const askedAt = performance.now()
         const body: AskedAcquire = { ...asked, options }
@@ -102,7 +97,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
         return this.#kept(owner, options.client, { ...told, messages })
       },
       end: () => {
-        endWait.end()
+        ended.abort()
         void this.#call(owner, 'end', asked.id).catch(() => undefined)
       },
       release: result => {
@@ -150,11 +145,11 @@ async function askable(
   rooms: RoomForRecords,
   options: AcquireOptions,
   waitMs: number,
-  left: (end: () => void) => void
+  ended: AbortSignal
 ): Promise<AcquireOptions | undefined> {
   const { client, maxBytes } = options
   const since = performance.now()
-  if (!(await rooms.whenRoom(client, 1, waitMs, left))) return undefined
+  if (!(await rooms.whenRoom(client, 1, waitMs, ended))) return undefined
   const leftMs = Math.max(0, Math.ceil(waitMs - (performance.now() - since)))
   return { ...options, waitMs: leftMs, maxBytes: rooms.askable(client, maxBytes) }
 }

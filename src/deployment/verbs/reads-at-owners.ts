@@ -56,13 +56,10 @@ export class ReadsAtOwners<Id> {
     const endsAt = performanceClock() + Math.min(timeoutMs ?? ROOM_MS, LONGEST_WAIT_MS)
     const leftMs = (): number => Math.max(0, Math.ceil(endsAt - performanceClock()))
     let hasWaited = false
-    const waits = (end: () => void): void => {
-      hasWaited = true
-      gone?.addEventListener('abort', end, { once: true })
-    }
     for (let neededBytes = 1; ; ) {
       if (gone?.aborted) return NOTHING_READ
-      const hasRoom = await this.#rooms.whenRoom(client, neededBytes, leftMs(), waits)
+      hasWaited ||= !this.#rooms.hasRoom(client, neededBytes)
+      const hasRoom = await this.#rooms.whenRoom(client, neededBytes, leftMs(), gone)
       if (gone?.aborted) return NOTHING_READ
       if (!hasRoom) return failureOf(this.#rooms.refusal(client, neededBytes))
       const waitMs = hasWaited && timeoutMs !== undefined ? leftMs() : timeoutMs

@@ -1,6 +1,7 @@
 import { memoryOfRecord } from '../../core/bytes.js'
 import type { KafkaRecord } from '../../core/model.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { takeRoom } from '../../core/room-wait.js'
 
 /** How many of some records a client has room for, why not for all, and what counts those for which it has. */
 interface TakenRecords {
@@ -17,24 +18,16 @@ export class RoomForRecords {
     this.#records = records
   }
 
-  /**
-   * Waits until a client has room for so many bytes.
-   *
-   * @param left told how the wait can be ended
-   * @returns false: there was no room in time, or the wait was ended
-   */
-  whenRoom(client: string, bytes: number, waitMs: number, left: (end: () => void) => void): Promise<boolean> {
-    if (this.#records.problemOf(client, bytes) === undefined) return Promise.resolve(true)
-    return new Promise(resolve => {
-      const end = (hasRoom: boolean): void => {
-        clearTimeout(timer)
-        leave()
-        resolve(hasRoom)
-      }
-      const timer = setTimeout(() => end(false), waitMs)
-      const leave = this.#records.whenRoom(client, bytes, () => end(true))
-      left(() => end(false))
-    })
+  hasRoom(client: string, bytes: number): boolean {
+    return this.#records.problemOf(client, bytes) === undefined
+  }
+
+  /** Waits until a client has room for so many bytes. @returns false: there was none in time, or the signal was aborted */
+  async whenRoom(client: string, bytes: number, maxMs: number, signal: AbortSignal | undefined): Promise<boolean> {
+    if (this.hasRoom(client, bytes)) return true
+    const held = await takeRoom({ records: this.#records, client, bytes, maxMs, signal }).catch(() => undefined)
+    held?.release()
+    return held !== undefined
   }
 
   /** How many bytes another process may be asked for. One record is given in any case. */

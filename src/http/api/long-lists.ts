@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
+import { takeRoom } from '../../core/room-wait.js'
 import { holdUntilLeft } from '../exchange/leaving-records.js'
 import { SegmentedBody } from '../exchange/segmented-body.js'
-import { RoomWait } from './room-wait.js'
 
 /** So much of a list is made in one tick: it takes a few milliseconds. */
 const CHARS_PER_TICK = 64 * 1024
@@ -111,24 +111,17 @@ class Making {
   }
 
   /** The room for a list that is larger than the share of a client. Rejects also when the client has left. */
-  #whenAlone(response: ServerResponse): Promise<HeldRecords> {
+  async #whenAlone(response: ServerResponse): Promise<HeldRecords> {
     const records = this.#records
     const bytes = Math.floor(records.maxBytes / 2) + 1
-    return new Promise((resolve, reject) => {
-      const take = (): void => {
-        const held = wait.take(bytes)
-        if (held === undefined) return
-        response.off('close', left)
-        resolve(held)
-      }
-      const wait = new RoomWait({ records, client: this.#client, give: take, refuse: reject })
-      const left = (): void => {
-        wait.end()
-        reject(records.refusal('full'))
-      }
-      response.once('close', left)
-      take()
-    })
+    const gone = new AbortController()
+    const left = (): void => gone.abort()
+    response.once('close', left)
+    try {
+      return await takeRoom({ records, client: this.#client, bytes, signal: gone.signal })
+    } finally {
+      response.off('close', left)
+    }
   }
 }
 

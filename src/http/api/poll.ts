@@ -1,10 +1,10 @@
 import { memoryOfRecords } from '../../core/bytes.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { RoomWait } from '../../core/room-wait.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
 import type { Reply } from '../exchange/exchange.js'
 import { holdUntilLeft, whenNext } from '../exchange/leaving-records.js'
-import { RoomWait } from './room-wait.js'
 
 export interface PollOptions {
   readonly records: RecordBudget
@@ -59,7 +59,7 @@ export class Poll {
     this.#room = new RoomWait({
       records,
       client,
-      give: () => this.#askSoon(),
+      goOn: () => this.#askSoon(),
       refuse: ({ code, message, retriable, setting }) =>
         this.end({ type: 'failed', code, message, retriable, errorCode: undefined, setting })
     })

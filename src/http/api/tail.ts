@@ -1,6 +1,7 @@
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, SECOND_MS, sizeOfRecord } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
+import { RoomWait } from '../../core/room-wait.js'
 import type { FollowSink, ReadSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
@@ -61,8 +62,8 @@ export class Tail implements FollowSink {
   #isWaitingForClient = false
   /** Bytes of events that have not left. */
   readonly #held: HeldRecords
-  /** Ends the wait for room. */
-  #endWait: (() => void) | undefined
+  /** Where there is no room for events, it reads on when there is some. */
+  readonly #room: RoomWait
   #hasLeft: () => void = () => undefined
   /** The data of the last record is being made, or leaves in pieces. */
   #pending: Promise<void> | undefined
@@ -81,7 +82,9 @@ export class Tail implements FollowSink {
     const { response } = asked
     this.#asked = asked
     this.#options = options
-    this.#held = options.records.hold(0, options.client ?? NAMELESS)
+    const { records, client } = options
+    this.#held = records.hold(0, client ?? NAMELESS)
+    this.#room = new RoomWait({ records, client, goOn: () => this.#resume() })
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
     response.on('drain', () => {
       clearTimeout(this.#stall)
@@ -109,18 +112,8 @@ export class Tail implements FollowSink {
   }
 
   get isFull(): boolean {
-    return this.#isWaitingForClient || this.#pause !== undefined || this.#pending !== undefined || !this.#hasRoom
-  }
-
-  /** Where there is no room for events, it reads on when there is some. */
-  get #hasRoom(): boolean {
-    const { records, client = NAMELESS } = this.#options
-    if (this.#isOver || records.problemOf(client, PIECE_CHARACTERS) === undefined) return this.#endWait === undefined
-    this.#endWait ??= records.whenRoom(client, PIECE_CHARACTERS, () => {
-      this.#endWait = undefined
-      this.#resume()
-    })
-    return false
+    const isWaiting = this.#isWaitingForClient || this.#pause !== undefined || this.#pending !== undefined
+    return isWaiting || !(this.#isOver || this.#room.has(PIECE_CHARACTERS))
   }
 
   /** What was written has left the process. */
@@ -302,7 +295,7 @@ export class Tail implements FollowSink {
     clearInterval(this.#heartbeat)
     clearTimeout(this.#stall)
     clearTimeout(this.#pause)
-    this.#endWait?.()
+    this.#room.end()
     this.#hasLeft()
     this.#held.release()
     this.#goOn()

@@ -2,11 +2,11 @@ import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { memoryOfRecords, sizeOfRecords } from '../../../core/bytes.js'
 import { NAMELESS, type RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
+import { RoomWait } from '../../../core/room-wait.js'
 import type { AccessTarget } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { seenBy } from '../../../http/api/endpoint.js'
-import { RoomWait } from '../../../http/api/room-wait.js'
 import { clientAt } from '../../../http/exchange/client.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { VerbPath } from '../../../verbs/facts.js'
@@ -222,7 +222,7 @@ export class PixyMethods {
       const room = new RoomWait({
         records: this.#records,
         client,
-        give: ask,
+        goOn: ask,
         refuse: ({ message }) => reject(new StatusError(status.RESOURCE_EXHAUSTED, message))
       })
       const take = (messages: ConsumedMessages): void => {

@@ -1,0 +1,107 @@
+import { performanceClock } from './clocks.js'
+import { onAbort } from './ending.js'
+import type { OverloadedError } from './errors.js'
+import { type HeldRecords, NAMELESS, type RecordBudget } from './record-budget.js'
+
+/** How long messages that are there wait for room among the answers that leave: slow ones end after 5 s. */
+const ROOM_MS = 10_000
+
+interface RoomOfClient {
+  readonly records: RecordBudget
+  /** Whose share the bytes count to. */
+  readonly client: string | undefined
+  /** How long it waits, from its first wait on; absent: 10 s. */
+  readonly maxMs?: number | undefined
+}
+
+interface RoomWaitOptions extends RoomOfClient {
+  /** Called when there may be room, in a later tick. What was given back is to be asked for again. */
+  readonly goOn: () => void
+  /** Called when there was no room for so long that the request is refused. Absent: the waits have no limit. */
+  readonly refuse?: (error: OverloadedError) => void
+}
+
+interface WantedRoom extends RoomOfClient {
+  readonly bytes: number
+  /** Ends the wait. */
+  readonly signal?: AbortSignal | undefined
+}
+
+/** The waits of one request for room in a {@link RecordBudget}, one at a time. */
+export class RoomWait {
+  readonly #options: RoomWaitOptions
+  #until: number | undefined
+  #endWait: (() => void) | undefined
+
+  constructor(options: RoomWaitOptions) {
+    this.#options = options
+  }
+
+  get isWaiting(): boolean {
+    return this.#endWait !== undefined
+  }
+
+  /** Takes room. `undefined`: there is none, and it waits for some. */
+  take(bytes: number): HeldRecords | undefined {
+    const { records, client = NAMELESS } = this.#options
+    const held = records.take(client, bytes)
+    if (held === undefined) this.#wait(client, bytes)
+    return held
+  }
+
+  /** Whether there is room, and it does not wait for its turn. Where there is none, it waits from now on. */
+  has(bytes: number): boolean {
+    const { records, client = NAMELESS } = this.#options
+    if (records.problemOf(client, bytes) !== undefined) this.#wait(client, bytes)
+    return !this.isWaiting
+  }
+
+  #wait(client: string, bytes: number): void {
+    if (this.isWaiting) return
+    const { records, goOn, refuse, maxMs = ROOM_MS } = this.#options
+    let timer: NodeJS.Timeout | undefined
+    const leave = records.whenRoom(client, bytes, () => {
+      clearTimeout(timer)
+      this.#endWait = undefined
+      goOn()
+    })
+    this.#endWait = () => {
+      clearTimeout(timer)
+      leave()
+    }
+    if (refuse === undefined) return
+    this.#until ??= performanceClock() + maxMs
+    timer = setTimeout(() => {
+      this.end()
+      refuse(records.refusal(records.problemOf(client, bytes) ?? 'full'))
+    }, this.#until - performanceClock())
+  }
+
+  /** Ends the wait, and calls nothing for it. */
+  end(): void {
+    this.#endWait?.()
+    this.#endWait = undefined
+  }
+}
+
+/** Takes room as soon as there is some. @throws OverloadedError when there is none in time, or the signal is aborted */
+export function takeRoom({ bytes, signal, ...options }: WantedRoom): Promise<HeldRecords> {
+  return new Promise((resolve, reject) => {
+    const take = (): void => {
+      const held = wait.take(bytes)
+      if (held === undefined) return
+      unlisten()
+      resolve(held)
+    }
+    const refuse = (error: OverloadedError): void => {
+      unlisten()
+      reject(error)
+    }
+    const wait = new RoomWait({ ...options, goOn: take, refuse })
+    const unlisten = onAbort(signal, () => {
+      wait.end()
+      reject(options.records.refusal('full'))
+    })
+    if (signal?.aborted !== true) take()
+  })
+}
