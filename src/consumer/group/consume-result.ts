@@ -5,8 +5,8 @@ import type { GroupMembership } from '../../router/messages/operations.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
-import type { ReadPartition } from './held-messages.js'
 import type { OfferId, ParkedHolder } from './offset-tracker.js'
+import type { ReadPartition } from './transaction-messages.js'
 
 /** Receives the answer to a request for messages. */
 export interface Asker<in Result> extends Requester<Result> {

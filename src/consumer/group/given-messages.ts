@@ -2,8 +2,8 @@ import { addTo } from '../../core/group-by.js'
 import type { KafkaRecord, TopicPartition } from '../../core/model.js'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
 import { copyFewOfMany } from './held-batches.js'
-import type { InTransaction } from './held-messages.js'
 import type { Parkable } from './lanes.js'
+import type { InTransaction } from './transaction-messages.js'
 
 /**
  * A message that a loop has given out. Key, value and header values are views, which must be copied to be kept for longer

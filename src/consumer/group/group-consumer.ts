@@ -18,7 +18,6 @@ import type {
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
-import type { PartitionCommits } from './held-messages.js'
 import type { GroupLending, LentLimits } from './lending.js'
 import type { LoopDemand, LoopGroup } from './loop-demand.js'
 import { changeOffsets } from './offset-change.js'
@@ -32,6 +31,7 @@ import { decisionOn } from './start-messages.js'
 import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
 import { lookUpTopics } from './topic-look-ups.js'
 import { TopicStart } from './topic-start.js'
+import type { PartitionCommits } from './transaction-messages.js'
 import type { Demand } from './turn-order.js'
 
 /** Interval of the checks of a topic that will be given up: open requests and unacknowledged messages delay this. */

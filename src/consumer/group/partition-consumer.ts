@@ -7,7 +7,6 @@ import type { ReadAgain } from './consume-result.js'
 import { GroupLogReader } from './group-log-reader.js'
 import { type GroupRuntime, stoppable, type Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
-import { type PartitionCommits, ReadPartition } from './held-messages.js'
 import type { PositionSource } from './offset-committer.js'
 import {
   type Offer,
@@ -19,6 +18,7 @@ import {
 } from './offset-tracker.js'
 import { PositionFinder } from './position-finder.js'
 import type { FindStart } from './topic-start.js'
+import { type PartitionCommits, ReadPartition } from './transaction-messages.js'
 import type { Demand } from './turn-order.js'
 
 /**

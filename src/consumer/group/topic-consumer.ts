@@ -17,12 +17,12 @@ import type {
   WaitingRequest
 } from './consume-result.js'
 import { heldBytesOf } from './held-batches.js'
-import type { ReadPartition } from './held-messages.js'
 import { bytesOnTheWay, type LentLimits, MAX_LENT_BYTES, type TopicLending } from './lending.js'
 import type { LoopDemand, LoopTopic, ParkingSink } from './loop-demand.js'
 import type { ParkedHolder } from './offset-tracker.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
+import type { ReadPartition } from './transaction-messages.js'
 import { type Demand, TurnOrder } from './turn-order.js'
 
 /**

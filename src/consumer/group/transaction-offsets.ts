@@ -4,7 +4,12 @@ import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { TransactionError } from '../../core/transaction-error.js'
 import type { GroupMembership } from '../../router/messages/operations.js'
 import { type Batch, GivenBatch, GivenMessage, type Message } from './given-messages.js'
-import { HeldMessages, type ReadPartition, type TransactionEnd, type TransactionPosition } from './held-messages.js'
+import {
+  type ReadPartition,
+  type TransactionEnd,
+  TransactionMessages,
+  type TransactionPosition
+} from './transaction-messages.js'
 
 /** Positions of a group, which go along with a transaction under the member and generation that read their messages. */
 export interface GroupPositions {
@@ -77,7 +82,7 @@ const LOST = 'the partition of a message has gone to another member, its offsets
 /** See {@link ConsumedInTransaction}. */
 export class TransactionOffsets implements ConsumedInTransaction {
   readonly #messages = new Set<GivenMessage>()
-  readonly #partitions = new Map<ReadPartition, HeldMessages>()
+  readonly #partitions = new Map<ReadPartition, TransactionMessages>()
   /** By group: the member and generation in which its messages were given out. */
   readonly #members = new Map<string, GroupMembership>()
   #isEnded = false
@@ -93,7 +98,7 @@ export class TransactionOffsets implements ConsumedInTransaction {
     return this.#heldOf(group, topicPartition).length > 0
   }
 
-  #heldOf(group: string, { topic, partition }: TopicPartition): readonly HeldMessages[] {
+  #heldOf(group: string, { topic, partition }: TopicPartition): readonly TransactionMessages[] {
     return [...this.#partitions.values()].filter(
       ({ partition: { group: of, topicPartition: read } }) =>
         of === group && read.topic === topic && read.partition === partition
@@ -126,7 +131,7 @@ export class TransactionOffsets implements ConsumedInTransaction {
     const { record } = message.place
     let held = this.#partitions.get(partition)
     if (held === undefined) {
-      this.#partitions.set(partition, (held = new HeldMessages(partition, () => this.#wake())))
+      this.#partitions.set(partition, (held = new TransactionMessages(partition, () => this.#wake())))
       this.#members.set(message.group, record.member!)
     }
     this.#messages.add(message)
@@ -172,7 +177,10 @@ export class TransactionOffsets implements ConsumedInTransaction {
     return partitions.every(({ isLocked }) => isLocked) ? this.#byGroup(partitions, positions) : undefined
   }
 
-  #byGroup(partitions: readonly HeldMessages[], positions: readonly TransactionPosition[]): readonly GroupPositions[] {
+  #byGroup(
+    partitions: readonly TransactionMessages[],
+    positions: readonly TransactionPosition[]
+  ): readonly GroupPositions[] {
     return Array.from(this.#members, ([group, { memberId, generationId, instanceId }]) => {
       const offsets = positions.filter((_, at) => partitions[at]!.partition.group === group).sort(byPartition)
       return { group, memberId, groupInstanceId: instanceId, generationId, offsets }

@@ -1,7 +1,7 @@
 import type { GroupRuntime, Timer } from '../../../src/consumer/group/group-runtime.js'
-import type { PartitionCommits } from '../../../src/consumer/group/held-messages.js'
 import type { PartitionConsumer, TakenRecord } from '../../../src/consumer/group/partition-consumer.js'
 import { lookUpTopics, WatchedTopics } from '../../../src/consumer/group/topic-look-ups.js'
+import type { PartitionCommits } from '../../../src/consumer/group/transaction-messages.js'
 import { type KafkaRecord, type Offset, silentLogger } from '../../../src/core/model.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { AskedKind } from '../../../src/router/messages/operations.js'

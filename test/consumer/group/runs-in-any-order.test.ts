@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import type { GivenMessage, Message } from '../../../src/consumer/group/given-messages.js'
-import type { TransactionEnd } from '../../../src/consumer/group/held-messages.js'
+import type { TransactionEnd } from '../../../src/consumer/group/transaction-messages.js'
 import type { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { run } from './fake-runtime.js'
 import { RunStage } from './run-stage.js'

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { GivenBatch, type GivenMessage } from '../../../src/consumer/group/given-messages.js'
-import type { TransactionEnd, TransactionPosition } from '../../../src/consumer/group/held-messages.js'
+import type { TransactionEnd, TransactionPosition } from '../../../src/consumer/group/transaction-messages.js'
 import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { run } from './fake-runtime.js'
 import { GroupStage } from './group-stage.js'

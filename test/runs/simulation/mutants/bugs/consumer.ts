@@ -94,7 +94,7 @@ export const consumerBugs: readonly PlantedBug[] = [
     about: 'What a transaction acknowledged is offered again although nobody knows whether it has committed.',
     edits: [
       {
-        in: 'HeldMessages.#settle',
+        in: 'TransactionMessages.#settle',
         find: "result === 'unknown'",
         replaceWith: 'false'
       }

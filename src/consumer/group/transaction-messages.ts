@@ -59,7 +59,7 @@ export class ReadPartition {
   readonly group: string
   readonly topicPartition: TopicPartition
   readonly options: ReadPartitionOptions
-  readonly open = new Set<HeldMessages>()
+  readonly open = new Set<TransactionMessages>()
   isLost = false
 
   constructor(options: ReadPartitionOptions) {
@@ -89,7 +89,7 @@ export class ReadPartition {
 }
 
 /** The messages of one partition that belong to a transaction. */
-export class HeldMessages {
+export class TransactionMessages {
   readonly partition: ReadPartition
   readonly onChanged: () => void
   readonly #messages = new Map<Offset, OfferedRecord>()
