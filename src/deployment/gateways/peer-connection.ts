@@ -19,7 +19,8 @@ import {
   OK,
   OTHER_PROCESS,
   type PeerTls,
-  REFUSED
+  REFUSED,
+  TOO_MANY_CALLS
 } from './peer-listener.js'
 import {
   ANSWERED_BY,
@@ -224,6 +225,7 @@ export class PeerConnection {
       const failure = decodeBody(body) as PeerFailure
       return new PeerError(failure.message, failure)
     }
+    if (status !== TOO_MANY_CALLS) return new PeerError(`${at} gives no answer that makes sense (status ${status})`)
     const message = `${at} has too many calls in progress`
     return new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
   }

@@ -395,6 +395,18 @@ describe('gateways that know each other', () => {
     expect(gone).to.deep.equal([b.id])
   })
 
+  it('know of a call only that it was refused where the answer says so, and not where its status is any other', async () => {
+    let status = 503
+    const address = await liar((_, response) => response.writeHead(status, { [ANSWERED_BY]: 'liar' }).end())
+    const a = await gateway({ addresses: [address] })
+    const codeOf = async (): Promise<unknown> => {
+      await knows(a, 'liar')
+      return (await reasonOf(a.call('liar', 'any', {}, PATIENT))).cause?.code
+    }
+    expect(await codeOf()).to.equal('overloaded')
+    for (status of [201, 301, 418, 502]) expect(await codeOf(), String(status)).to.equal(undefined)
+  })
+
   it('count their calls, and the requests that they refuse', async () => {
     const counts = new Map<string, number>()
     const count: MetricsLogger['count'] = (_, name, tags = {}) => {
