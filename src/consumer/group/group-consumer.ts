@@ -1,5 +1,4 @@
 import type { Requester } from '../../core/actor/actor.js'
-import { addTo } from '../../core/group-by.js'
 import { incarnationOfTopic, type Offset, type OffsetAndMetadata, type TopicPartition } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
 import { shortened } from '../../core/printable.js'
@@ -7,14 +6,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, OffsetType } from '../../router/messages/operations.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import type {
-  AckResult,
-  ConsumedMessages,
-  MessageId,
-  SetOffsetsResult,
-  TopicOffers,
-  WaitingRequest
-} from './consume-result.js'
+import type { AckResult, ConsumedMessages, MessageId, SetOffsetsResult, WaitingRequest } from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -22,13 +14,12 @@ import type { GroupLending, LentLimits } from './lending.js'
 import type { LoopDemand, LoopGroup } from './loop-demand.js'
 import { changeOffsets } from './offset-change.js'
 import { OffsetCommitter } from './offset-committer.js'
-import type { OfferId } from './offset-tracker.js'
 import { PartitionConsumer } from './partition-consumer.js'
 import { RefusalLog } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
-import { LONGEST_HOLD_MS, TopicConsumer } from './topic-consumer.js'
+import { LONGEST_HOLD_MS, OffersOfTopic, TopicConsumer } from './topic-consumer.js'
 import { lookUpTopics } from './topic-look-ups.js'
 import { TopicStart } from './topic-start.js'
 import type { PartitionCommits } from './transaction-messages.js'
@@ -433,7 +424,7 @@ export class GroupConsumer implements LoopGroup {
       maxWaitingRequests: settings.maxWaitingRequests,
       membership: () => this.#member.membership,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
-      offers: this.#offersOf(name),
+      offers: new OffersOfTopic(() => this.#topics.get(name)?.consumer, this.#options.tick),
       lending: this.#options.lending?.of(runtime.groupId, name)
     })
     const timers = { isToldMissing: false, timer: undefined, beginTimer: undefined }
@@ -447,45 +438,6 @@ export class GroupConsumer implements LoopGroup {
     }
     this.#watch(name, topic, settings.subscriptionTimeoutMs)
     return topic
-  }
-
-  /** The topic may be given up, and read again, before a client is done with a message. */
-  #offersOf(name: string): TopicOffers {
-    const { tick } = this.#options
-    /** A bug ends the group, and not the program that has called. */
-    const now = <Result>(run: () => Result): Result | undefined => {
-      try {
-        return run()
-      } catch (error) {
-        tick(() => {
-          throw error
-        })
-        return undefined
-      }
-    }
-    /** What is acknowledged in the next tick. */
-    let acked: Map<number, OfferId[]> | undefined
-    const ackGathered = (): void => {
-      const all = acked!
-      acked = undefined
-      this.#topics.get(name)?.consumer.ackAll(all)
-    }
-    return {
-      ackAll: taken => {
-        const isFirst = acked === undefined
-        const all = (acked ??= new Map())
-        for (const [partition, offers] of taken) for (const offer of offers) addTo(all, partition, offer)
-        if (isFirst) tick(ackGathered)
-      },
-      releaseAll: taken => tick(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
-      releaseUnread: offers => tick(() => this.#topics.get(name)?.consumer.releaseUnread(offers)),
-      parkAgain: (message, holder) => now(() => this.#topics.get(name)?.consumer.parkAgain(message, holder)),
-      releaseNow: taken => now(() => this.#topics.get(name)?.consumer.releaseAll(taken)),
-      begin: message => this.#topics.get(name)?.consumer.begins(message) === true,
-      isOpen: message => this.#topics.get(name)?.consumer.isOpen(message) === true,
-      readAgain: (place, onRead) => now(() => this.#topics.get(name)?.consumer.readAgain(place, onRead)),
-      read: partition => this.#topics.get(name)?.consumer.read(partition)
-    }
   }
 
   #noteMissing(name: string, start: TopicStart): void {

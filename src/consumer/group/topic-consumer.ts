@@ -19,7 +19,7 @@ import type {
 import { heldBytesOf } from './held-batches.js'
 import { bytesOnTheWay, type LentLimits, MAX_LENT_BYTES, type TopicLending } from './lending.js'
 import type { LoopDemand, LoopTopic, ParkingSink } from './loop-demand.js'
-import type { ParkedHolder } from './offset-tracker.js'
+import type { OfferId, ParkedHolder } from './offset-tracker.js'
 import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import type { ReadPartition } from './transaction-messages.js'
@@ -567,6 +567,81 @@ export class TopicConsumer implements LoopTopic {
       firstSerial,
       member,
       retries
+    }
+  }
+}
+
+/** The topic may be given up, and read again, before a client is done with a message. */
+export class OffersOfTopic implements TopicOffers {
+  readonly #consumer: () => TopicConsumer | undefined
+  readonly #tick: (run: () => void) => void
+  /** What is acknowledged in the next tick. */
+  #acked: Map<number, OfferId[]> | undefined
+
+  /**
+   * @param consumer the one of now; `undefined`: the group does not read the topic
+   * @param tick calls back in a later tick of the group's actor
+   */
+  constructor(consumer: () => TopicConsumer | undefined, tick: (run: () => void) => void) {
+    this.#consumer = consumer
+    this.#tick = tick
+  }
+
+  ackAll(taken: OffersByPartition): void {
+    const isFirst = this.#acked === undefined
+    const all = (this.#acked ??= new Map())
+    for (const [partition, offers] of taken) for (const offer of offers) addTo(all, partition, offer)
+    if (isFirst) this.#tick(this.#ackGathered)
+  }
+
+  readonly #ackGathered = (): void => {
+    const all = this.#acked!
+    this.#acked = undefined
+    this.#consumer()?.ackAll(all)
+  }
+
+  releaseAll(taken: TakenByPartition): void {
+    this.#tick(() => this.#consumer()?.releaseAll(taken))
+  }
+
+  releaseUnread(offers: OffersByPartition): void {
+    this.#tick(() => this.#consumer()?.releaseUnread(offers))
+  }
+
+  parkAgain(message: AcquiredMessage, holder: ParkedHolder): AcquiredMessage | undefined {
+    return this.#now(consumer => consumer.parkAgain(message, holder))
+  }
+
+  releaseNow(taken: TakenByPartition): void {
+    this.#now(consumer => consumer.releaseAll(taken))
+  }
+
+  begin(message: OfferOf): boolean {
+    return this.#consumer()?.begins(message) === true
+  }
+
+  isOpen(message: OfferOf): boolean {
+    return this.#consumer()?.isOpen(message) === true
+  }
+
+  readAgain(place: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void): void {
+    this.#now(consumer => consumer.readAgain(place, onRead))
+  }
+
+  read(partition: number): ReadPartition | undefined {
+    return this.#consumer()?.read(partition)
+  }
+
+  /** A bug ends the group, and not the program that has called. */
+  #now<Result>(run: (consumer: TopicConsumer) => Result): Result | undefined {
+    try {
+      const consumer = this.#consumer()
+      return consumer && run(consumer)
+    } catch (error) {
+      this.#tick(() => {
+        throw error
+      })
+      return undefined
     }
   }
 }
