@@ -1,5 +1,12 @@
 import type { Word } from '../consumer/queue/queue-messages.js'
-import { ACQUIRE, leftOfLock, MIN_LOCK_MS, type ToldResult, toldResult } from '../consumer/queue/queue-verbs.js'
+import {
+  ACQUIRE,
+  leftOfLock,
+  MIN_LOCK_MS,
+  NO_WORDS,
+  type ToldResult,
+  toldResult
+} from '../consumer/queue/queue-verbs.js'
 import type { Queues } from '../consumer/queue/queues.js'
 import { queueSettings } from '../consumer/queue/settings.js'
 import { isCount } from '../core/counts.js'
@@ -266,8 +273,7 @@ class ProgramQueue implements Queue {
 
   #settle(verbs: QueueVerbs, word: Word, tokens: readonly string[], delayMs: number): Promise<readonly SettleResult[]> {
     const { topic, group } = this.#of
-    const lists = { accept: [], release: [], reject: [], renew: [] }
-    return verbs.settle(topic, group, { ...lists, [word]: tokens, delayMs }, PROGRAM)
+    return verbs.settle(topic, group, { ...NO_WORDS, [word]: tokens, delayMs }, PROGRAM)
   }
 
   /** Keeps a token as long as its lock. The oldest ones that are over are dropped. */

@@ -2,7 +2,7 @@ import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } fr
 import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
 import { refusalOfWebhookGroup, requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
-import type { QueueVerbs } from '../consumer/queue/queue-verbs.js'
+import { type QueueVerbs, tokensOf } from '../consumer/queue/queue-verbs.js'
 import { choosePartitions, requireTopic } from '../consumer/stream/topic-readers.js'
 import { type FollowSink, followTopic, type ReadSubscription } from '../consumer/stream/topic-subscription.js'
 import type { ActorRef } from '../core/actor/actor.js'
@@ -109,8 +109,7 @@ const WITHOUT_QUEUES: QueueVerbs = {
     return () => undefined
   },
   unseen: () => undefined,
-  settle: async (_topic, _groupId, { accept, release, reject, renew }) =>
-    [...accept, ...release, ...reject, ...renew].map(token => ({ token, outcome: 'invalid' })),
+  settle: async (_topic, _groupId, settlement) => tokensOf(settlement).map(token => ({ token, outcome: 'invalid' })),
   describe: refuseQueues,
   configure: refuseQueues
 }

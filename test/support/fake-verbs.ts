@@ -2,24 +2,25 @@ import type { AckResult, ConsumeManyResult, MessageLimits } from '../../src/cons
 import type { Requester } from '../../src/core/actor/actor.js'
 import type { OffsetAndMetadata, ProduceRecord, RecordFailure, RecordOutcome } from '../../src/core/model.js'
 import { errorCodes } from '../../src/kafka/error-codes.js'
-import type {
-  AdminVerbs,
-  CommitOutcome,
-  CommittedOffset,
-  GroupDescription,
-  GroupOffset,
-  GroupReader,
-  GroupVerbs,
-  InstanceVerbs,
-  Loss,
-  PendingProduce,
-  ProduceOptions,
-  QueueVerbs,
-  ReadersOnly,
-  ReadSubscription,
-  ShareGroupVerbs,
-  TopicMetadata,
-  Verbs
+import {
+  type AdminVerbs,
+  type CommitOutcome,
+  type CommittedOffset,
+  type GroupDescription,
+  type GroupOffset,
+  type GroupReader,
+  type GroupVerbs,
+  type InstanceVerbs,
+  type Loss,
+  type PendingProduce,
+  type ProduceOptions,
+  type QueueVerbs,
+  type ReadersOnly,
+  type ReadSubscription,
+  type ShareGroupVerbs,
+  type TopicMetadata,
+  tokensOf,
+  type Verbs
 } from '../../src/verbs/verbs.js'
 
 /** A record as the gateway was given it, its bytes copied as the contract demands. */
@@ -218,8 +219,7 @@ const emptyQueues: QueueVerbs = {
     return () => undefined
   },
   unseen: () => undefined,
-  settle: async (_topic, _group, { accept, release, reject, renew }) =>
-    [...accept, ...release, ...reject, ...renew].map(token => ({ token, outcome: 'invalid' })),
+  settle: async (_topic, _group, settlement) => tokensOf(settlement).map(token => ({ token, outcome: 'invalid' })),
   describe: async () => ({ state: 'absent', members: [], partitions: [], settings: undefined, topics: [] }),
   configure: refuse
 }

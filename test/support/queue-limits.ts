@@ -1,4 +1,4 @@
-import type { QueueLimits, Settlement } from '../../src/verbs/verbs.js'
+import type { QueueLimits } from '../../src/verbs/verbs.js'
 
 /** Limits that no test of queues reaches. */
 export const WIDE_LIMITS: QueueLimits = {
@@ -9,6 +9,3 @@ export const WIDE_LIMITS: QueueLimits = {
   maxWaiting: 2_000,
   maxQueues: 100
 }
-
-/** A settlement that names no token. */
-export const NO_TOKENS: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }

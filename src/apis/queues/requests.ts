@@ -5,7 +5,7 @@ import { bytes, MIB, nonEmpty } from '../../core/settings/units.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { withBytes } from '../../http/api/endpoint.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
-import { ACQUIRE, MIN_LOCK_MS } from '../../verbs/verbs.js'
+import { ACQUIRE, MIN_LOCK_MS, type Settlement, tokensOf } from '../../verbs/verbs.js'
 import { ENCODINGS } from './message-json.js'
 import type { QueueParts } from './queue-answers.js'
 
@@ -15,15 +15,11 @@ const MAX_TOKENS = 1_000
 const TOO_MANY = `there are more than ${MAX_TOKENS} tokens`
 
 const tokens = (what: string) => z.array(z.string()).default([]).describe(`tokens of messages ${what}`)
-const LISTS = ['accept', 'release', 'reject', 'renew'] as const
 
 /** Finds what is wrong with the lists together. */
-const checkTokens: z.core.CheckFn<Readonly<Record<(typeof LISTS)[number], readonly string[]>>> = ({
-  value,
-  issues
-}) => {
+const checkTokens: z.core.CheckFn<Settlement> = ({ value, issues }) => {
   const seen = new Set<string>()
-  const all = LISTS.flatMap(list => value[list])
+  const all = tokensOf(value)
   const add = (message: string): void => void issues.push({ code: 'custom', message, input: value })
   if (all.length > MAX_TOKENS) add(TOO_MANY)
   else for (const token of all) if (seen.size === seen.add(token).size) add('a token is there twice')

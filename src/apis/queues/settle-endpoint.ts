@@ -3,7 +3,7 @@ import { IGNORED_BYTES, type Params, withBytes } from '../../http/api/endpoint.j
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { type Settlement, type SettleResult, toldResult } from '../../verbs/verbs.js'
+import { NO_WORDS, type Settlement, type SettleResult, toldResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import { type QueueParts, queueProblemOf } from './queue-answers.js'
 import { requireAtMost, settling, withJson } from './requests.js'
@@ -43,8 +43,7 @@ export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params)
   const queue = queueOf(parts, exchange, params)
   if (!admitsConsumer(parts, exchange, 'queues.settle', queue)) return
   withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE_TO_IGNORE, () => {
-    const settlement = { accept: [params.token!], release: [], reject: [], renew: [], delayMs: 0 }
-    settle(parts, exchange, queue, settlement).then(
+    settle(parts, exchange, queue, { ...NO_WORDS, accept: [params.token!] }).then(
       ([result]) => {
         const problem = problemOf(result!)
         if (problem === undefined) parts.answers.noContent(exchange)

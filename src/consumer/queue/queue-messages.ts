@@ -3,7 +3,8 @@ import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure } from '../../router/messages/operations.js'
 
 /** What becomes of an acquired message. `renew`: it stays acquired, and Kafka's lock begins again. */
-export type Word = 'accept' | 'release' | 'reject' | 'renew'
+export const WORDS = ['accept', 'release', 'reject', 'renew'] as const
+export type Word = (typeof WORDS)[number]
 
 /**
  * - `done`: Kafka has taken the word while its lock was valid by the own clock

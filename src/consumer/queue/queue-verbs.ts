@@ -4,6 +4,7 @@ import { MIB } from '../../core/settings/units.js'
 import type { IsolationLevel } from '../../kafka/calls.js'
 import type { Failure } from '../../router/messages/request.js'
 import type { Asker } from '../group/consume-result.js'
+import { WORDS, type Word } from './queue-messages.js'
 
 /**
  * Where a queue begins: `earliest`, `latest`, or the records of the last time, as an ISO duration such as `PT1H`. The caller
@@ -68,14 +69,14 @@ export interface AcquireFailure extends Failure {
 }
 
 /** What a client wants to be done with messages, by their tokens. No token is named twice. */
-export interface Settlement {
-  readonly accept: readonly string[]
-  readonly release: readonly string[]
-  readonly reject: readonly string[]
-  readonly renew: readonly string[]
+export interface Settlement extends Readonly<Record<Word, readonly string[]>> {
   /** Releases of this call become available so much later. */
   readonly delayMs: number
 }
+
+export const NO_WORDS: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
+
+export const tokensOf = (settlement: Settlement): readonly string[] => WORDS.flatMap(word => settlement[word])
 
 /**
  * - `done`
@@ -127,7 +128,7 @@ export interface QueueVerbs {
   /**
    * Settles messages. Only the newest token of a message counts.
    *
-   * @returns in the order accept, release, reject, renew, each in the order of its list. Never rejects
+   * @returns in the order of {@link tokensOf}. Never rejects
    */
   settle(topic: string, groupId: string, settlement: Settlement, client: string): Promise<readonly SettleResult[]>
   /** Counts outcomes that {@link settle} has not decided: the process that holds the messages did not answer. */

@@ -15,7 +15,7 @@ import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
 import { troubleOfPartitions } from './partition-errors.js'
 import { Queue, type QueueProcess } from './queue.js'
-import type { Word } from './queue-reader.js'
+import { WORDS, type Word } from './queue-messages.js'
 import { type Acquisition, QueueTokens, type TokensOptions } from './queue-token.js'
 import { QueueTroubles } from './queue-troubles.js'
 import type {
@@ -217,15 +217,11 @@ export class Queues implements QueueVerbs {
   }
 
   async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly SettleResult[]> {
-    const { accept, release, reject, renew, delayMs } = settlement
-    const settleAll = (tokens: readonly string[], word: Word) =>
-      tokens.map(async token => ({ token, ...(await this.#settle(topic, groupId, token, word, delayMs)) }))
-    const results = await Promise.all([
-      ...settleAll(accept, 'accept'),
-      ...settleAll(release, 'release'),
-      ...settleAll(reject, 'reject'),
-      ...settleAll(renew, 'renew')
-    ])
+    const settle = async (token: string, word: Word) => ({
+      token,
+      ...(await this.#settle(topic, groupId, token, word, settlement.delayMs))
+    })
+    const results = await Promise.all(WORDS.flatMap(word => settlement[word].map(token => settle(token, word))))
     this.count(results)
     return results
   }

@@ -1,5 +1,6 @@
+import { WORDS } from '../../consumer/queue/queue-messages.js'
 import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
-import type { QueueVerbs, Settlement, SettleResult } from '../../verbs/verbs.js'
+import { type QueueVerbs, type Settlement, type SettleResult, tokensOf } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
 import { askAll, callOthers, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
 
@@ -190,15 +191,8 @@ function add<Key>(lists: Map<Key, string[]>, key: Key, ...items: string[]): void
   else list.push(...items)
 }
 
-const tokensOf = ({ accept, release, reject, renew }: Settlement): readonly string[] => [
-  ...accept,
-  ...release,
-  ...reject,
-  ...renew
-]
-
-function onlyOf({ accept, release, reject, renew, delayMs }: Settlement, tokens: readonly string[]): Settlement {
+function onlyOf(settlement: Settlement, tokens: readonly string[]): Settlement {
   const all = new Set(tokens)
-  const those = (list: readonly string[]) => list.filter(token => all.has(token))
-  return { accept: those(accept), release: those(release), reject: those(reject), renew: those(renew), delayMs }
+  const lists = WORDS.map(word => [word, settlement[word].filter(token => all.has(token))])
+  return { ...settlement, ...Object.fromEntries(lists) }
 }

@@ -6,15 +6,16 @@ import type {
   Settled,
   Word
 } from '../../../src/consumer/queue/queue-reader.js'
-import type {
-  AcquireOptions,
-  AcquireResult,
-  QueueChanges,
-  QueueDescription,
-  QueueMessage,
-  QueueSettings,
-  Settlement,
-  SettleResult
+import {
+  type AcquireOptions,
+  type AcquireResult,
+  NO_WORDS,
+  type QueueChanges,
+  type QueueDescription,
+  type QueueMessage,
+  type QueueSettings,
+  type Settlement,
+  type SettleResult
 } from '../../../src/consumer/queue/queue-verbs.js'
 import { Queues, type QueuesDeps } from '../../../src/consumer/queue/queues.js'
 import type { CastellanError } from '../../../src/core/errors.js'
@@ -281,8 +282,7 @@ export class ScriptedQueues {
   }
 
   settle(words: Partial<Settlement>): Promise<readonly SettleResult[]> {
-    const none = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
-    return this.queues.settle('orders', 'workers', { ...none, ...words })
+    return this.queues.settle('orders', 'workers', { ...NO_WORDS, ...words })
   }
 
   /** The outcome for one token. */

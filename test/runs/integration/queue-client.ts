@@ -2,9 +2,15 @@ import { openQueues } from '../../../src/client/open-queues.js'
 import type { Queues } from '../../../src/consumer/queue/queues.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
-import type { AcquireOptions, AcquireResult, QueueMessage, Settlement } from '../../../src/verbs/verbs.js'
+import {
+  type AcquireOptions,
+  type AcquireResult,
+  NO_WORDS,
+  type QueueMessage,
+  type Settlement
+} from '../../../src/verbs/verbs.js'
 import type { Castellan } from '../../support/castellan.js'
-import { NO_TOKENS, WIDE_LIMITS } from '../../support/queue-limits.js'
+import { WIDE_LIMITS } from '../../support/queue-limits.js'
 
 const ASKED: AcquireOptions = {
   count: 1,
@@ -44,7 +50,7 @@ export class QueueClient {
 
   /** The outcome of the first token. */
   async outcomeOf(words: Partial<Settlement>): Promise<string> {
-    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NO_TOKENS, ...words })
+    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NO_WORDS, ...words })
     return result!.outcome
   }
 }

@@ -6,9 +6,16 @@ import type { Queues } from '../../../src/consumer/queue/queues.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
 import type { App } from '../../../src/server/app/app.js'
-import type { AcquireOptions, AcquireResult, QueueMessage, Settlement, SettleResult } from '../../../src/verbs/verbs.js'
+import {
+  type AcquireOptions,
+  type AcquireResult,
+  NO_WORDS,
+  type QueueMessage,
+  type Settlement,
+  type SettleResult
+} from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
-import { NO_TOKENS, WIDE_LIMITS } from '../../support/queue-limits.js'
+import { WIDE_LIMITS } from '../../support/queue-limits.js'
 import { freshTopic } from '../../support/target-cluster.js'
 import { metricOf, startTestApp } from '../../support/test-app.js'
 
@@ -56,7 +63,7 @@ describe('a queue over a share group', function () {
     return result.messages
   }
   const settle = (words: Partial<Settlement>): Promise<readonly SettleResult[]> =>
-    queues.settle(topic, group, { ...NO_TOKENS, ...words })
+    queues.settle(topic, group, { ...NO_WORDS, ...words })
   const outcomeOf = async (words: Partial<Settlement>): Promise<string> => (await settle(words))[0]!.outcome
   const textOf = ({ record }: QueueMessage): string => String(record.value)
 
@@ -155,7 +162,7 @@ describe('a queue over a share group', function () {
   it('gives the tokens of a queue to no other group', async () => {
     await write('a')
     const [message] = await acquire()
-    const results = await queues.settle(topic, `${group}-2`, { ...NO_TOKENS, accept: [message!.token] })
+    const results = await queues.settle(topic, `${group}-2`, { ...NO_WORDS, accept: [message!.token] })
     expect(results[0]!.outcome).to.equal('invalid')
     await settle({ accept: [message!.token] })
   })
