@@ -1,3 +1,4 @@
+import { getOrAdd } from '../core/maps.js'
 import { type BrokerNode, isLegalTopicName } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
 import type { ApiName, TopicOptions } from './embedded-cluster.js'
@@ -285,8 +286,7 @@ export class ServedCluster {
   }
 
   count(api: ApiName, nodeId: number): void {
-    let byNode = this.#requestCounts.get(api)
-    if (byNode === undefined) this.#requestCounts.set(api, (byNode = new Map()))
+    const byNode = getOrAdd(this.#requestCounts, api, () => new Map())
     byNode.set(nodeId, (byNode.get(nodeId) ?? 0) + 1)
   }
 

@@ -1,4 +1,4 @@
-import { addTo } from '../core/group-by.js'
+import { addTo } from '../core/maps.js'
 import { noTime } from './codec-host.js'
 
 /** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */

@@ -21,7 +21,7 @@ import {
   FileDescriptorSetSchema
 } from '@bufbuild/protobuf/wkt'
 import protobuf from 'protobufjs'
-import { groupBy } from '../core/group-by.js'
+import { groupBy } from '../core/maps.js'
 import type { SchemaSource } from './codec.js'
 import { KNOWN_TEXTS, OF_PROTOBUF, WELL_KNOWN } from './protobuf-known.js'
 import { withoutCustomOptions } from './protobuf-options.js'

@@ -12,7 +12,7 @@ import {
   toJson
 } from '@bufbuild/protobuf'
 import { type Any, hasCustomJsonRepresentation, isWrapperDesc } from '@bufbuild/protobuf/wkt'
-import { addTo } from '../core/group-by.js'
+import { addTo } from '../core/maps.js'
 import { timeOf } from '../core/time-of.js'
 import { isObject, type Json, type JsonObject, Misfit, shown, Undecodable } from './codec.js'
 import { decimalIn, isDecimal } from './decimals.js'

@@ -1,6 +1,6 @@
 import type { ActorRef } from '../core/actor/actor.js'
 import { KafkaError } from '../core/errors.js'
-import { addTo } from '../core/group-by.js'
+import { addTo } from '../core/maps.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../kafka/protocol/consumer-protocol.js'

@@ -1,6 +1,7 @@
 import { requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import { requireTopic } from '../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
+import { getOrAdd } from '../core/maps.js'
 import { type Offset, topicPartitionKey } from '../core/model.js'
 import { printable, shortened } from '../core/printable.js'
 import { errorCodes } from '../kafka/error-codes.js'
@@ -84,8 +85,7 @@ export class KafkaShareGroups implements ShareGroupVerbs {
     const { offsets } = requireAnswer(result, `the offsets of group ${groupId}`, limit.timeoutMs)
     const all = new Map<string, Set<number>>()
     const add = (topic: string, numbers: Iterable<number>): void => {
-      const known = all.get(topic) ?? new Set()
-      all.set(topic, known)
+      const known = getOrAdd(all, topic, () => new Set())
       for (const partition of numbers) known.add(partition)
     }
     for (const { topic, partition } of offsets) add(topic, [partition])

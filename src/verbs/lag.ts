@@ -2,7 +2,7 @@ import { isOfAnother, markIn } from '../consumer/group/ack-encoding.js'
 import type { ActorRef } from '../core/actor/actor.js'
 import { performanceClock } from '../core/clocks.js'
 import { InvalidRequestError, KafkaError } from '../core/errors.js'
-import { groupBy } from '../core/group-by.js'
+import { getOrAdd, groupBy } from '../core/maps.js'
 import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
@@ -150,8 +150,7 @@ async function committedOf(
   const { offsets } = requireAnswer(result, `the offsets of group ${groupId}`, limit.timeoutMs)
   const byTopic = new Map<string, Map<number, Stored>>()
   for (const { topic, partition, offset, metadata } of offsets) {
-    const ofTopic = byTopic.get(topic) ?? new Map<number, Stored>()
-    byTopic.set(topic, ofTopic.set(partition, { offset, metadata }))
+    getOrAdd(byTopic, topic, () => new Map()).set(partition, { offset, metadata })
   }
   return byTopic
 }

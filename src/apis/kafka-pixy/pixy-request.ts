@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
-import { addTo } from '../../core/group-by.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
+import { addTo } from '../../core/maps.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Access, AccessTarget } from '../../http/access/access.js'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { answerWork } from '../../http/api/endpoint.js'
 import { describedPath } from '../../http/api/routes.js'

@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo, getOrAdd } from '../../core/maps.js'
 import type { KafkaRecord, TopicPartition } from '../../core/model.js'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
 import { copyFewOfMany } from './held-batches.js'
@@ -267,8 +267,7 @@ function settle(how: 'ackAll' | 'releaseAll' | 'releaseNow', messages: readonly 
   const byTopic = new Map<TopicOffers, Map<number, AcquiredMessage[]>>()
   for (const { place, partition } of messages) {
     const { offers, record } = place
-    let ofTopic = byTopic.get(offers)
-    if (ofTopic === undefined) byTopic.set(offers, (ofTopic = new Map()))
+    const ofTopic = getOrAdd(byTopic, offers, () => new Map())
     addTo(ofTopic, partition, record)
   }
   for (const [offers, taken] of byTopic) offers[how](taken)

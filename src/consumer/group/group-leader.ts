@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import { type LogPosition, positionIn, type TopicPartition } from '../../core/model.js'
 import { decodeSubscription, encodeAssignment, userDataOfSubscription } from '../../kafka/protocol/consumer-protocol.js'
 import type { JoinedMember } from '../../kafka/protocol/groups.js'

@@ -1,4 +1,5 @@
 import { addCount } from '../../core/counts.js'
+import { getOrAdd } from '../../core/maps.js'
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { CommitConsumerOffsetResult, GroupMembership } from '../../router/messages/operations.js'
@@ -190,14 +191,11 @@ export class OffsetCommitter {
 
   #partition(topicPartition: TopicPartition): Partition {
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
-    let partition = this.#partitions.get(key)
-    if (!partition) {
+    return getOrAdd(this.#partitions, key, (): Partition => {
       const never = { denials: 0, deniedSince: 0, tooLong: Number.POSITIVE_INFINITY }
       const idle = { waiting: undefined, isUnsure: false, locks: [] }
-      partition = { key, topicPartition, ...idle, ...AT_ONCE, ...never }
-      this.#partitions.set(key, partition)
-    }
-    return partition
+      return { key, topicPartition, ...idle, ...AT_ONCE, ...never }
+    })
   }
 
   #giveTurn({ key, locks, isUnsure }: Partition): void {

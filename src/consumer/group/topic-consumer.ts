@@ -1,5 +1,5 @@
 import { memoryOfRecord } from '../../core/bytes.js'
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'

@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { AS_STORED, type Failure, type GroupMembership } from '../../router/messages/operations.js'

@@ -1,4 +1,5 @@
 import { HeldAmount } from '../../core/held-amount.js'
+import { getOrAdd } from '../../core/maps.js'
 import type { HeldMessage } from './held-messages.js'
 import type { QueueLimits } from './queue-verbs.js'
 
@@ -107,8 +108,7 @@ export class HeldCounts {
   }
 
   #change(name: string, what: 'held' | 'queues', by: number): HoldingClient {
-    let client = this.#clients.get(name)
-    if (client === undefined) this.#clients.set(name, (client = { held: 0, queues: 0, looking: new Set() }))
+    const client = getOrAdd(this.#clients, name, (): HoldingClient => ({ held: 0, queues: 0, looking: new Set() }))
     client[what] += by
     if (client.held === 0 && client.queues === 0) this.#clients.delete(name)
     if (client.looking.size === 0) return client

@@ -1,5 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import type { AggregatorRegistry, Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
+import { getOrAdd } from '../maps.js'
 import { loadOptional } from '../optional-package.js'
 import { loadPackage } from '../package-file.js'
 import {
@@ -105,11 +106,8 @@ class Families<Series> {
   }
 
   get(component: string, metricName: string): Family<Series> {
-    let byName = this.#byComponent.get(component)
-    if (!byName) this.#byComponent.set(component, (byName = new Map()))
-    let family = byName.get(metricName)
-    if (!family) byName.set(metricName, (family = this.#add(component, metricName)))
-    return family
+    const byName = getOrAdd(this.#byComponent, component, () => new Map())
+    return getOrAdd(byName, metricName, () => this.#add(component, metricName))
   }
 
   #add(component: string, metricName: string): Family<Series> {

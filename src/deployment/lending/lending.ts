@@ -1,6 +1,7 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import type { GroupLending, LendingGroups, TopicLending } from '../../consumer/group/lending.js'
 import { memoryOfRecords, ownCopyOf } from '../../core/bytes.js'
+import { getOrAdd } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
@@ -250,29 +251,24 @@ export class Lending<Id> implements GroupLending {
   }
 
   #callsTo(id: Id): CallsToOne {
-    let calls = this.#calls.get(id)
-    if (calls === undefined) {
-      calls = {
-        offer: batchedCalls<Offered, Verdict>({
-          ...LIMITS,
-          maxOfCall: MAX_OFFERS_OF_CALL,
-          name: 'calls with offers',
-          call: offers => this.#call(id, 'offer', offers) as Promise<readonly Verdict[]>,
-          failed: () => 'later',
-          full: 'later'
-        }),
-        take: batchedCalls<AskedTake, Taken | undefined>({
-          ...LIMITS,
-          maxOfCall: MAX_TAKES_OF_CALL,
-          name: 'calls that take messages',
-          call: asked => this.#take(id, asked),
-          failed: () => undefined,
-          full: undefined
-        })
-      }
-      this.#calls.set(id, calls)
-    }
-    return calls
+    return getOrAdd(this.#calls, id, () => ({
+      offer: batchedCalls<Offered, Verdict>({
+        ...LIMITS,
+        maxOfCall: MAX_OFFERS_OF_CALL,
+        name: 'calls with offers',
+        call: offers => this.#call(id, 'offer', offers) as Promise<readonly Verdict[]>,
+        failed: () => 'later',
+        full: 'later'
+      }),
+      take: batchedCalls<AskedTake, Taken | undefined>({
+        ...LIMITS,
+        maxOfCall: MAX_TAKES_OF_CALL,
+        name: 'calls that take messages',
+        call: asked => this.#take(id, asked),
+        failed: () => undefined,
+        full: undefined
+      })
+    }))
   }
 
   async #take(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {

@@ -1,7 +1,7 @@
 import type { OffersByPartition, TopicOffers } from '../../consumer/group/consume-result.js'
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import { memoryOfRecords } from '../../core/bytes.js'
-import { addTo } from '../../core/group-by.js'
+import { addTo, getOrAdd } from '../../core/maps.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { ConsumedMessages } from '../../verbs/verbs.js'
 import { EndedIds } from '../calls/ended-ids.js'
@@ -171,8 +171,7 @@ export class Loans<Id> {
     for (const loan of loans) {
       if (!this.#open.has(loan.key)) continue
       this.#end(loan, result)
-      const ofTopic = byTopic.get(loan.offers) ?? new Map()
-      byTopic.set(loan.offers, ofTopic)
+      const ofTopic = getOrAdd(byTopic, loan.offers, () => new Map())
       for (const [partition, offers] of loan.lent) for (const offer of offers) addTo(ofTopic, partition, offer)
     }
     for (const [offers, lent] of byTopic) offers.releaseUnread(lent)

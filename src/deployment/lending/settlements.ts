@@ -1,4 +1,5 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
+import { getOrAdd } from '../../core/maps.js'
 import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type Settled } from './calls.js'
 
 /** Messages that a client has got at once are told to have arrived together with that. */
@@ -100,20 +101,14 @@ export class Settlements<Id> {
   }
 
   #lenderOf(id: Id): Lender {
-    let lender = this.#lenders.get(id)
-    if (lender === undefined) {
-      const dueAt = Number.POSITIVE_INFINITY
-      lender = {
-        due: new Map(),
-        isCalling: false,
-        failingSince: undefined,
-        pauseMs: FIRST_PAUSE_MS,
-        timer: undefined,
-        dueAt
-      }
-      this.#lenders.set(id, lender)
-    }
-    return lender
+    return getOrAdd(this.#lenders, id, () => ({
+      due: new Map(),
+      isCalling: false,
+      failingSince: undefined,
+      pauseMs: FIRST_PAUSE_MS,
+      timer: undefined,
+      dueAt: Number.POSITIVE_INFINITY
+    }))
   }
 
   #callIn(to: Id, lender: Lender, delayMs: number): void {

@@ -1,3 +1,4 @@
+import { getOrAdd } from '../../core/maps.js'
 import { type GroupTopic, keyOfTopic, MAX_WANTS, mayTravel } from './calls.js'
 
 /** So long a want lasts after it was told. */
@@ -30,8 +31,7 @@ export class WantsOfOthers<Id> {
   /** @returns those that are known from now on; there are too many for the others */
   told(from: Id, topics: readonly GroupTopic[], now: number): readonly GroupTopic[] {
     this.dropOld(now, from)
-    const own = this.#byGateway.get(from) ?? new Map<string, WantOfOther<Id>>()
-    this.#byGateway.set(from, own)
+    const own = getOrAdd(this.#byGateway, from, () => new Map())
     return topics.filter(topic => mayTravel(topic) && this.#note(own, from, keyOfTopic(topic), now))
   }
 
@@ -45,9 +45,7 @@ export class WantsOfOthers<Id> {
     if (own.size >= MAX_WANTS) return false
     const want = { from, key, until: now + LASTS_MS, notBefore: now }
     own.set(key, want)
-    const ofTopic = this.#byTopic.get(key)
-    if (ofTopic === undefined) this.#byTopic.set(key, new Set([want]))
-    else ofTopic.add(want)
+    getOrAdd(this.#byTopic, key, () => new Set()).add(want)
     return true
   }
 

@@ -1,4 +1,5 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
+import { getOrAdd } from '../../core/maps.js'
 import {
   type GroupTopic,
   keyOfTopic,
@@ -169,8 +170,7 @@ export class Wants<Id> {
   /** @returns what another call is to tell */
   #tell(id: Id, due: readonly Due[]): readonly Due[] {
     if (due.length === 0) return []
-    const told = this.#told.get(id) ?? new Map<string, number>()
-    this.#told.set(id, told)
+    const told = getOrAdd(this.#told, id, () => new Map())
     const calls = this.#calls.get(id) ?? 0
     if (calls >= MAX_CALLS) {
       for (const [key] of due) this.#fresh.add(key)

@@ -1,4 +1,4 @@
-import { forgetOldest } from '../../core/forget-oldest.js'
+import { getOrAdd, setNewest } from '../../core/maps.js'
 import type { TopicPartition } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -50,8 +50,8 @@ export class AcksElsewhere<Id> {
 
   /** A client has got a message that another process reads: acknowledgements in the partition are for that one first. */
   given(by: Id, { groupId, topic, partition, topicId }: MessageId & { readonly groupId: string }): void {
-    remember(this.#owners, keyOf(groupId, { topic, partition }), by)
-    if (topicId !== undefined) remember(this.#topicIds, topic, topicId)
+    setNewest(this.#owners, keyOf(groupId, { topic, partition }), by, MAX_REMEMBERED)
+    if (topicId !== undefined) setNewest(this.#topicIds, topic, topicId, MAX_REMEMBERED)
   }
 
   /** Asks the process that acknowledged last in the partition, then all others. */
@@ -63,7 +63,7 @@ export class AcksElsewhere<Id> {
     if (owner !== undefined && others.includes(owner)) {
       const result = await this.at(owner, groupId, message)
       if (result.type !== 'notRead') {
-        remember(this.#owners, key, owner)
+        setNewest(this.#owners, key, owner, MAX_REMEMBERED)
         return result
       }
     }
@@ -72,7 +72,7 @@ export class AcksElsewhere<Id> {
     const told = await askAll(further, id => this.at(id, groupId, message), isOfReader)
     const { by, answer } = told.find(one => one.answer && isOfReader(one.answer)) ?? {}
     if (by === undefined) return told.findLast(one => one.answer?.type === 'failed')?.answer ?? NOT_READ
-    remember(this.#owners, key, by)
+    setNewest(this.#owners, key, by, MAX_REMEMBERED)
     return answer!
   }
 
@@ -84,16 +84,15 @@ export class AcksElsewhere<Id> {
     const ack = (topicId: string) => this.#queueOf(id)({ groupId, topic, partition, offset, topicId })
     const result = await ack(this.#topicIds.get(topic) ?? UNKNOWN_ID)
     if (result.type !== 'notRead' || result.topicId === undefined) return result
-    remember(this.#topicIds, topic, result.topicId)
+    setNewest(this.#topicIds, topic, result.topicId, MAX_REMEMBERED)
     return ack(result.topicId)
   }
 
   #queueOf(id: Id): BatchedCalls<AskedAck, AckResult> {
-    let queue = this.#queues.get(id)
-    if (queue === undefined) {
+    return getOrAdd(this.#queues, id, () => {
       const call = (acks: readonly AskedAck[]) =>
         this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS })
-      queue = batchedCalls<AskedAck, AckResult>({
+      return batchedCalls<AskedAck, AckResult>({
         ...LIMITS,
         name: 'calls with acknowledgements',
         call: call as (acks: readonly AskedAck[]) => Promise<readonly AckResult[]>,
@@ -101,17 +100,9 @@ export class AcksElsewhere<Id> {
         failed: error => (isUnanswered(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)),
         full: OVERLOADED
       })
-      this.#queues.set(id, queue)
-    }
-    return queue
+    })
   }
 }
 
 const keyOf = (groupId: string, { topic, partition }: TopicPartition): string =>
   JSON.stringify([groupId, topic, partition])
-
-function remember<Value>(map: Map<string, Value>, key: string, value: Value): void {
-  map.delete(key)
-  map.set(key, value)
-  forgetOldest(map, MAX_REMEMBERED)
-}

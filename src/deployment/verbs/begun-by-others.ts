@@ -1,3 +1,4 @@
+import { getOrAdd } from '../../core/maps.js'
 import { EndedIds } from '../calls/ended-ids.js'
 
 /** As long as a call may last. */
@@ -15,8 +16,7 @@ export class BegunByOthers<How> {
   /** @param end called at most once @returns false: it was ended already */
   begin(from: unknown, id: number, end: (how: How) => void): boolean {
     if (this.#endedEarly.has(keyOf(from, id), performance.now())) return false
-    const ofCaller = this.#ends.get(from) ?? new Map<number, (how: How) => void>()
-    this.#ends.set(from, ofCaller.set(id, end))
+    getOrAdd(this.#ends, from, () => new Map()).set(id, end)
     return true
   }
 

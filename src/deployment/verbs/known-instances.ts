@@ -1,4 +1,4 @@
-import { forgetOldest } from '../../core/forget-oldest.js'
+import { setNewest } from '../../core/maps.js'
 import type { InstanceName } from '../../verbs/verbs.js'
 
 /** Limit of instances of which something is known. Of another one, a change is asked for once more. */
@@ -20,9 +20,7 @@ export class KnownInstances {
   of({ groupId, name }: InstanceName): KnownOwner {
     const key = JSON.stringify([groupId, name])
     const known = this.#known.get(key) ?? { number: undefined, isUnanswered: false, turn: Promise.resolve() }
-    this.#known.delete(key)
-    this.#known.set(key, known)
-    forgetOldest(this.#known, MAX_KNOWN)
+    setNewest(this.#known, key, known, MAX_KNOWN)
     return known
   }
 }

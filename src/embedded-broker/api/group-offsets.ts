@@ -1,4 +1,4 @@
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { OffsetInGroup } from '../groups/group-coordinator.js'

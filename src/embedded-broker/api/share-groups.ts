@@ -1,4 +1,4 @@
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { type ProtocolWriter, ZERO_UUID } from '../../kafka/protocol/encoding.js'
 import type { AssignedTopic, ServedShareGroup } from '../share/share-group.js'

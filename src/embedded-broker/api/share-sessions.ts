@@ -1,4 +1,4 @@
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'

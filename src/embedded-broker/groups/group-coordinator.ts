@@ -1,3 +1,4 @@
+import { getOrAdd } from '../../core/maps.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { isForgotten, type StoredOffset, type StoredOffsets } from '../storage/storage.js'
@@ -170,8 +171,7 @@ export class CommittedOffsets {
 
   #put({ groupId, ...offset }: StoredOffset): void {
     const key = topicPartitionKey(offset.topic, offset.partition)
-    let group = this.#groups.get(groupId)
-    if (!group) this.#groups.set(groupId, (group = new Map()))
+    const group = getOrAdd(this.#groups, groupId, () => new Map())
     const before = group.get(key)
     if (before) this.#bytes.add(-sizeOf(groupId, before))
     if (!isForgotten(offset)) {

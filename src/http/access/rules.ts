@@ -1,3 +1,4 @@
+import { getOrAdd, setNewest } from '../../core/maps.js'
 import { MAX_TOPIC_LENGTH } from '../../core/model.js'
 import { type AccessTarget, ANONYMOUS, type Operation } from './access.js'
 import type { AccessSettings } from './settings.js'
@@ -40,8 +41,7 @@ export class Rules {
     const known = this.#grants.get(principal)
     if (known) return known
     const grants = new Grants(this.#rules.filter(({ isFor }) => isFor(principal)))
-    if (this.#grants.size >= MAX_REMEMBERED_PRINCIPALS) this.#grants.delete(this.#grants.keys().next().value!)
-    this.#grants.set(principal, grants)
+    setNewest(this.#grants, principal, grants, MAX_REMEMBERED_PRINCIPALS)
     return grants
   }
 }
@@ -78,8 +78,7 @@ export class Grants {
   /** {@link allows} for a topic without a group; remembers its answers. */
   allowsTopic(operation: Operation, topic: string): boolean {
     if (topic.length > MAX_TOPIC_LENGTH) return this.allows(operation, { topic })
-    let answers = this.#remembered.get(operation)
-    if (!answers) this.#remembered.set(operation, (answers = new Map()))
+    const answers = getOrAdd(this.#remembered, operation, () => new Map())
     const known = answers.get(topic)
     if (known !== undefined) return known
     const answer = this.allows(operation, { topic })

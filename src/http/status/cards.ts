@@ -1,4 +1,4 @@
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import type { Trouble } from './status.js'
 
 /** Rows of one kind, of which so many have a card each. */

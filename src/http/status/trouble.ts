@@ -1,5 +1,5 @@
 import { WEBHOOK_GROUPS } from '../../consumer/group/webhook-groups.js'
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import { DAY_MS } from '../../core/model.js'
 import { type Notice, textsOf } from '../../core/notice.js'
 import { BEYOND_END } from '../../verbs/lag.js'

@@ -1,5 +1,5 @@
 import { InvalidRequestError, ProtocolError, ResponseTooLargeError } from '../../core/errors.js'
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import type { TopicPartition } from '../../core/model.js'
 import { byteLengthOf, readInt64, writeInt32, writeInt64, writeString } from '../record-batch-layout.js'
 

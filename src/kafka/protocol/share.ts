@@ -1,4 +1,4 @@
-import { groupBy } from '../../core/group-by.js'
+import { groupBy } from '../../core/maps.js'
 import { type Offset, topicPartitionKey } from '../../core/model.js'
 import { type OffsetRange, readAcquired } from '../acquired-records.js'
 import type { CallTimeLimit } from '../calls.js'

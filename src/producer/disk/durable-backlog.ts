@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { ownCopyOf } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
+import { getOrAdd } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
@@ -451,10 +452,7 @@ export class DurableBacklog {
       const of = partitionOfNoteKey(key)
       const note = of && decodeBatchNote(value)
       if (of === undefined || note === undefined || !backlog.has(of.destination)) obsolete.push(key)
-      else {
-        const partitions = found.get(of.destination) ?? new Map<number, BatchNote>()
-        found.set(of.destination, partitions.set(of.partition, note))
-      }
+      else getOrAdd(found, of.destination, () => new Map()).set(of.partition, note)
     }
     if (obsolete.length > 0) void wal.note(obsolete.map(key => ({ key, value: Buffer.alloc(0) })))
     return found

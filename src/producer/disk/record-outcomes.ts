@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import type { Logger, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { TraceContext } from '../../core/tracing/tracing.js'
 import { kafkaErrorOf } from '../../kafka/error-codes.js'

@@ -1,3 +1,4 @@
+import { getOrAdd } from '../../core/maps.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import { PLACE_BYTES, type ReceiptClaims, type ReceiptIssuer, runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptHolder, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
@@ -142,9 +143,7 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
     if (outcome !== undefined) return settledState(outcome, topic, pendingProduce.refused?.[nth] !== undefined)
     const { clock, now } = this.#options
     const sinceMs = Math.round(now() - (clock() - pendingProduce.acceptedAt))
-    let why = known.get(topic)
-    if (why === undefined) known.set(topic, (why = reasons.whyWaiting(topic)))
-    return { state: 'waiting', topic, sinceMs, why }
+    return { state: 'waiting', topic, sinceMs, why: getOrAdd(known, topic, () => reasons.whyWaiting(topic)) }
   }
 
   async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {

@@ -1,5 +1,6 @@
 import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
+import { getOrAdd } from '../../core/maps.js'
 import {
   type ProduceRecord,
   type RecordFailure,
@@ -174,8 +175,7 @@ export class OpenTransaction {
   /** Positions that no member of the group has read. Of several offsets of a partition the highest counts. */
   commitOffsets(group: string, offsets: readonly TransactionOffset[]): void {
     this.checkOpen()
-    const ofGroup = this.#offsets.get(group) ?? new Map<string, TransactionOffset>()
-    this.#offsets.set(group, ofGroup)
+    const ofGroup = getOrAdd(this.#offsets, group, () => new Map())
     for (const offset of offsets) {
       const key = topicPartitionKey(offset.topic, offset.partition)
       if (offset.offset >= (ofGroup.get(key)?.offset ?? 0)) ofGroup.set(key, offset)

@@ -1,3 +1,4 @@
+import { getOrAdd } from '../../core/maps.js'
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import { kafkaFailure, problemOfGroup } from '../requests/failures.js'
@@ -77,9 +78,7 @@ export abstract class GroupProcessor<Kind extends GroupKind, Answer extends Part
   }
 
   protected putBack(groupId: string, key: string, waiters: OpenRequest<Kind>[]): void {
-    let partitions = this.groups.get(groupId)
-    if (!partitions) this.groups.set(groupId, (partitions = new Map()))
-    partitions.set(key, waiters)
+    getOrAdd(this.groups, groupId, () => new Map()).set(key, waiters)
   }
 
   nextCall(mayGo = everyGroup): GroupCall<Kind> | undefined {

@@ -1,6 +1,6 @@
 import { isCount } from '../../core/counts.js'
 import { ResponseTooLargeError } from '../../core/errors.js'
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import type { BrokerNode } from '../../core/model.js'
 import type { BrokerClient, FindCoordinatorResponse } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'

@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import type { Offset, PartitionIdentity } from '../../core/model.js'
 import { type OpenRequest, reply, stillOpen } from '../requests/open-requests.js'
 

@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 
 /** The waiters of one key by subkey, in arrival order. */
 type WaitersBySubkey<Subkey, Waiter> = Map<Subkey, Waiter[]>

@@ -1,5 +1,5 @@
 import { CastellanError, InvalidRequestError, KafkaError } from '../../core/errors.js'
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { AskedKind } from '../messages/operations.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'

@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { forgetOldest } from '../../core/forget-oldest.js'
+import { forgetOldest } from '../../core/maps.js'
 import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { CommitConsumerOffset, ResultOf } from '../messages/operations.js'
 import type { OpenCommit } from '../processors/commit-consumer-offset.js'

@@ -1,4 +1,4 @@
-import { forgetOldest } from '../../core/forget-oldest.js'
+import { forgetOldest } from '../../core/maps.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { TopicNews } from '../messages/operations.js'
 

@@ -1,4 +1,4 @@
-import { addTo } from '../../core/group-by.js'
+import { addTo } from '../../core/maps.js'
 import type { FollowTopics, TopicFollower, TopicNews, UnfollowTopics } from '../messages/operations.js'
 import type { LeaderTable } from './leader-table.js'
 import type { RefreshSchedule } from './refresh-schedule.js'

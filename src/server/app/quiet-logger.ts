@@ -1,3 +1,4 @@
+import { setNewest } from '../../core/maps.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 
 /** A repeated line is written again after this pause. The pause doubles each time, up to a maximum. */
@@ -34,9 +35,7 @@ export function quietLogger(log: Logger, now: MonotonicClock): Logger {
     }
     const isNew = !known || at >= known.silentUntil + known.pauseMs
     const pauseMs = isNew ? FIRST_PAUSE_MS : Math.min(known.pauseMs * 2, LONGEST_PAUSE_MS)
-    lines.delete(key)
-    lines.set(key, { pauseMs, silentUntil: at + pauseMs, repeated: 0 })
-    if (lines.size > MAX_LINES) lines.delete(lines.keys().next().value!)
+    setNewest(lines, key, { pauseMs, silentUntil: at + pauseMs, repeated: 0 }, MAX_LINES)
     log[level](known && known.repeated > 0 ? { ...fields, repeated: known.repeated } : fields, message)
   }
   return {

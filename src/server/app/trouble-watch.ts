@@ -1,3 +1,4 @@
+import { setNewest } from '../../core/maps.js'
 import { DAY_MS, type Logger, type MonotonicClock } from '../../core/model.js'
 import type { Trouble } from '../../http/status/status.js'
 
@@ -24,9 +25,7 @@ export class TroubleWatch {
       const what = `${kind} ${subject}`
       if (now - (this.#toldAt.get(what) ?? Number.NEGATIVE_INFINITY) < DAY_MS) continue
       // Topics and groups come and go, so what was told long ago is dropped.
-      this.#toldAt.delete(what)
-      if (this.#toldAt.size >= MAX_TOLD) this.#toldAt.delete(this.#toldAt.keys().next().value!)
-      this.#toldAt.set(what, now)
+      setNewest(this.#toldAt, what, now, MAX_TOLD)
       this.#log.warn({ kind, subject, see }, `${subject}: ${cause} ${next}`)
     }
   }

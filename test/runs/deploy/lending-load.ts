@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { groupBy } from '../../../src/core/group-by.js'
+import { groupBy } from '../../../src/core/maps.js'
 import type { LendingGateways } from './lending-gateways.js'
 
 /** Between two messages of the writer. */

@@ -1,7 +1,7 @@
 import { pathToFileURL } from 'node:url'
 import { isDeepStrictEqual } from 'node:util'
 import { apis } from '../../../src/apis/apis.js'
-import { groupBy } from '../../../src/core/group-by.js'
+import { groupBy } from '../../../src/core/maps.js'
 import type { Leaf } from '../../../src/core/settings/leaves.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 

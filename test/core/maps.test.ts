@@ -1,7 +1,26 @@
 import { expect } from 'chai'
-import { forgetOldest } from '../../src/core/forget-oldest.js'
+import { forgetOldest, getOrAdd, setNewest } from '../../src/core/maps.js'
 
 const upTo = (count: number): string[] => Array.from({ length: count }, (_, at) => `${at}`)
+
+describe('maps', () => {
+  it('make what they lack once', () => {
+    const map = new Map<string, number[]>()
+    getOrAdd(map, 'a', () => []).push(1)
+    getOrAdd(map, 'a', () => expect.fail('there is one')).push(2)
+    expect([...map]).to.deep.equal([['a', [1, 2]]])
+  })
+
+  it('keep what was set last, so many entries at most', () => {
+    const map = new Map<string, number>()
+    for (const [at, name] of ['a', 'b', 'c', 'a', 'd', 'c'].entries()) setNewest(map, name, at, 3)
+    expect([...map]).to.deep.equal([
+      ['a', 3],
+      ['d', 4],
+      ['c', 5]
+    ])
+  })
+})
 
 describe('entries of a map that are forgotten', () => {
   it('are the oldest ones, so many that the next ones find room without another search', () => {
