@@ -74,7 +74,7 @@ export class QueueTroubles {
   }
 
   served(queue: Named): void {
-    const kept = this.#byName.get(nameOf(queue))
+    const kept = this.#byName.get(queueKey(queue))
     if (kept !== undefined) kept.failure = kept.errors = undefined
   }
 
@@ -86,7 +86,7 @@ export class QueueTroubles {
 
   /** By partition, those with which a queue was left within the last minute. */
   partitionErrorsOf(queue: Named): ReadonlyMap<number, LastingError> {
-    const errors = this.#byName.get(nameOf(queue))?.errors
+    const errors = this.#byName.get(queueKey(queue))?.errors
     return isKept(errors?.at, this.#now()) ? errors!.byPartition : NO_ERRORS
   }
 
@@ -96,7 +96,7 @@ export class QueueTroubles {
 
   /** @param isOpen its failure lasts until it is served */
   of(queue: Named, isOpen: boolean): QueueTrouble {
-    return this.#viewOf(this.#byName.get(nameOf(queue)), isOpen)
+    return this.#viewOf(this.#byName.get(queueKey(queue)), isOpen)
   }
 
   /** Queues with trouble, except those that are open. Forgets what is over. */
@@ -111,7 +111,7 @@ export class QueueTroubles {
   }
 
   #keep({ topic, groupId }: Named): KeptTrouble {
-    const name = nameOf({ topic, groupId })
+    const name = queueKey({ topic, groupId })
     const kept = this.#byName.get(name) ?? { topic, groupId }
     this.#byName.delete(name)
     if (this.#byName.size >= MAX_KEPT) this.#byName.delete(this.#byName.keys().next().value!)
@@ -140,4 +140,4 @@ export class QueueTroubles {
 const isKept = (at: number | undefined, now: number): boolean => at !== undefined && now - at <= FORGET_FAILURE_MS
 
 /** Names of clients may contain any character. */
-const nameOf = ({ topic, groupId }: Named): string => `${topic.length}/${topic}/${groupId}`
+export const queueKey = ({ topic, groupId }: Named): string => `${topic.length}/${topic}/${groupId}`

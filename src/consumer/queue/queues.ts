@@ -17,7 +17,7 @@ import { troubleOfPartitions } from './partition-errors.js'
 import { Queue, type QueueProcess } from './queue.js'
 import { WORDS, type Word } from './queue-messages.js'
 import { type Acquisition, QueueTokens, type TokensOptions } from './queue-token.js'
-import { QueueTroubles } from './queue-troubles.js'
+import { QueueTroubles, queueKey } from './queue-troubles.js'
 import type {
   AcquireOptions,
   AcquireResult,
@@ -172,10 +172,9 @@ export class Queues implements QueueVerbs {
   }
 
   *#leftWithTrouble(): Iterable<QueueView> {
-    const isOpen = ({ topic, groupId }: Pick<Queue, 'topic' | 'groupId'>): boolean =>
-      this.#queues.has(keyOf(topic, groupId))
     const nothing = { held: 0, lastDeliveries: 0, archived: 0, waiting: 0, oldestHeldMs: 0 }
-    for (const { topic, groupId: group, notServed, archivedAgoMs } of this.#troubles.ofLeft(isOpen)) {
+    const left = this.#troubles.ofLeft(queue => this.#queues.has(queueKey(queue)))
+    for (const { topic, groupId: group, notServed, archivedAgoMs } of left) {
       const [failure, notServedMs] = [notServed?.message, notServed?.forMs]
       yield { topic, group, ...nothing, failure, notServedMs, archivedAgoMs, differentIsolation: undefined }
     }
@@ -183,7 +182,7 @@ export class Queues implements QueueVerbs {
 
   acquire(topic: string, groupId: string, options: AcquireOptions, asker: Asker<AcquireResult>): () => void {
     const { client } = options
-    const key = keyOf(topic, groupId)
+    const key = queueKey({ topic, groupId })
     const known = this.#queues.get(key)
     const problem =
       this.#problemOf(topic, groupId, client) ??
@@ -232,7 +231,7 @@ export class Queues implements QueueVerbs {
 
   async describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {
     const description = await this.#deps.admin.describe(topic, groupId, timeoutMs)
-    const ofOpen = this.#queues.get(keyOf(topic, groupId))?.partitionErrors ?? []
+    const ofOpen = this.#queues.get(queueKey({ topic, groupId }))?.partitionErrors ?? []
     const errors = new Map([...this.#troubles.partitionErrorsOf({ topic, groupId }), ...ofOpen])
     if (errors.size === 0) return description
     const partitions = description.partitions.map(one => {
@@ -270,7 +269,7 @@ export class Queues implements QueueVerbs {
     const read = this.#tokens.read(topic, groupId, token)
     if (read.type !== 'acquired') return { outcome: read.type }
     return this.#settled.answer(read.text, word, async () => {
-      const queue = this.#queues.get(keyOf(topic, groupId))
+      const queue = this.#queues.get(queueKey({ topic, groupId }))
       return queue === undefined ? LOST : queue.settle(read.acquisition, word, delayMs)
     })
   }
@@ -343,9 +342,6 @@ export class Queues implements QueueVerbs {
     metrics.gauge?.('queues', 'oldest_held_age_seconds', NO_TAGS, oldestMs / SECOND_MS)
   }
 }
-
-/** Names of clients may contain any character. */
-const keyOf = (topic: string, groupId: string): string => `${topic.length}/${topic}/${groupId}`
 
 /** A client that has its share is refused otherwise than all clients are when nothing is left. */
 function refusalOf(

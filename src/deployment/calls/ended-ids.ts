@@ -1,5 +1,8 @@
 const MAX_REMEMBERED = 10_000
 
+/** The key of what another process has begun, which has a number there. Without one, the keys of all that it has begun start so. */
+export const keyOfBegun = (from: unknown, id: number | ''): string => `${from}/${id}`
+
 /**
  * What other processes have ended, and which may come after its end: calls have connections of their own. It then does nothing. The
  * last 10,000 are remembered: many are forgotten together, since it is slow to take the first entry out of a large Map each time.

@@ -4,7 +4,7 @@ import { memoryOfRecords } from '../../core/bytes.js'
 import { addTo, getOrAdd } from '../../core/maps.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { ConsumedMessages } from '../../verbs/verbs.js'
-import { EndedIds } from '../calls/ended-ids.js'
+import { EndedIds, keyOfBegun } from '../calls/ended-ids.js'
 import type { LendingTime, LoanState, Settled } from './calls.js'
 
 /** Loans that are out to one gateway, and their bytes until it has them. */
@@ -85,12 +85,12 @@ export class Loans<Id> {
 
   /** Whether the loan was ended before it began. */
   isEnded(from: Id, id: number): boolean {
-    return this.#ended.has(keyOf(from, id), this.#deps.time.clock())
+    return this.#ended.has(keyOfBegun(from, id), this.#deps.time.clock())
   }
 
   /** @returns false: it was ended before, and its messages are released */
   add(from: Id, id: number, { messages, offers }: ConsumedMessages): boolean {
-    const key = keyOf(from, id)
+    const key = keyOfBegun(from, id)
     const lent = new Map<number, { offset: number; serial: number }[]>()
     for (const { partition, offset, serial } of messages) addTo(lent, partition, { offset, serial })
     if (this.isEnded(from, id) || this.#open.has(key)) {
@@ -133,7 +133,7 @@ export class Loans<Id> {
   #named(from: Id, ids: readonly number[], areEnds = false): Loan<Id>[] {
     const now = this.#deps.time.clock()
     return ids.flatMap(id => {
-      const key = keyOf(from, id)
+      const key = keyOfBegun(from, id)
       const loan = this.#open.get(key)
       if (loan === undefined && areEnds) this.#ended.add(key, now)
       return loan ?? []
@@ -186,5 +186,3 @@ export class Loans<Id> {
     else this.#uses.delete(from)
   }
 }
-
-const keyOf = (from: unknown, id: number): string => `${String(from)}/${id}`

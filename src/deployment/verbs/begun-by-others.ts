@@ -1,5 +1,5 @@
 import { getOrAdd } from '../../core/maps.js'
-import { EndedIds } from '../calls/ended-ids.js'
+import { EndedIds, keyOfBegun } from '../calls/ended-ids.js'
 
 /** As long as a call may last. */
 const REMEMBERED_MS = 600_000
@@ -15,7 +15,7 @@ export class BegunByOthers<How> {
 
   /** @param end called at most once @returns false: it was ended already */
   begin(from: unknown, id: number, end: (how: How) => void): boolean {
-    if (this.#endedEarly.has(keyOf(from, id), performance.now())) return false
+    if (this.#endedEarly.has(keyOfBegun(from, id), performance.now())) return false
     getOrAdd(this.#ends, from, () => new Map()).set(id, end)
     return true
   }
@@ -28,7 +28,7 @@ export class BegunByOthers<How> {
   end(from: unknown, id: number, how: How): void {
     const end = this.#ends.get(from)?.get(id)
     this.over(from, id)
-    if (end === undefined) this.#endedEarly.add(keyOf(from, id), performance.now())
+    if (end === undefined) this.#endedEarly.add(keyOfBegun(from, id), performance.now())
     else end(how)
   }
 
@@ -41,8 +41,6 @@ export class BegunByOthers<How> {
 
   /** Another process has the place of this one, and counts from the same number again. */
   forget(from: unknown): void {
-    this.#endedEarly.forget(keyOf(from, ''))
+    this.#endedEarly.forget(keyOfBegun(from, ''))
   }
 }
-
-const keyOf = (from: unknown, id: number | ''): string => `${from}/${id}`

@@ -14,16 +14,10 @@ import type {
   NoMessage
 } from '../../verbs/verbs.js'
 import { WrappedGroups } from '../../verbs/wrapped.js'
+import { keyOfBegun } from '../calls/ended-ids.js'
 import { isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
-import {
-  RETRY_MS,
-  TELL_TIMEOUT_MS,
-  WaitAtOwner,
-  type WaitingAtOwner,
-  WaitsOfOthers,
-  waitKeyOf
-} from './waits-at-owner.js'
+import { RETRY_MS, TELL_TIMEOUT_MS, WaitAtOwner, type WaitingAtOwner, WaitsOfOthers } from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the request waits, also that there is no message. */
 const GRACE_MS = LONGEST_HOLD_MS + 500
@@ -215,7 +209,7 @@ class ReadsOfWorkers {
     return this.#waits.answer(from, id, answer => {
       const reply = (result: ConsumeManyResult): void => {
         if (result.type === 'messages') {
-          this.#keep(waitKeyOf(from, id), result.messages)
+          this.#keep(keyOfBegun(from, id), result.messages)
           const { messages, topicIds } = result.messages
           answer({ type: 'messages', messages, topicIds })
         } else answer(result)
@@ -225,7 +219,7 @@ class ReadsOfWorkers {
   }
 
   async end({ id, groupId, acked, isDelivered }: EndOfRequest, from: unknown): Promise<void> {
-    const given = this.#take(waitKeyOf(from, id))
+    const given = this.#take(keyOfBegun(from, id))
     if (isDelivered) return
     if (acked === undefined) {
       this.#waits.end(from, id)
@@ -237,7 +231,7 @@ class ReadsOfWorkers {
   /** The requests of a worker that has ended are cancelled, and messages released that may not have reached a client. */
   endAllOf(gone: unknown): void {
     this.#waits.endAllOf(gone)
-    const given = [...this.#kept.keys()].filter(key => key.startsWith(waitKeyOf(gone, '')))
+    const given = [...this.#kept.keys()].filter(key => key.startsWith(keyOfBegun(gone, '')))
     for (const key of given.reverse()) this.#take(key)?.release()
   }
 

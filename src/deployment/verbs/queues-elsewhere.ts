@@ -1,5 +1,6 @@
 import { WORDS } from '../../consumer/queue/queue-messages.js'
 import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
+import { addTo, groupBy } from '../../core/maps.js'
 import { type QueueVerbs, type Settlement, type SettleResult, tokensOf } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
 import { askAll, callOthers, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
@@ -141,15 +142,14 @@ class Holders<Id> {
     tokens: readonly string[],
     settle: (id: Id | undefined, tokens: readonly string[]) => Promise<readonly Result[]>
   ): Promise<readonly Result[]> {
-    const left = new Map<string, string[]>()
-    for (const token of tokens) add(left, holderOfToken(token) ?? '', token)
+    const left = groupBy(tokens, token => holderOfToken(token) ?? '')
     const settling: Promise<readonly Result[]>[] = []
     const settleThose = (idOf: (holder: string) => Id | undefined, isLast: boolean): void => {
       const found = new Map<Id | undefined, string[]>()
       for (const [holder, ofHolder] of left) {
         const id = idOf(holder)
         if (id === undefined && !isLast) continue
-        add(found, id, ...ofHolder)
+        for (const token of ofHolder) addTo(found, id, token)
         left.delete(holder)
       }
       for (const [id, ofId] of found) settling.push(settle(id, ofId))
@@ -183,12 +183,6 @@ class Holders<Id> {
     this.#asked.set(id, asked)
     return asked
   }
-}
-
-function add<Key>(lists: Map<Key, string[]>, key: Key, ...items: string[]): void {
-  const list = lists.get(key)
-  if (list === undefined) lists.set(key, items)
-  else list.push(...items)
 }
 
 function onlyOf(settlement: Settlement, tokens: readonly string[]): Settlement {

@@ -139,6 +139,3 @@ export class WaitsOfOthers<Answer> {
     this.#begun.forget(worker)
   }
 }
-
-/** The key of a request. Of all of a worker, it is the start. */
-export const waitKeyOf = (worker: unknown, id: number | ''): string => `${worker}/${id}`

@@ -1,7 +1,7 @@
 import { groupBy } from '../../core/maps.js'
-import { topicPartitionKey } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
+import { keyOf } from '../../kafka/protocol/share.js'
 import type { ServedCluster } from '../cluster.js'
 import type { FaultTarget } from '../faults.js'
 import { BatchView, splitBatches } from '../protocol/record-batch.js'
@@ -335,7 +335,6 @@ function writeFetched(
   fetched: readonly FetchedPartition[]
 ): void {
   const { response, cluster, faults } = call
-  const keyOf = ({ topicId, partition }: TopicIdPartition): string => topicPartitionKey(topicId, partition)
   const told = new Map(acknowledged.map(one => [keyOf(one), one.refusal]))
   const inFetched = new Set(fetched.map(keyOf))
   const others = acknowledged
