@@ -1,4 +1,4 @@
-import { ParkedBytes } from '../consumer/group/lanes.js'
+import { ParkedBytes } from '../consumer/group/parking-rooms.js'
 import type { RecordBudget } from '../core/record-budget.js'
 import { OpenLimit } from './open-limit.js'
 

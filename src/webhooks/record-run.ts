@@ -1,8 +1,7 @@
 import type { AcquiredMessage, ReadAgain, TopicOffers } from '../consumer/group/consume-result.js'
-import { Lanes, laneOfKey, ParkedBytes, type Turn } from '../consumer/group/lanes.js'
+import { Lanes, laneOfKey, type Turn } from '../consumer/group/lanes.js'
 import type { ParkingSink } from '../consumer/group/loop-demand.js'
 import type { KafkaRecord, Logger, MonotonicClock, Offset, TopicPartition } from '../core/model.js'
-import type { RecordBudget } from '../core/record-budget.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { writeDeadLetter } from './dead-letters.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
@@ -30,8 +29,6 @@ export interface RecordRunDeps {
   readonly pace: Pace
   readonly request: RequestSettings
   readonly verbs: Pick<Verbs, 'produce'>
-  /** Of the lanes, which keep no bytes. */
-  readonly records: RecordBudget
   readonly clock: MonotonicClock
   /** Milliseconds since 1970. */
   readonly now: () => number
@@ -61,7 +58,7 @@ export interface RecordRunDeps {
  */
 export class RecordRun implements ParkingSink {
   readonly #deps: RecordRunDeps
-  readonly #lanes: Lanes<Open>
+  readonly #lanes = new Lanes<Open>(({ lane }) => lane)
   readonly #partitions = new Map<number, OpenPartition>()
   /** Those that have left their lanes to be read, and that the group counts as parked still, by the number of their offer. */
   readonly #reading = new Map<number, Open>()
@@ -80,15 +77,6 @@ export class RecordRun implements ParkingSink {
 
   constructor(deps: RecordRunDeps) {
     this.#deps = deps
-    this.#lanes = new Lanes<Open>({
-      laneOf: ({ lane }) => lane,
-      bytesOf: () => 0,
-      maxOpen: Number.POSITIVE_INFINITY,
-      bytes: new ParkedBytes(deps.records),
-      owner: '',
-      partitions: () => 1,
-      onRoom: () => undefined
-    })
   }
 
   /** The last attempts, newest first. */

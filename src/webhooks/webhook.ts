@@ -7,7 +7,6 @@ import { inTime } from '../core/in-time.js'
 import { withFields } from '../core/log-fields.js'
 import type { Logger, MonotonicClock, Offset } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
-import type { RecordBudget } from '../core/record-budget.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { ClosingSender } from './closing-sender.js'
@@ -49,7 +48,6 @@ export interface WebhookDeps {
   readonly cluster: WebhookCluster
   readonly openSender: (definition: WebhookDefinition) => AttemptSender
   readonly heads: Heads
-  readonly records: RecordBudget
   readonly request: RequestSettings
   readonly clock: MonotonicClock
   readonly now: () => number

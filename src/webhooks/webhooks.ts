@@ -4,6 +4,7 @@ import type { ActorRef, ActorSystem } from '../core/actor/actor.js'
 import { inTime } from '../core/in-time.js'
 import { defaultLogger } from '../core/metrics/metrics-logger.js'
 import type { Offset } from '../core/model.js'
+import type { RecordBudget } from '../core/record-budget.js'
 import type { RouterMessage } from '../router/messages/operations.js'
 import { problemOfGroup } from '../router/requests/failures.js'
 import type { Verbs } from '../verbs/verbs.js'
@@ -30,6 +31,7 @@ export interface ClusterOfWebhooks {
 }
 
 export interface WebhooksDeps extends Omit<WebhookDeps, 'cluster' | 'heads'> {
+  readonly records: RecordBudget
   /** Called for the clusters of definitions, which are checked before. */
   readonly clusterOf: (name: string) => ClusterOfWebhooks
 }

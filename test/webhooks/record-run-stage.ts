@@ -85,7 +85,6 @@ export class RecordRunStage {
       pace: this.pace,
       request: { maxBodyBytes: 1_000, recordHeaders: ['x-tenant'], eventOf: () => undefined },
       verbs: { produce: given => this.#produce(given) },
-      records,
       clock,
       now: clock,
       random,

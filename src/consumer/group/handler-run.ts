@@ -5,8 +5,9 @@ import { checkOptionNames } from '../../core/settings/call-options.js'
 import type { AcquiredMessage, MessageLimits, TopicOffers } from './consume-result.js'
 import type { GivenMessage, GivenMessages, Message, MessageLane } from './given-messages.js'
 import { heldBytesOf } from './held-batches.js'
-import { Lanes, laneOfKey, type ParkedBytes, type Turn } from './lanes.js'
+import { Lanes, laneOfKey, type Turn } from './lanes.js'
 import type { LoopDemand, ParkingSink } from './loop-demand.js'
+import { type ParkedBytes, PartitionRooms } from './parking-rooms.js'
 
 /** Which messages are handled one after another, in the order of their partition. Messages without a key have no order by `key`. */
 export type HandlingOrder = 'partition' | 'key' | 'none'
@@ -90,6 +91,7 @@ export class HandlerRun implements ParkingSink {
   readonly #options: HandlerRunOptions
   readonly #concurrency: number
   readonly #order: HandlingOrder
+  readonly #rooms: PartitionRooms<GivenMessage>
   readonly #lanes: Lanes<GivenMessage>
   readonly #flights = new Set<Flight>()
   /** The newest offers of messages whose handlers run. */
@@ -116,8 +118,7 @@ export class HandlerRun implements ParkingSink {
     this.#options = options
     this.#concurrency = concurrency
     this.#order = order
-    this.#lanes = new Lanes<GivenMessage>({
-      laneOf: laneNames[order],
+    this.#rooms = new PartitionRooms<GivenMessage>({
       bytesOf: heldBytesOf,
       maxOpen,
       bytes: parkedBytes,
@@ -125,6 +126,7 @@ export class HandlerRun implements ParkingSink {
       partitions: () => demand.partitionCount,
       onRoom: partition => demand.wants(partition)
     })
+    this.#lanes = new Lanes(laneNames[order], this.#rooms)
   }
 
   /**
@@ -174,7 +176,7 @@ export class HandlerRun implements ParkingSink {
   }
 
   mayPark(partition: TopicPartition, bytes: number): boolean {
-    return this.#lanes.mayPark(partition, bytes)
+    return this.#rooms.mayPark(partition, bytes)
   }
 
   park(acquired: AcquiredMessage, offers: TopicOffers): void {

@@ -1,14 +1,8 @@
 import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import {
-  Lanes,
-  type LanesOptions,
-  laneOfKey,
-  type Parkable,
-  ParkedBytes,
-  type Turn
-} from '../../../src/consumer/group/lanes.js'
+import { Lanes, laneOfKey, type Parkable, type Turn } from '../../../src/consumer/group/lanes.js'
+import { ParkedBytes, PartitionRooms, type RoomsOptions } from '../../../src/consumer/group/parking-rooms.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 
 interface Item extends Parkable {
@@ -25,15 +19,15 @@ const itemOf = (lane: string | undefined, partition = 0, bytes = 10): Item => {
 class LanesStage {
   readonly records: RecordBudget
   readonly bytes: ParkedBytes
+  readonly rooms: PartitionRooms<Item>
   readonly lanes: Lanes<Item>
   /** Partitions that have room again. */
   readonly room: number[] = []
 
-  constructor(options: Partial<LanesOptions<Item>> = {}, maxBytes = 1_000) {
+  constructor(options: Partial<RoomsOptions<Item>> = {}, maxBytes = 1_000) {
     this.records = new RecordBudget(2 * maxBytes, () => 0)
     this.bytes = new ParkedBytes(this.records)
-    this.lanes = new Lanes<Item>({
-      laneOf: ({ lane }) => lane,
+    this.rooms = new PartitionRooms<Item>({
       bytesOf: ({ bytes }) => bytes,
       maxOpen: 300,
       bytes: this.bytes,
@@ -42,6 +36,7 @@ class LanesStage {
       onRoom: ({ partition }) => void this.room.push(partition),
       ...options
     })
+    this.lanes = new Lanes<Item>(({ lane }) => lane, this.rooms)
   }
 
   park(...lanes: (string | undefined)[]): Item[] {
@@ -58,7 +53,7 @@ class LanesStage {
   }
 
   mayPark(partition = 0, bytes = 10): boolean {
-    return this.lanes.mayPark({ topic: 'orders', partition }, bytes)
+    return this.rooms.mayPark({ topic: 'orders', partition }, bytes)
   }
 }
 

@@ -1,0 +1,191 @@
+import { addCount } from '../../core/counts.js'
+import { getOrAdd } from '../../core/maps.js'
+import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { MIB } from '../../core/settings/units.js'
+
+const MOST_PARKED_BYTES = 64 * MIB
+/** So many partitions are told of room in one tick, so that many that wait cost little a message. */
+const TOLD_A_TICK = 16
+
+interface Waiting {
+  readonly owner: string
+  readonly bytes: number
+}
+
+/**
+ * Limits the bytes that parked messages keep, those of all lanes of a process together: half of what its records may, and 64 MiB
+ * at most. An owner may have as many bytes as stay free, so about half of them.
+ */
+export class ParkedBytes {
+  readonly maxBytes: number
+  readonly #records: RecordBudget
+  readonly #held: HeldRecords
+  readonly #byOwner = new Map<string, number>()
+  /** What was refused for want of room, by whom it is to be told. */
+  readonly #waiting = new Map<() => void, Waiting>()
+
+  constructor(records: RecordBudget) {
+    this.maxBytes = Math.min(MOST_PARKED_BYTES, records.maxBytes / 2)
+    this.#records = records
+    this.#held = records.hold(0)
+  }
+
+  get value(): number {
+    return this.#held.bytes
+  }
+
+  hasRoom(owner: string, bytes: number): boolean {
+    const free = this.maxBytes - this.value
+    const isFair = bytes <= free && (this.#byOwner.get(owner) ?? 0) <= free
+    return isFair && !this.#records.isShort && bytes <= this.#records.freeBytes
+  }
+
+  add(owner: string, bytes: number): void {
+    addCount(this.#byOwner, owner, bytes)
+    this.#held.add(bytes)
+  }
+
+  release(owner: string, bytes: number): void {
+    this.add(owner, -bytes)
+  }
+
+  /** @param tell called once, in a later tick, when there is room again */
+  wait(owner: string, bytes: number, tell: () => void): void {
+    this.#waiting.set(tell, { owner, bytes })
+    this.#records.whenSpare(this.#tellSome)
+  }
+
+  leave(tell: () => void): void {
+    this.#waiting.delete(tell)
+  }
+
+  /** Those that are told may have nothing to park any more, so others are told in the next tick if there is room still. */
+  readonly #tellSome = (): void => {
+    const told: (() => void)[] = []
+    for (const [tell, { owner, bytes }] of this.#waiting) {
+      if (this.hasRoom(owner, bytes)) told.push(tell)
+      if (told.length === TOLD_A_TICK) break
+    }
+    for (const tell of told) {
+      this.#waiting.delete(tell)
+      tell()
+    }
+    if (this.#waiting.size === 0) return
+    if (told.length > 0) setImmediate(this.#tellSome)
+    else this.#records.whenSpare(this.#tellSome)
+  }
+}
+
+export interface RoomsOptions<Item> {
+  /** The bytes that a parked message keeps. */
+  readonly bytesOf: (item: Item) => number
+  /** Limit of the messages of a partition that are parked or begun. */
+  readonly maxOpen: number
+  readonly bytes: ParkedBytes
+  /** Who shares {@link bytes} with others: the group. */
+  readonly owner: string
+  /** Number of the partitions that share {@link bytes}. */
+  readonly partitions: () => number
+  /** Called when a message may be parked again of a partition of which {@link PartitionRooms.mayPark} has refused one. */
+  readonly onRoom: (partition: TopicPartition) => void
+}
+
+/**
+ * The room that partitions have for parked messages. A partition has at most `maxOpen` messages that are parked or begun. The
+ * bytes of those that are parked are limited by an equal share for each partition of what their owner may have of
+ * {@link ParkedBytes}. One message of each partition may always be parked, so that no partition waits for another one.
+ */
+export class PartitionRooms<Item extends TopicPartition> {
+  readonly #options: RoomsOptions<Item>
+  /** Those with messages, by topic and partition. */
+  readonly #rooms = new Map<string, PartitionRoom>()
+
+  constructor(options: RoomsOptions<Item>) {
+    this.#options = options
+  }
+
+  /** Whether a message of this partition that keeps so many bytes may be parked. If not, `onRoom` follows. */
+  mayPark({ topic, partition }: TopicPartition, bytes: number): boolean {
+    return this.#rooms.get(topicPartitionKey(topic, partition))?.mayPark(bytes) !== false
+  }
+
+  /** That of the partition of a message, as long as one of its messages is parked or begun. */
+  of({ topic, partition }: Item): PartitionRoom {
+    const key = topicPartitionKey(topic, partition)
+    const create = () => new PartitionRoom({ topic, partition }, this.#options, () => this.#rooms.delete(key))
+    return getOrAdd(this.#rooms, key, create)
+  }
+
+  bytesOf(item: Item): number {
+    return this.#options.bytesOf(item)
+  }
+}
+
+/** What the messages of one partition take: a place each until they are over, and their bytes while they are parked. */
+export class PartitionRoom {
+  readonly #partition: TopicPartition
+  readonly #options: Omit<RoomsOptions<never>, 'bytesOf'>
+  readonly #onUnused: () => void
+  #parked = 0
+  #begun = 0
+  /** Of those that are parked. */
+  #bytes = 0
+  /** A message was refused since there was room last. */
+  #isFull = false
+
+  constructor(partition: TopicPartition, options: Omit<RoomsOptions<never>, 'bytesOf'>, onUnused: () => void) {
+    this.#partition = partition
+    this.#options = options
+    this.#onUnused = onUnused
+  }
+
+  mayPark(bytes: number): boolean {
+    const { maxOpen, bytes: all, owner, partitions } = this.#options
+    const isFirst = this.#parked === 0
+    const isLeftToOthers = !isFirst && !all.hasRoom(owner, bytes)
+    const isAboveShare = !isFirst && this.#bytes + bytes > all.maxBytes / 2 / Math.max(1, partitions())
+    this.#isFull = isLeftToOthers || isAboveShare || this.#parked + this.#begun >= maxOpen
+    if (isLeftToOthers) all.wait(owner, bytes, this.#tellRoom)
+    return !this.#isFull
+  }
+
+  park(bytes: number): void {
+    this.#parked++
+    this.#bytes += bytes
+    this.#options.bytes.add(this.#options.owner, bytes)
+  }
+
+  begin(bytes: number): void {
+    this.#begun++
+    this.drop(bytes)
+  }
+
+  /** It is parked no longer. */
+  drop(bytes: number): void {
+    const { bytes: all, owner } = this.#options
+    this.#parked--
+    this.#bytes -= bytes
+    if (this.#parked === 0) all.leave(this.#tellRoom)
+    all.release(owner, bytes)
+    this.#left()
+  }
+
+  /** One that was begun is over. */
+  leave(): void {
+    this.#begun--
+    this.#left()
+  }
+
+  #left(): void {
+    const open = this.#parked + this.#begun
+    if (open === 0) this.#onUnused()
+    if (open < this.#options.maxOpen) this.#tellRoom()
+  }
+
+  readonly #tellRoom = (): void => {
+    if (!this.#isFull) return
+    this.#isFull = false
+    this.#options.onRoom(this.#partition)
+  }
+}
