@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { WebhookPartition, WebhookStatus } from '../../webhooks/webhook-status.js'
+import type { WebhookPartition } from '../../webhooks/webhook-status.js'
 import type { ToldWebhook } from '../../webhooks/webhooks-of-all.js'
 
 const text = z.string()
@@ -121,11 +121,3 @@ function partitionOf(
     }
   }
 }
-
-export const namedOf = ({ name, cluster, topic, group, origin }: WebhookStatus) => ({
-  name,
-  cluster,
-  topic,
-  group,
-  url: origin
-})
