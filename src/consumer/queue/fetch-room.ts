@@ -79,7 +79,7 @@ export class FetchRoom {
       this.#fetchedAt = at
       return Math.max(1, Math.min(wanted, room))
     }
-    if (spare === 0) this.#refusedAt = at
+    if (spare === 0 && records.freeBytes < this.#bytesOfOne) this.#refusedAt = at
     this.#askAgain()
     return 0
   }

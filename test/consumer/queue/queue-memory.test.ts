@@ -203,4 +203,14 @@ describe('a queue whose records take memory', () => {
     await pass(600)
     expect(next.offsets, 'there was room').to.deep.equal([])
   })
+
+  it('tells a client that there are no messages where nothing is held, and more queues wait than may each fetch one', async () => {
+    start({ recordBytes: MIB })
+    const ask = (topic: string) => script.acquire({ topic, waitMs: 500 })
+    const acquires = [await ask('one'), await ask('two'), await ask('three')]
+    const demands = script.readers.map(({ events }) => events.demand().messages)
+    expect(demands, 'one has the turn').to.deep.equal([1, 0, 0])
+    await pass(600)
+    expect(acquires.map(({ results: [result] }) => result?.type)).to.deep.equal(['acquired', 'acquired', 'acquired'])
+  })
 })
