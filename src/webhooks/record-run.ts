@@ -297,23 +297,32 @@ export class RecordRun implements ParkingSink {
     }
     this.totals.headersLeftOut += request.leftOut
     const startedAt = clock()
-    const result = await sender().send({ ...request.attempt, timeoutMs }, signal)
+    const asked = sender()
+    const result = await asked.send({ ...request.attempt, timeoutMs }, signal)
     this.#note(open, number, answerOf(result), outcomeOf(result), clock() - startedAt)
     await open.settling
-    this.#learn(result)
-    if (!open.isOver) await this.#judge(open, record, tries, result, attempt)
+    // What the former endpoint says, where the url has changed meanwhile, counts for its record only.
+    const isOfNow = asked === sender()
+    if (verdictOf(result) === 'done') this.#wasDelivered()
+    else if (isOfNow) this.#learn(result)
+    if (!open.isOver) await this.#judge(open, record, tries, result, isOfNow ? attempt : undefined)
   }
 
   /** What the endpoint says of all records, also where a person has settled this one meanwhile. */
   #learn(result: AttemptResult): void {
     const { pace, onGone } = this.#deps
-    const verdict = verdictOf(result)
     pace.hold(retryAfterOf(result).allMs)
-    if (verdict === 'done') this.#wasDelivered()
-    if (verdict === 'gone') onGone()
+    if (verdictOf(result) === 'gone') onGone()
   }
 
-  async #judge(open: Open, record: KafkaRecord, tries: Tries, result: AttemptResult, attempt: number): Promise<void> {
+  /** @param attempt its number; `undefined`: it says nothing of the endpoint of now */
+  async #judge(
+    open: Open,
+    record: KafkaRecord,
+    tries: Tries,
+    result: AttemptResult,
+    attempt: number | undefined
+  ): Promise<void> {
     const { pace, definition, now, random } = this.#deps
     const verdict = verdictOf(result)
     if (verdict === 'done') {
@@ -321,7 +330,7 @@ export class RecordRun implements ParkingSink {
       return
     }
     this.#failingSince ??= now()
-    if (verdict !== 'record') pace.failed(attempt)
+    if (verdict !== 'record' && attempt !== undefined) pace.failed(attempt)
     const { recordMs } = retryAfterOf(result)
     const isProven = tries.attempts > 1 && this.#delivered > tries.delivered
     tries.delivered = this.#delivered

@@ -25,7 +25,8 @@ export class RecordRunStage {
   readonly time = new FakeTime()
   readonly group: GroupStage
   readonly runtime: FakeRuntime
-  readonly endpoint: FakeEndpoint
+  /** Of the url of now. */
+  endpoint: FakeEndpoint
   readonly run: RecordRun
   readonly pace: Pace
   readonly heads: Heads

@@ -4,7 +4,7 @@ import { errorCodes } from '../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../src/router/requests/failures.js'
 import { run } from '../consumer/group/fake-runtime.js'
 import { delivered } from '../support/fake-verbs.js'
-import { status } from './fake-endpoint.js'
+import { FakeEndpoint, status } from './fake-endpoint.js'
 import { RecordRunStage } from './record-run-stage.js'
 
 const MINUTE_MS = 60_000
@@ -191,6 +191,16 @@ describe('records of a webhook', () => {
     await stage.pass(2_000)
     expect(stage.open).to.have.length(2)
   })
+
+  for (const answer of [status(410), status(503, 20_000), status(500)])
+    it(`wait for nothing that an endpoint says by ${answer.kind === 'status' && answer.status} after the url has changed`, async () => {
+      await begin(10, each)
+      const former = stage.attemptAt(0)
+      stage.endpoint = new FakeEndpoint()
+      former.answer(answer)
+      await stage.pass()
+      expect([stage.isGone, stage.sent]).to.deep.equal([false, [1]])
+    })
 
   it('all wait for it also where a person has settled the record meanwhile', async () => {
     await begin(10, each)
