@@ -17,7 +17,7 @@ export interface OpenQueuesOptions extends Pick<QueuesDeps, 'cluster' | 'limits'
   readonly giver?: TokenGiver | undefined
   /** Memory for records of answers, which all clusters share. Absent: that of these queues alone. */
   readonly records?: RecordBudget | undefined
-  /** Those of all long work of the process. Absent: only queues take turns. */
+  /** All long work of the process takes turns by it. Absent: only queues do. */
   readonly turns?: LoopTurns | undefined
 }
 

@@ -57,7 +57,7 @@ export const failure = (code: RecordFailure['code'], errorCode?: number): Record
 /**
  * A gateway without Kafka. It keeps every call; by default a record is delivered at once.
  *
- *   new FakeGateway({ refuse: record => (record.topic === 'full' ? failure('overloaded') : undefined) })
+ *   new FakeVerbs({ refuse: record => (record.topic === 'full' ? failure('overloaded') : undefined) })
  */
 export class FakeVerbs implements Verbs, GroupVerbs {
   /** Verbs of groups are methods here as well, so that one subclass overrides any verb. */

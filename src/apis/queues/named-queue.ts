@@ -1,5 +1,6 @@
 import type { CastellanError } from '../../core/errors.js'
 import { printable, shortened } from '../../core/printable.js'
+import { NAMELESS } from '../../core/record-budget.js'
 import { type Caller, forbiddenByRules } from '../../http/access/access.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
@@ -92,4 +93,4 @@ export function refusalOfAltering(
 
 /** Whose limits count. All clients of a unix socket are one. */
 export const nameOfClient = ({ access }: QueueParts, { request }: Exchange): string =>
-  clientOf(request, access.callerOf(request)) ?? 'unix socket'
+  clientOf(request, access.callerOf(request)) ?? NAMELESS

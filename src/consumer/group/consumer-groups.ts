@@ -97,7 +97,7 @@ interface Group {
 }
 
 /**
- * Consumer groups. A client asks for one message after another, and Castellan joins and leaves the group for the
+ * Consumer groups. A client asks for one or several messages of a topic, and Castellan joins and leaves the group for the
  * client. Each group is an actor.
  */
 export class ConsumerGroups implements LendingGroups {

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto'
 import type { Offset, TopicPartition } from '../../core/model.js'
 import type { PartitionRoom, PartitionRooms } from './parking-rooms.js'
 
-/** A longer key is known by its digest: V8 hashes very long texts by their length only, so a Map of them becomes a list. */
+/**
+ * A longer key is known by its digest, so that names are short: V8 hashes very long texts by their length only, and a Map of them
+ * becomes a list.
+ */
 const LONGEST_NAME = 32
 
 /** The name of the lane of a key of this partition. */

@@ -1,6 +1,12 @@
 import type { MonotonicClock, Offset, TopicPartition } from '../../core/model.js'
 import type { OffsetType } from '../../router/messages/operations.js'
-import type { AcquiredMessage, ConsumeManyResult, MessageLimits, TopicOffers } from './consume-result.js'
+import {
+  type AcquiredMessage,
+  type ConsumeManyResult,
+  type MessageLimits,
+  ONE_MESSAGE,
+  type TopicOffers
+} from './consume-result.js'
 import type { ParkedHolder } from './offset-tracker.js'
 
 /** Takes the messages of a loop as they are given, and parks each at once: none is offered and not yet parked when messages are given back. */
@@ -78,7 +84,7 @@ export class LoopDemand {
   #turns = this.#ready.values()
   /** Topics with partitions that are to be told that a message is wanted. */
   readonly #idle = new Set<LoopTopic>()
-  #limits: MessageLimits = { maxMessages: 1, maxBytes: 1 }
+  #limits: MessageLimits = ONE_MESSAGE
   #reply: ((result: ConsumeManyResult) => void) | undefined
   /** When the last request was answered or cancelled. */
   #askedAt = 0

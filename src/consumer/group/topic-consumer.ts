@@ -48,8 +48,8 @@ export interface TopicConsumerOptions {
 }
 
 /**
- * What a request is answered. A literal with a getter would take five times the memory, since V8 makes a hidden class for each
- * one; such a class is old at once, and keeps all of the request until the whole heap is collected.
+ * What a request is answered. A literal with a getter would take five times the memory: V8 makes a hidden class for each one, and
+ * puts it among old objects at once, so that it keeps the request until the whole heap is collected.
  */
 class OfferedMessages implements ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
@@ -571,7 +571,10 @@ export class TopicConsumer implements LoopTopic {
   }
 }
 
-/** The topic may be given up, and read again, before a client is done with a message. */
+/**
+ * The offers of a topic. The group may give the topic up, and read it again, before a client is done with a message, so each call
+ * looks the consumer up.
+ */
 export class OffersOfTopic implements TopicOffers {
   readonly #consumer: () => TopicConsumer | undefined
   readonly #tick: (run: () => void) => void

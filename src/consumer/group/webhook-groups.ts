@@ -8,8 +8,8 @@ import { kafkaFailure, problemOfGroup } from '../../router/requests/failures.js'
 export const WEBHOOK_GROUPS = 'castellan-webhook-'
 
 /**
- * The failure for what would change the group of a webhook: consume, acknowledge, commit and delete, whatever door a client comes
- * by. Doors answer it as they answer for a group of another kind: HTTP's 409.
+ * The failure for what would change the group of a webhook: consume, acknowledge, commit and delete, through whichever API or
+ * command. It is answered as for a group of another kind: HTTP's 409.
  */
 export function refusalOfWebhookGroup(groupId: string): Failure | undefined {
   if (!groupId.startsWith(WEBHOOK_GROUPS)) return undefined

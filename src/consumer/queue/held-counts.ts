@@ -18,7 +18,7 @@ interface HoldingClient {
   held: number
   /** In how many queues it waits. */
   queues: number
-  /** Those that are to be told of the next change. */
+  /** Called at the next change. */
   readonly looking: Set<() => void>
 }
 

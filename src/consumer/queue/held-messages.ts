@@ -4,7 +4,7 @@ import type { Due } from '../../router/requests/deadlines.js'
 import type { Acquired, Settled } from './queue-reader.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
-export const SETTLE_MARGIN_MS = 500
+const SETTLE_MARGIN_MS = 500
 /** With less of Kafka's lock left, its renewal is late. Kafka needs more than 5 s for one while the coordinator of its state moves. */
 const RENEWAL_IS_LATE_MS = 5_000
 
@@ -25,7 +25,7 @@ export class HeldMessage implements Due {
   readonly session: object
   readonly heldSince: number
   state: HeldState = 'spare'
-  /** Of its newest token. 0: it has none. */
+  /** The acquisition that its newest token names. 0: it has no token. */
   acquisition = 0
   record: KafkaRecord | undefined
   /** The bytes of its record, as long as this process has it and its client was not answered. */

@@ -11,7 +11,7 @@ const COST_OF_A_GIFT = TICK_LIMITS.costPerTickAlone / GIFTS_PER_TICK
 
 export interface MessageGiverParts {
   readonly now: MonotonicClock
-  /** Those of all long work of the process. */
+  /** All long work of the process takes turns by it. */
   readonly turns: LoopTurns
   readonly waiting: WaitingAcquires
   /** `undefined`: no message may be given yet. */

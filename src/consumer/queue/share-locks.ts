@@ -1,7 +1,7 @@
 import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 
-/** Of one acquisition of one message. */
+/** Kafka's lock on one message that was acquired. */
 export interface Lock {
   /** By the own clock. */
   endsAt: number

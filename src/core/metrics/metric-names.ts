@@ -163,7 +163,10 @@ export const gaugesAcrossWorkers: ReadonlyMap<string, AcrossWorkers> = new Map([
   ...Object.keys(minima).map(name => [name, 'min'] as const)
 ])
 
-/** The metrics of all rooms: the HELP text of Prometheus, and the table of docs/metrics.md. */
+/**
+ * The metrics that rooms count: the HELP text of Prometheus, and the table of docs/metrics.md. Those that are read at a scrape have
+ * theirs where they are registered.
+ */
 export const metricMeanings: ReadonlyMap<string, string> = new Map(
   [countersFromZero, countersOfBrokers, counters, sumsFromZero, sums, maximaFromZero, maxima, minima].flatMap(
     meanings => Object.entries(meanings)

@@ -80,7 +80,7 @@ export interface LendingTime {
  * Groups with longer ids, in characters, neither lend nor borrow. Many such wants would leave no room in calls for those of others, and V8
  * hashes very long strings by their length only, so that a map of them becomes a list.
  */
-export const MAX_GROUP_ID_LENGTH = 255
+const MAX_GROUP_ID_LENGTH = 255
 
 export const keyOfTopic = ([groupId, topic]: GroupTopic): string => `${groupId.length} ${groupId}${topic}`
 

@@ -13,7 +13,7 @@ export interface WantOfOther<Id> {
   notBefore: number
 }
 
-/** The wants of one gateway, the one that was told first first. */
+/** The wants of one gateway, oldest first. */
 type WantsOfOne<Id> = Map<string, WantOfOther<Id>>
 
 /** What clients of other gateways wait for. Each want ends two seconds after it was told last. */

@@ -72,7 +72,7 @@ function verbsOfGateway<Id extends number | string>(
   })
 }
 
-/** What no gateway of its own has given out is acknowledged at another one. */
+/** Passes an acknowledgement on where this gateway does not read the partition. */
 class SharedGroups<Id> extends WrappedGroups {
   readonly #acks: AcksElsewhere<Id>
 
@@ -89,7 +89,7 @@ class SharedGroups<Id> extends WrappedGroups {
 
 /**
  * The cluster of one of several workers. One of them owns a group: it alone is a member, and the others pass all requests for
- * the group on to it, because a client cannot choose its worker.
+ * the group on to it, because each request of a client may reach another worker.
  */
 class OwnedVerbs<Id extends number | string> extends WrappedVerbs {
   readonly #peers: Peers<Id>

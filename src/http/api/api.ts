@@ -21,9 +21,9 @@ import type { RefusedRecordCounts } from './refused-records.js'
 import type { UndecodableRecords } from './undecodable.js'
 
 export interface ApiContext<Settings> {
-  /** The gateway of the cluster `default`. */
+  /** The verbs of the cluster `default`. */
   readonly verbs: Verbs
-  /** Where produce requests wait while the buffer of `gateway` is full; absent: they do not wait. */
+  /** Where produce requests wait while the buffer of records is full; absent: they do not wait. */
   readonly admission?: Admission | undefined
   /** Lets requests to produce have keys. Absent: the header `Idempotency-Key` is ignored. */
   readonly idempotency?: Idempotency | undefined
@@ -42,7 +42,7 @@ export interface ApiContext<Settings> {
   readonly records: RecordBudget
   /** The longest lock that a client may ask for (`queues.maxLockMs`), in milliseconds; for queues alone. */
   readonly maxLockMs: number
-  /** The gateways of all clusters of the configuration, by name. */
+  /** The verbs of each cluster of the configuration, by its name. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   /** For Kafka-Pixy's gRPC alone. */
   readonly otherProtocols: OtherProtocols

@@ -64,7 +64,7 @@ export class Connection extends RequestsOfConnection {
   #isYielding = false
   /** Requests that have begun in this tick. */
   #begun = 0
-  /** Of the bytes that wait, how many had come before the process began to stop: their requests are owed answers. */
+  /** Number of the waiting bytes that had come before the process began to stop: their requests still get answers. */
   #owedBytes = 0
   #isReading = true
   /** The last request may upgrade the connection: what is behind it may not be HTTP. */

@@ -16,7 +16,7 @@ import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type LentLimits, MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
 import { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
-import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
+import { OffersOfTopic, TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
 import { HEADER_OBJECT_BYTES, memoryOfRecord } from '../../../src/core/bytes.js'
@@ -72,17 +72,10 @@ class TopicStage {
       start,
       lending,
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
-      offers: {
-        ackAll: taken => this.consumer.ackAll(taken),
-        releaseAll: taken => this.consumer.releaseAll(taken),
-        releaseUnread: offers => this.consumer.releaseUnread(offers),
-        parkAgain: () => undefined,
-        releaseNow: taken => this.consumer.releaseAll(taken),
-        begin: message => this.consumer.begins(message),
-        isOpen: message => this.consumer.isOpen(message),
-        readAgain: (place, onRead) => this.consumer.readAgain(place, onRead),
-        read: partition => this.consumer.read(partition)
-      },
+      offers: new OffersOfTopic(
+        () => this.consumer,
+        run => run()
+      ),
       membership: () => undefined
     })
     this.consumer.assign(messages.map((_, partition) => partition))
