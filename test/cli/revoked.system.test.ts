@@ -103,6 +103,8 @@ class OpenClient {
   }
 
   leave(): void {
+    // Its gateway may end before it is answered.
+    this.polled.catch(() => undefined)
     this.#websocket.terminate()
     this.#tail.destroy()
     this.#keptAlive.destroy()
