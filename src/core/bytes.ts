@@ -15,22 +15,22 @@ export const viewOf = makesBuffers
   ? (memory: ArrayBufferLike, offset: number, length: number) => new View(memory, offset, length)
   : (memory: ArrayBufferLike, offset: number, length: number) => Buffer.from(memory, offset, length)
 
-/** What a header takes besides its bytes: its object, its key and its value. */
+/** Memory of a header besides its bytes: its object, its key and its value. */
 export const HEADER_OBJECT_BYTES = 250
 
-/** What a record keeps in memory. A header of two bytes takes a hundred times as much as it has. */
+/** Bytes that a record takes in memory. The object of a short header may take a hundred times as much as its content. */
 export const memoryOfRecord = (record: RecordContent): number =>
   sizeOfRecord(record as KafkaRecord) + HEADER_OBJECT_BYTES * record.headers.length
 
-/** What records count as against quotas. */
+/** Bytes of records as quotas count them. */
 export const sizeOfRecords = (records: readonly KafkaRecord[]): number =>
   records.reduce((sum, record) => sum + sizeOfRecord(record), 0)
 
-/** What records count as while they are in memory, bookkeeping of their headers included. */
+/** Bytes that records take in memory, with the objects of their headers. */
 export const memoryOfRecords = (records: readonly KafkaRecord[]): number =>
   records.reduce((sum, record) => sum + memoryOfRecord(record), 0)
 
-/** A copy; text is none of the memory that is kept. */
+/** A copy of bytes in memory of their own; a text is returned as it is. */
 const ownBytesOf = <T extends Bytes>(bytes: T): T => (bytes instanceof Uint8Array ? (Buffer.from(bytes) as T) : bytes)
 
 /** A copy of a record with bytes of its own. */

@@ -26,8 +26,8 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
 }
 
 /**
- * The result of `work`, or of `aborted` when the signal is aborted before; absent: it rejects with the reason of the signal. What
- * becomes of `work` does not count then.
+ * Resolves like `work`; when the signal is aborted first, resolves with `aborted`, or rejects with the reason of the
+ * signal if that is absent. The later result of `work` is ignored.
  */
 export function unlessAborted<Value, Aborted = never>(
   work: Promise<Value>,

@@ -1,6 +1,6 @@
 import { CastellanError, type ErrorCode, KafkaError } from './errors.js'
 
-/** What a failed request is told by. */
+/** The fields of a failed request from which its error is made. */
 interface Failed {
   readonly code: ErrorCode
   readonly errorCode?: number | undefined

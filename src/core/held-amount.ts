@@ -1,7 +1,7 @@
 /** Is told of each {@link HeldAmount} that is made. Tests see by it that all is released. */
 export interface HeldAmountWatch {
   made(amount: HeldAmount): void
-  /** More was released than was held. */
+  /** Called when more was released than was held. */
   overdrawn(amount: HeldAmount): void
 }
 
@@ -22,7 +22,7 @@ export class HeldAmount {
     return this.#value
   }
 
-  /** For holders that know what they hold, and {@link release} it once. */
+  /** Adds without returning a function that releases: the caller keeps the amount and calls {@link release} once. */
   add(amount: number): void {
     this.#value += amount
   }

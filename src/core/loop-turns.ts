@@ -7,7 +7,7 @@ export const costOf = (bytes: number, records: number): number => bytes + COST_O
 export interface TickLimits {
   /** All together do so much in one turn of the event loop. */
   readonly costPerTick: number
-  /** One alone does so much; several share it, down to `costPerTick`. */
+  /** Cost per tick for a single taker. Several takers share it, down to `costPerTick`. */
   readonly costPerTickAlone: number
 }
 
@@ -57,7 +57,7 @@ export interface TurnTaker {
   /** Owners take turns, whatever number of takers each of them has. Absent: it has no owner but itself. */
   readonly owner?: unknown
   /**
-   * Its turn: it works on, and asks again when it then has more to do.
+   * Gives the taker its turn: it works, and calls {@link LoopTurns.ask} again when more is left to do.
    *
    * @param maxCost it stops behind the record with which it reaches this cost
    * @returns the cost of what was done
@@ -71,10 +71,10 @@ export interface TurnTaker {
  */
 export class LoopTurns {
   readonly #limits: TickLimits
-  /** By owner, in the order of their turns. */
+  /** Takers that wait for a turn, by owner, in the order of the owners' turns. */
   readonly #waiting = new Map<unknown, Set<TurnTaker>>()
   #waitingCount = 0
-  /** They count among those that share a tick, also while they do not wait. */
+  /** Takers that share a tick, those included that do not wait at the moment. */
   readonly #active = new Set<TurnTaker>()
   /** Work of each owner that is done one after another, because each holds what it has made. */
   readonly #works = new Map<unknown, InPieces<void>[]>()
@@ -86,7 +86,7 @@ export class LoopTurns {
     this.#limits = limits
   }
 
-  /** It has something to do. It does so at once when no other waits and this tick's amount is not used up. */
+  /** Asks for a turn. The taker gets it at once when no other one waits and the cost of this tick is not used up. */
   ask(taker: TurnTaker): void {
     const { owner = taker } = taker
     const own = this.#waiting.get(owner)
@@ -97,7 +97,7 @@ export class LoopTurns {
     if (!this.#isServing) this.#serve()
   }
 
-  /** It has nothing to do for now, or has ended. */
+  /** Called when a taker has nothing to do for now, or has ended. */
   leave(taker: TurnTaker): void {
     const { owner = taker } = taker
     const own = this.#waiting.get(owner)
@@ -158,10 +158,10 @@ export class LoopTurns {
     }
   }
 
-  /** Few may do more at once: each tick has costs of its own. */
+  /** Largest cost of one tick. A few takers may do more in one tick than many, since each tick has a cost of its own. */
   get #mostPerTick(): number {
     const { costPerTick, costPerTickAlone } = this.#limits
-    // One whose records cannot be used is not active.
+    // A taker whose records cannot be used is not active.
     const takers = Math.max(1, this.#active.size, this.#waitingCount)
     return Math.max(costPerTick, costPerTickAlone / takers)
   }
@@ -169,7 +169,7 @@ export class LoopTurns {
   #serve(): void {
     this.#isServing = true
     const mostPerTick = this.#mostPerTick
-    // One that asks again during its turn is visited again, after the others.
+    // A taker that asks again during its turn is visited again, after the others.
     try {
       for (const [owner, own] of this.#waiting) {
         const left = mostPerTick - this.#costOfTick
@@ -177,7 +177,7 @@ export class LoopTurns {
         const [taker] = own
         this.leave(taker!)
         this.#toTheEnd(owner)
-        // One that fails counts as well: the turns of others come in the next tick.
+        // A turn that fails counts as well: the turns of others come in the next tick.
         this.#costOfTick++
         this.#costOfTick += Math.max(0, taker!.readOn(left) - 1)
       }
@@ -187,7 +187,7 @@ export class LoopTurns {
     }
   }
 
-  /** Its turn comes again after those of all other owners. */
+  /** Moves an owner behind all others. */
   #toTheEnd(owner: unknown): void {
     const own = this.#waiting.get(owner)
     if (own === undefined) return

@@ -18,7 +18,7 @@ export function groupBy<Key, Item>(items: Iterable<Item>, keyOf: (item: Item) =>
   return lists
 }
 
-/** The value of a key, which is made where there is none. */
+/** The value of a key. A missing value is made and added. */
 export function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, make: () => NoInfer<Value>): Value {
   const known = map.get(key)
   if (known !== undefined) return known

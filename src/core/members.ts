@@ -1,7 +1,7 @@
 /**
- * What is open, each for a short time: requests that wait. It is no Set, since V8 gives a Set whose members change a new table
- * again and again. Each table points to the next one. So one that has got old keeps all tables behind it, and the requests that
- * were in them, until the whole heap is collected. `place` is set here.
+ * A set of short-lived items, such as waiting requests. V8 gives a `Set` whose members change one table after another,
+ * each of which refers to the next: an old table would keep all later ones, with their requests, until the whole heap
+ * is collected. `place` belongs to this class.
  */
 export class Members<One extends { place: number }> {
   readonly #all: One[] = []
@@ -14,7 +14,7 @@ export class Members<One extends { place: number }> {
     return this.#all[one.place] === one
   }
 
-  /** To be called once for each. */
+  /** Adds an item. Must be called once per item. */
   add(one: One): void {
     one.place = this.#all.push(one) - 1
   }

@@ -152,7 +152,7 @@ export const sizeOfRecord = ({ key, value, headers }: KafkaRecord): number => {
   return bytes
 }
 
-/** What a record that was read from Kafka says. */
+/** The content of a record that was read from Kafka. */
 export interface RecordContent {
   readonly key: Buffer | null
   readonly value: Buffer | null
@@ -231,8 +231,8 @@ export const silentLogger: Logger = { debug() {}, info() {}, warn() {}, error() 
 export type MonotonicClock = () => number
 
 /**
- * Before every moment of a {@link MonotonicClock}, by 12 days. Where there is a field for each of many topics, times are whole
- * milliseconds: for 24 days V8 keeps them in the field, and needs an object for any other number.
+ * A time 12 days before the start of a {@link MonotonicClock}. Fields that exist once per topic hold whole
+ * milliseconds: V8 stores up to 24 days in the field, and needs an object for any other number.
  */
 export const LONG_AGO = -(2 ** 30)
 export const SECOND_MS = 1_000

@@ -15,17 +15,17 @@ export function messageOf(thrown: unknown): string {
     const text = String(thrown)
     if (!text.startsWith('[object ')) return text
   } catch {
-    // Neither its message nor its text can be read.
+    // Reading the message, or turning the value into a text, has thrown.
   }
   return `something without a text (${typeof thrown})`
 }
 
-/** What was caught, as an error that can be read. */
+/** Makes an error whose message can be read of anything that was thrown. */
 export function asError(thrown: unknown): Error {
   try {
     if (thrown instanceof Error && typeof thrown.message === 'string') return thrown
   } catch {
-    // Its message cannot be read.
+    // Reading the message has thrown.
   }
   return new Error(messageOf(thrown), { cause: thrown })
 }

@@ -1,4 +1,4 @@
-/** What a notice is about: a kind of trouble on the status page, which tells its text, or the same in other words. */
+/** The subject of a notice: a kind of trouble on the status page, which tells the same. */
 type NoticeKind =
   | 'brokersAway'
   | 'clockAhead'

@@ -1,9 +1,9 @@
-// Not by its name: the bundle of a program often begins with an import of `createRequire`.
+// Not imported by name: bundles often begin with an import of `createRequire` of their own.
 import nodeModule from 'node:module'
 import { pathToFileURL } from 'node:url'
 import { codeOf } from './node-errors.js'
 
-/** This file; in a bundle of CommonJS, which has no such address, the file that was started. */
+/** The address of this file. A bundle of CommonJS has none: the file that was started is used instead. */
 const HERE = (import.meta.url as string | undefined) ?? pathToFileURL(process.argv[1] ?? '.').href
 
 /**

@@ -2,7 +2,7 @@
 const UNICODE_CLASS_PARTS = 100
 /** A quoted text, a class, an escaped character, a counted repetition, or any other character. */
 const TOKEN = /\\Q.*?(?:\\E|$)|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]?|\\x\{[^}]*\}?|\\.?|\{(\d+)(?:,(\d*))?\}|./gsu
-/** What is not ASCII: a class, a character, or a range that ends with one. */
+/** Finds the parts of a pattern that are not ASCII: a class, a character, or a range that ends with one. */
 const UNICODE = /\\p|(?:(?:\\?[^\\]|\\x\{[^}]*\})-)?(?:[^\0-\x7f]|\\x\{)/giu
 
 /**

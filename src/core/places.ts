@@ -5,16 +5,18 @@ import { HeldAmount } from './held-amount.js'
 /** Gives a place back; from its second call on it does nothing. */
 export type Release = () => void
 
-/** Who waits for a place, and what ends the wait. */
+/** A caller that waits for a place, and the limits of its wait. */
 interface PlaceWait<Client> {
-  /** In whose turn; absent: all that name no client wait in one line. */
+  /** The client whose turn the wait takes. Absent: the caller waits in one line with all others that name no client. */
   readonly client?: Client | undefined
   readonly signal?: AbortSignal | undefined
   /** Absent: no limit. */
   readonly waitMs?: number
 }
 
-/** A limited number of places. Those who find none wait: clients take turns, and those of one client keep their order. */
+/**
+ * A limited number of places. Callers wait for a free one: clients take turns, and the callers of one client keep their order.
+ */
 export class Places<Client = string> {
   readonly #max: () => number
   readonly #taken: HeldAmount

@@ -2,7 +2,7 @@ import type { MonotonicClock } from './model.js'
 
 /** A walk through many items gives way to other work after this time. */
 export const PORTION_MS = 4
-/** The clock is read once per so many items, where they are small. */
+/** The clock is read once per so many small items. */
 const ITEMS_PER_LOOK = 32
 
 /** Uses each item, in portions of a few milliseconds with a tick of the event loop between them. */

@@ -7,7 +7,7 @@ export class ProduceError extends CastellanError {
   declare readonly code: ErrorCode
   /** One for each record of the call, in order. */
   readonly outcomes: readonly RecordOutcome[]
-  /** What is known of the records that failed, all together: `no` when none of them is in Kafka. */
+  /** Whether any of the failed records may be in Kafka; `no`: none of them is. */
   readonly persisted: Persisted
 
   /** @param failed the failures among the outcomes; at least one */

@@ -1,7 +1,7 @@
 import { SECOND_MS } from './model.js'
 
 const WINDOW_MS = 10_000
-/** What came within a shorter time says little about a second. */
+/** Shortest time from which a rate per second is computed. */
 const LEAST_MS = 1_000
 
 /** How much comes per second now: the mean of the last 10 to 20 seconds. It has no timer. */

@@ -6,7 +6,7 @@ import type { MonotonicClock } from './model.js'
 
 /** The setting whose limit this is. */
 export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
-/** Whose share the records of an answer count to that has no client with a name: all clients of a unix socket are one. */
+/** The client to whose share an answer counts when it has no name: all clients of a unix socket share one. */
 export const NAMELESS = 'unix socket'
 const MIB = 1024 * 1024
 const HEAP_SHARE = 1 / 8
@@ -19,14 +19,14 @@ export const defaultRecordBytes = (heapBytes = getHeapStatistics().heap_size_lim
 const SLOW_BYTES_PER_MS = 45
 /** No answer is ended before. */
 const GRACE_MS = 5_000
-/** After this wait, bytes that become free are kept for the waiter: small answers would take them otherwise. */
+/** After this wait, freed bytes are kept for the waiter, because small answers would take them otherwise. */
 const KEEP_AFTER_MS = 1_000
-/** While there are waiters, slow answers are looked for this often. */
+/** Interval of the search for slow answers while clients wait. */
 const LOOK_MS = 250
 
 /** An answer with records that is leaving. */
 export interface LeavingAnswer {
-  /** Whose share its bytes are. `undefined`: of none. */
+  /** The client to whose share the bytes count. `undefined`: to none. */
   readonly client: string | undefined
   /** How many bytes become free with its end. */
   readonly bytes: number
@@ -57,16 +57,16 @@ export class RecordBudget {
   readonly #now: MonotonicClock
   readonly #held = new HeldAmount('bytes of records')
   readonly #byClient = new Map<string, number>()
-  /** By client, the clients that wait longest first. */
+  /** Waiters by client, the client that has waited longest first. */
   readonly #waiting = new Map<string, Set<BytesWaiter>>()
-  /** Others take no room that it needs. */
+  /** The waiter for which freed bytes are kept; others get none of them. */
   #kept: BytesWaiter | undefined
   readonly #leaving = new Map<LeavingAnswer, { readonly since: number; isEnded: boolean }>()
-  /** What a client has that is larger than a share. */
+  /** An answer that is larger than a share. There is one at a time. */
   #oversized: HeldRecords | undefined
-  /** What {@link #poorest} has found; `undefined`: it is to be looked for again. */
+  /** The last result of {@link #poorest}; `undefined`: it has to be computed again. */
   #leastWaiting: number | undefined
-  /** Those that take room where no client waits for it. */
+  /** Callbacks of those that use bytes only while no client waits for them. */
   readonly #spare = new Set<() => void>()
   #isServing = false
   #timer: NodeJS.Timeout | undefined
@@ -82,7 +82,7 @@ export class RecordBudget {
     return this.#held.value
   }
 
-  /** At least 0. */
+  /** Bytes that are not taken; at least 0. */
   get freeBytes(): number {
     return Math.max(0, this.maxBytes - this.#held.value)
   }
@@ -97,7 +97,7 @@ export class RecordBudget {
     return this.#byClient.get(client) ?? 0
   }
 
-  /** What a client may take now: half of what is free to it, so that others can have some as well. At least 0. */
+  /** Bytes that a client may take now: half of those that are free to it, so that others get some as well; at least 0. */
   roomOf(client: string | undefined): number {
     const free = this.#freeTo(client)
     const own = client === undefined ? 0 : this.bytesOf(client)
@@ -109,7 +109,7 @@ export class RecordBudget {
     return this.#problemOf(client, bytes, this.#freeTo(client))
   }
 
-  /** Below 0: what has been fetched is counted in any case, and room may be kept for another client. */
+  /** Bytes that are free to a client. Negative when fetched bytes exceed the limit, or when bytes are kept for another client. */
   #freeTo(client: string | undefined): number {
     const free = this.maxBytes - this.#held.value
     return this.#kept === undefined || this.#kept.client === client ? free : free - this.#kept.bytes
@@ -122,14 +122,14 @@ export class RecordBudget {
     return own > 0 && own > this.#poorest ? 'greedy' : undefined
   }
 
-  /** As if no other client waited. */
+  /** Like {@link problemOf}, without regard to clients that wait. */
   #problemOfRoom(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     if (this.#isLarge(bytes)) return this.#oversized === undefined ? undefined : 'full'
     if (free < bytes) return 'full'
     return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
   }
 
-  /** What the client has that waits and has least: what is free is for it. */
+  /** Bytes that the waiting client with the fewest bytes holds. Free bytes go to this client first. */
   get #poorest(): number {
     if (this.#leastWaiting === undefined) {
       this.#leastWaiting = Number.POSITIVE_INFINITY
@@ -196,7 +196,7 @@ export class RecordBudget {
   }
 
   /**
-   * Waits until there is room for so many bytes of a client.
+   * Waits until so many bytes can be taken for a client.
    *
    * @param goOn called once, in a later tick, unless the wait was ended. The room is not kept: it takes it at once, or does not use it
    * @returns ends the wait; does nothing after it
@@ -237,7 +237,7 @@ export class RecordBudget {
     this.#spare.add(goOn)
   }
 
-  /** In a later tick, when all that is released with this is released. */
+  /** Serves waiters in a later tick, after everything that is released together has been released. */
   #serveSoon(): void {
     if (this.#isServing || this.#waiting.size + this.#spare.size === 0) return
     this.#isServing = true
@@ -287,7 +287,7 @@ export class RecordBudget {
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
       this.endSlow()
-      // Some that were told of room may have used none.
+      // Clients that were told of free bytes may have used none.
       this.#serveSoon()
       if (this.#waiting.size > 0) this.#lookLater()
     }, LOOK_MS).unref()
@@ -301,7 +301,7 @@ export class RecordBudget {
     const slow = this.#slowest()
     if (slow.length === 0) return
     let free = this.maxBytes - this.#held.value
-    // Those that come later have more, and end none that was passed over.
+    // Clients that come later in the turn hold more: an answer that was passed over is not ended for them.
     let at = 0
     for (const { client, bytes } of this.#inTurn()) {
       const own = this.bytesOf(client)
@@ -345,9 +345,9 @@ interface BudgetHolder {
   changed(held: HeldRecords, by: number): void
 }
 
-/** Some bytes of a {@link RecordBudget}. */
+/** Bytes that are held in a {@link RecordBudget}. */
 export class HeldRecords {
-  /** Whose share they count to; `undefined`: no client has them. Set by the budget. */
+  /** The client to whose share the bytes count; `undefined`: to none. Set by the budget. */
   client: string | undefined
   readonly #holder: BudgetHolder
   #bytes = 0
@@ -386,7 +386,7 @@ export class HeldRecords {
     this.#holder.moved(this, from)
   }
 
-  /** They are not in memory any more, or counted elsewhere. Idempotent. */
+  /** Releases the bytes, because they are no longer in memory or are counted elsewhere. Idempotent. */
   release(): void {
     this.add(-this.#bytes)
     this.#isHeld = false

@@ -19,7 +19,7 @@ export interface RefusalReason {
   readonly setting?: string | undefined
 }
 
-/** What was refused: requests, before their bodies were used, or single records. */
+/** The unit that was refused: whole requests, before their bodies were used, or single records. */
 export type Refused = 'requests' | 'records'
 
 /** Requests or records that were refused for one reason. */
@@ -27,10 +27,10 @@ export interface RefusalCount {
   /** A code of docs/errors.md. */
   readonly reason: string
   readonly what: Refused
-  /** That of the error. */
+  /** The setting that the error names. */
   readonly setting: string | undefined
   readonly count: number
-  /** As of the last seconds. */
+  /** Refusals per second in the last seconds. */
   readonly perSecond: number
   /** Monotonic milliseconds of the last one. */
   readonly lastAt: number

@@ -8,7 +8,7 @@ const ROOM_MS = 10_000
 
 interface RoomOfClient {
   readonly records: RecordBudget
-  /** Whose share the bytes count to. */
+  /** The client to whose share the bytes count. */
   readonly client: string | undefined
   /** How long it waits, from its first wait on; absent: 10 s. */
   readonly maxMs?: number | undefined
@@ -41,7 +41,7 @@ export class RoomWait {
     return this.#endWait !== undefined
   }
 
-  /** Takes room. `undefined`: there is none, and it waits for some. */
+  /** Takes bytes from the budget. `undefined`: not enough are free, and the client waits for them. */
   take(bytes: number): HeldRecords | undefined {
     const { records, client = NAMELESS } = this.#options
     const held = records.take(client, bytes)
@@ -49,7 +49,7 @@ export class RoomWait {
     return held
   }
 
-  /** Whether there is room, and it does not wait for its turn. Where there is none, it waits from now on. */
+  /** Whether the bytes can be taken now. If not, the client waits for them from now on. */
   has(bytes: number): boolean {
     const { records, client = NAMELESS } = this.#options
     if (records.problemOf(client, bytes) !== undefined) this.#wait(client, bytes)

@@ -13,12 +13,12 @@ export class Shares {
     this.#all = new HeldAmount(name)
   }
 
-  /** Places of all clients that are in use. */
+  /** Number of places that all clients use. */
   get taken(): number {
     return this.#all.value
   }
 
-  /** Places of one client. */
+  /** Number of places that one client uses. */
   takenBy(client: string): number {
     return this.#byClient.get(client) ?? 0
   }

@@ -1,4 +1,4 @@
-/** A day, with whatever stands behind it. */
+/** Matches the date at the beginning of a text. */
 const DAY = /^(\d{4})-(\d\d)-(\d\d)/
 
 /**

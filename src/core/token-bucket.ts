@@ -23,7 +23,7 @@ export class TokenBucket {
     return taken
   }
 
-  /** When so many tokens can be taken, in milliseconds from now. */
+  /** Milliseconds until so many tokens can be taken. */
   untilNextMs(now: number, wanted = 1): number {
     return this.available(now) >= wanted ? 0 : ((wanted - this.#tokens) * 1_000) / this.#perSecond
   }

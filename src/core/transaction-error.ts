@@ -11,14 +11,14 @@ declare module './errors.js' {
   interface CastellanErrorCodes extends Record<TransactionErrorCode, true> {}
 }
 
-/** With these a transaction is aborted, and its function may run again, unless what has failed can never succeed. */
+/** Codes of transactions that are aborted and whose function may run again, unless the cause can never go away. */
 const REPEATABLE: ReadonlySet<TransactionErrorCode> = new Set(['timedOut', 'notAssigned', 'aborted'])
 
 /** A transaction has failed. `retriable`: it is aborted, and its function may run again. */
 export class TransactionError extends CastellanError {
   override readonly name = 'TransactionError'
   declare readonly code: TransactionErrorCode
-  /** `unknown`: its end was not answered in time. */
+  /** `unknown`: the request to end the transaction was not answered in time. */
   readonly committed: 'no' | 'unknown'
 
   /** @param mayPass false: what has failed can never succeed */

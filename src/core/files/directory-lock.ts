@@ -122,7 +122,7 @@ async function claim(own: string, path: string, directory: string, words: LockWo
 async function takeAway(path: string, own: string): Promise<void> {
   const aside = `${own}-old`
   if (!tryTo(() => renameSync(path, aside))) return
-  // It fails where its owner, or a third process, is back already.
+  // The link fails when the owner, or a third process, has made a new lock meanwhile.
   if (await isListenedOn(aside)) tryTo(() => linkSync(aside, path))
   remove(aside)
 }

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 
-/** Of a byte that several replacements begin with, or one of several bytes. */
+/** Entry of `#growth` for a first byte of several replacements, or of one that replaces several bytes. */
 const SEVERAL = 255
 
 interface Replacement {
@@ -8,7 +8,7 @@ interface Replacement {
   readonly by: Buffer
 }
 
-/** Where writing has come to. */
+/** How far the text was written, and where the target was left. */
 export interface Progress {
   /** The first byte of the text that has not been written. */
   readonly from: number
@@ -17,17 +17,17 @@ export interface Progress {
 }
 
 /**
- * What is written for some characters of texts. Texts are read and written as bytes: one of a record may be all control
- * characters, whose JSON is six times as long, and would be in the heap as a string.
+ * Replaces some characters of texts while they are written. It reads and writes bytes, not strings: the text of a
+ * record may be all control characters, and its JSON, six times as long, would be a string in the heap.
  */
 export class ByteEscapes {
-  /** By their first byte, longer ones first. */
+  /** The replacements by the first byte that they replace, longer ones first. */
   readonly #byFirst: (Replacement[] | undefined)[] = Array(256)
-  /** By byte, how many bytes longer its replacement is. 0: there is none. */
+  /** By byte: how many bytes longer its replacement is; 0: it has no replacement. */
   readonly #growth = new Uint8Array(256)
-  /** Each replacement is of one byte. */
+  /** Whether every replacement replaces a single byte. */
   readonly #isOfBytes: boolean
-  /** Those of {@link sizeOfText}. */
+  /** The table of {@link sizeOfText}, made when it is first called. */
   #steps: Uint16Array | undefined
 
   /** @param replacements characters, or several of them, and what is written for them: one byte more at least */
@@ -44,7 +44,7 @@ export class ByteEscapes {
   }
 
   /**
-   * How many bytes are written for the text of some bytes. What is no character counts as U+FFFD.
+   * Number of bytes that are written for these bytes as text. Bytes that are not UTF-8 count as U+FFFD.
    *
    * For escapes of single characters it takes the same time for any bytes, about 2 ns for each, and half of that where all are
    * UTF-8: a record may have 20 MB.
@@ -65,7 +65,7 @@ export class ByteEscapes {
     return (step & STATE_BITS) === 0 ? size : size + REPLACEMENT_BYTES
   }
 
-  /** How many bytes are written for a text. @param text UTF-8 */
+  /** Number of bytes that are written for a text. @param text UTF-8 */
   sizeOf(text: Uint8Array): number {
     const growths = this.#growth
     let size = text.length
@@ -86,7 +86,8 @@ export class ByteEscapes {
     return size
   }
 
-  // Without closures: a text may be full of characters of other endings, as all of U+2000 to U+2FFF are.
+  // No closures here: it is called for every character of texts such as U+2000 to U+2FFF, which share first bytes with
+  // a replacement.
   #find(text: Uint8Array, at: number): Replacement | undefined {
     const all = this.#byFirst[text[at]!]!
     for (let one = 0; one < all.length; one++) {
@@ -125,14 +126,14 @@ export class ByteEscapes {
 }
 
 const ASCII = 0x80
-/** Of U+FFFD. */
+/** Length of U+FFFD in UTF-8. */
 const REPLACEMENT_BYTES = 3
 const STATE_BITS = 0xff00
 const SIZE_BITS = 0xff
 
 /**
- * What follows within a character, by state, as RFC 3629 has it: bytes of this range, and then the state behind them. 0 is the state
- * between characters: one of so many bytes has ended.
+ * States within a character of UTF-8 (RFC 3629). Each row: the range of the byte that may follow, the state after it,
+ * and, when the state after it is 0 (between characters), the length of the character that has ended.
  */
 const WITHIN: readonly (readonly [first: number, last: number, state: number, bytes?: number])[] = [
   [0x80, 0xbf, 0, 2],
@@ -156,8 +157,8 @@ function stateBehind(byte: number): number | undefined {
 }
 
 /**
- * The steps of a reader of UTF-8, by its state and the next byte: the state behind it, and the bytes that are written by then
- * for what has ended: characters, and what is none.
+ * The transitions of a reader of UTF-8, by its state and the next byte: the next state, and how many bytes are written
+ * for characters and invalid bytes that end there.
  *
  * @param sizeOf how many bytes are written for one of ASCII
  */
@@ -169,7 +170,7 @@ function stepsOf(sizeOf: (ascii: number) => number): Uint16Array {
   }
   for (const [at, [first, last, state, bytes = 0]] of WITHIN.entries())
     for (let byte = 0; byte < 256; byte++)
-      // What breaks off is one U+FFFD, however long it is.
+      // An incomplete character becomes one U+FFFD, however many bytes it has.
       steps[((at + 1) << 8) | byte] =
         byte >= first && byte <= last ? (state << 8) | bytes : steps[byte]! + REPLACEMENT_BYTES
   return steps
@@ -206,7 +207,7 @@ export function* utf8Of(bytes: Buffer): Generator<Buffer, void> {
   }
 }
 
-/** Where a character begins: this place, or one shortly before it. */
+/** The place where the character at `place` begins: `place` itself, or up to three bytes before it. */
 function characterAt(bytes: Buffer, place: number): number {
   for (let at = place; at > place - MAX_CHARACTER_BYTES; at--) if ((bytes[at]! & KIND_BITS) !== CONTINUATION) return at
   // No character has so many continuation bytes: this one stands alone.

@@ -9,7 +9,7 @@ const OPENING: readonly number[] = [0x5b, 0x7b]
 const BETWEEN: readonly number[] = [0x5d, 0x7d, COMMA, 0x3a]
 /** From an empty list on to the next member: `[`, `]`, `,`, its name and `:`. */
 const MAX_BETWEEN = 5
-/** To look at so many bytes takes less than a millisecond. */
+/** Bytes that one step looks at: this takes less than a millisecond. */
 const STEP_BYTES = 64 * 1024
 /** Parts from this length on are not read in one step. */
 const LONG_BYTES = 16 * 1024
@@ -24,8 +24,8 @@ interface PartAhead {
 }
 
 /**
- * Looks at records of a long text before they are read, in steps, so that reading one takes little time, whatever it is:
- * what was found out about its long parts is told to the reader.
+ * Looks at each record of a long text in short steps before it is read, and notes where its long parts are. With these
+ * notes, reading any record takes little time.
  */
 export class JsonAhead implements PartNotes, LongParts {
   readonly ends = new Map<number, number>()
@@ -69,7 +69,7 @@ export class JsonAhead implements PartNotes, LongParts {
     for (const part of this.#loose) yield* this.#rewrite(part)
   }
 
-  /** Whether another list or object follows at once: nothing is between. */
+  /** Whether another list or object begins at once, with nothing between. */
   get isNear(): boolean {
     const { index } = this.#reader
     return this.#bytes[index] === COMMA && OPENING.includes(this.#bytes[index + 1]!)
@@ -101,7 +101,10 @@ export class JsonAhead implements PartNotes, LongParts {
     reader.isCompact = isCompact
   }
 
-  /** @returns whether it is right */
+  /**
+   * Consumes the name of a member. @returns whether it is valid
+   * @returns whether it is right
+   */
   *#lookAtName(): Generator<number, boolean> {
     const reader = this.#reader
     const start = reader.index++
@@ -134,7 +137,7 @@ export class JsonAhead implements PartNotes, LongParts {
     if (!this.#skipper.skip(index + STEP_BYTES)) yield* this.#inSteps(until => this.#skipper.skip(until))
     this.#cost += reader.index - index + COST_OF_A_RECORD
     if (this.#cost < STEP_BYTES) return
-    // What is wrong in the value is found behind its beginning.
+    // An error in the value lies behind the beginning of the value.
     this.#count(index)
     yield this.#cost
     this.#cost = 0
@@ -162,7 +165,7 @@ export class JsonAhead implements PartNotes, LongParts {
     this.faulty = { quoteAt, from: Math.max(this.#stepAt, quoteAt + 1) }
   }
 
-  /** The parts that are wrong need not be read from their beginnings. */
+  /** Notes where a list, object or number is wrong, so that the reader need not read it from its beginning. */
   #note(fault: DeserializeError): void {
     const { index } = this.#reader
     const { openParts, quoteAt } = this.#skipper

@@ -35,13 +35,13 @@ export function sizeOfPart(part: JsonPart): number {
   return escapedSize(part.text, part.escapes) + QUOTES_BYTES
 }
 
-/** Without quotes. */
+/** Length of bytes in base64, without quotes. */
 export const base64Size = ({ length }: Buffer): number => 4 * Math.ceil(length / 3)
 
-/** Without quotes. What is not UTF-8 counts as U+FFFD. */
+/** Length of bytes as an escaped text, without quotes. Bytes that are not UTF-8 count as U+FFFD. */
 export const escapedSize = (bytes: Buffer, escapes: ByteEscapes): number => escapes.sizeOfText(bytes)
 
-/** A part whose escapes are those of `JSON.stringify`, as a text. */
+/** The text of a part, with the escapes of `JSON.stringify`. */
 export function stringOfPart(part: JsonPart): string {
   if (typeof part === 'string') return part
   if ('json' in part) return part.json.toString()

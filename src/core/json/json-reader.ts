@@ -37,20 +37,20 @@ const isBlank = (byte: number): boolean =>
 /** The last name of a member with each first byte. Names repeat, and to compare one costs a fraction of making its text. */
 const knownNames = new Array<string>(256).fill('')
 const MAX_KNOWN_NAME = 64
-/** Names that a reader reads one after another, for example those of one record: what reads them does not stop in between. */
+/** Limit of names that a reader reads in one go, such as those of one record. */
 const MAX_NAMES = 10_000
 
-/** What is known beforehand of the long parts of a text, so that none of them is read in one step. */
+/** Facts about the long parts of a text that were found before it is read, so that the reader reads none of them in one step. */
 export interface LongParts {
-  /** Where a value, a string or a run of white space that begins here ends; negative: the value is not compact. */
+  /** Beginning of a value, string or run of white space => its end; negative: the value is not compact. */
   readonly ends: Map<number, number>
-  /** What is wrong in a list, an object or a number that begins here. */
+  /** Beginning of a list, object or number => the error in it. */
   readonly faults: Map<number, DeserializeError>
-  /** A string that is wrong, and not before this place. */
+  /** A string with an error, which lies at `from` or behind it. */
   readonly faulty: { readonly quoteAt: number; readonly from: number } | undefined
-  /** The bytes that a string stands for, by the beginning of its content, and the compact form of a value, by its own. */
+  /** Beginning of a string's content => the bytes that the string stands for; beginning of a value => its compact form. */
   readonly contents: Map<number, Buffer>
-  /** Up to this place lines were counted: the number of the line there, from 1. */
+  /** Lines were counted up to this place, where the line has the number `line`, from 1. */
   readonly countedTo: number
   readonly line: number
 }
@@ -124,7 +124,7 @@ export class JsonReader {
     return true
   }
 
-  /** The names that come next are those of another record. */
+  /** Called before the names of another record are read. */
   beginRecord(): void {
     this.#names = 0
   }
@@ -166,7 +166,7 @@ export class JsonReader {
     return value!
   }
 
-  /** In a string that is known to be wrong: consumes what is right. */
+  /** Skips the valid beginning of a string that is known to have an error. @returns whether the string is one */
   #skipsToFault(): boolean {
     const faulty = this.longParts?.faulty
     if (faulty?.quoteAt !== this.index - 1) return false
@@ -174,7 +174,7 @@ export class JsonReader {
     return true
   }
 
-  /** The same as text, for strings that repeat: names of members, and words. */
+  /** Like `finishString`, as a text, for strings that repeat: names of members, and words. */
   finishName(): string {
     const bytes = this.#bytes
     const start = this.index

@@ -20,7 +20,7 @@ function escapeOf(code: number): string {
   return text.length === 6 ? `\\u${text.slice(2).toUpperCase()}` : text
 }
 
-/** Writes valid JSON again, in steps that go on where the one before has stopped. What is written is never longer. */
+/** Writes valid JSON again, in steps: each call goes on where the one before has stopped. The result is never longer. */
 export class JsonRewriter {
   readonly #bytes: Buffer
   readonly #end: number
@@ -78,7 +78,7 @@ export class JsonRewriter {
   }
 }
 
-/** What a valid escape stands for. */
+/** The code point that a valid escape stands for. */
 function codePointAt(bytes: Buffer, at: number): number {
   if (bytes[at + 1] !== LETTER_U) return simpleEscapes[bytes[at + 1]!]!
   const unit = hex4(bytes, at + 2)

@@ -36,7 +36,7 @@ export class JsonScanner {
   readonly #memory: ArrayBufferLike
   readonly #offset: number
   #at = 0
-  /** Where the piece begins whose special bytes are listed, how many it has, and how many of them are before the cursor. */
+  /** Start of the piece whose special bytes are listed. `#specials`: how many; `#passed`: how many are before the cursor. */
   #pieceAt = -PIECE_BYTES
   #specials = 0
   #passed = 0

@@ -89,7 +89,7 @@ declare const WebAssembly:
 export const specialInStrings = new Uint8Array(256).fill(1, 0, 0x20)
 specialInStrings[QUOTE] = specialInStrings[BACKSLASH] = 1
 
-/** So many bytes are looked at in one go. */
+/** Bytes that are looked at in one call. */
 export const PIECE_BYTES = 65_536
 /** Number of bytes that the module looks at in one iteration of its loop. */
 const STRIDE_BYTES = 32
@@ -116,14 +116,14 @@ export function listSpecialBytes(piece: Uint8Array): number {
   return (f(end) - PIECE_BYTES) / 2
 }
 
-/** What the module does, in JavaScript. */
+/** Does in JavaScript what the WebAssembly module does. */
 export function listByLoop(endBytes: number): number {
   let count = 0
   for (let at = 0; at < endBytes; at++) if (specialInStrings[memory[at]!] === 1) specialPlaces[count++] = at
   return PIECE_BYTES + 2 * count
 }
 
-/** From so many plain bytes on, native functions look for the end of a string faster than a loop does. */
+/** After so many plain bytes, native functions find the end of a string faster than a loop does. */
 export const LONG_STRING_BYTES = 64
 
 /**

@@ -116,9 +116,7 @@ function toFloat(reader: JsonReader, significand: bigint, exponent: number): num
   return value
 }
 
-/**
- * Consumes a value of any kind and drops it. It may have 1,000 levels of nesting; more fails in the words of serde_json.
- */
+/** Consumes a value of any kind and drops it. More than 1,000 levels of nesting fail with the message of serde_json. */
 export function skipValue(reader: JsonReader): void {
   if (reader.longParts !== undefined && isKnown(reader)) return
   let opened = skipScalarOrOpen(reader)
@@ -211,14 +209,14 @@ export class ValueSkipper {
   readonly #notes: PartNotes | undefined
   maxDepth = MAX_DEPTH
   readonly #enclosing = new BracketStack()
-  /** Where the outermost brackets begin. */
+  /** Positions of the open brackets, from the outermost. */
   readonly #starts: number[] = []
   #expected: Expected = 'value'
-  /** Where the string begins whose end was not reached. */
+  /** Position of the opening quote of the string that is being read; -1: none is. */
   #quoteAt = -1
-  /** Behind the last part that is not compact. */
+  /** Position behind the last part that is not compact; -1: every part is. */
   #looseAt = -1
-  /** Where the number begins whose end was not reached, and the part of it. */
+  /** Position of the number that is being read; -1: none is. `#part`: the part of the number that was reached. */
   #numberAt = -1
   #part: NumberPart = 'whole'
 
@@ -227,12 +225,12 @@ export class ValueSkipper {
     this.#notes = notes
   }
 
-  /** Where lists, objects and a number begin that are not consumed. */
+  /** Positions of the lists, objects and the number that have begun and not ended. */
   get openParts(): readonly number[] {
     const open = this.#starts.slice(0, this.#enclosing.depth)
     return this.#numberAt < 0 ? open : [...open, this.#numberAt]
   }
-  /** Where the string begins that is not consumed; -1: there is none. */
+  /** Position of the opening quote of the string that has not ended; -1: there is none. */
   get quoteAt(): number {
     return this.#quoteAt
   }
@@ -342,7 +340,7 @@ export class ValueSkipper {
     return true
   }
 
-  /** Consumes what follows a value, or what ends an empty list or object. */
+  /** Consumes a comma or closing bracket after a value, or the end of an empty list or object. */
   #close(byte: number): void {
     const reader = this.#reader
     const isList = this.#enclosing.top === OPEN_LIST

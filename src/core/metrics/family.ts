@@ -157,7 +157,7 @@ export class Durations {
   readonly #bounds: readonly number[]
   readonly #counts: number[]
   #sum = 0
-  /** Of each bucket; the same objects each time. */
+  /** The labels of each bucket: the same objects in every call. */
   #labels: readonly Exported['values'][number]['labels'][] | undefined
 
   constructor(bounds: readonly number[]) {

@@ -36,7 +36,7 @@ export function checkSignal(call: string, given: unknown): void {
     throw new InvalidRequestError(`${call}: signal has to be an AbortSignal`)
 }
 
-/** What a caller has given in the place of something else, for messages. */
+/** Names the kind of a wrong value, for messages. */
 export function kindOf(given: unknown): string {
   if (given === null) return 'null'
   return Array.isArray(given) ? 'a list' : typeof given
@@ -55,7 +55,7 @@ export function topicsIn(call: string, given: unknown): readonly string[] {
   return names
 }
 
-/** What a call takes that works on one thing or on several. An item is no list itself. */
+/** Argument of a call that works on one item or on a list of them. An item must not be a list. */
 export type OneOrMany<Item> = Item | readonly Item[]
 
 const areMany = <Item>(given: OneOrMany<Item>): given is readonly Item[] => Array.isArray(given)

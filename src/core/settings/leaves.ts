@@ -20,9 +20,9 @@ export interface Leaf {
   readonly isSecret: boolean
   /** Names of the fields that hold secrets: the setting itself, or fields in its structures. */
   readonly secretNames: readonly string[]
-  /** Of a list: what describes one of its entries. */
+  /** Describes an entry, if the setting is a list. */
   readonly item?: Leaf | undefined
-  /** Of a structure, which is an entry of a list: its members. */
+  /** Describes the members, if this is a structure in a list. */
   readonly members?: readonly Leaf[] | undefined
 }
 

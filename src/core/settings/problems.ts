@@ -58,7 +58,7 @@ function reason(
   return `${issue.message}${given}`
 }
 
-/** What describes a setting, an entry of a list, or a member of one. */
+/** Finds the description of a setting, of an entry of a list, or of a member of an entry. */
 function leafAt(path: readonly string[], leaves: readonly Leaf[]): Leaf | undefined {
   const leaf = leaves.find(({ path: candidate }) => matches(candidate, path))
   const partOf = (whole: Leaf | undefined, part: string): Leaf | undefined =>
@@ -105,7 +105,7 @@ function got(path: readonly string[], assignments: readonly Assignment[]): strin
   return `, got ${text.length > 80 ? `${text.slice(0, 77)}...` : text}`
 }
 
-/** A text stands for all entries of its list. */
+/** The member of a value; a text stands for all entries of its list and is returned itself. */
 function memberOf(value: unknown, name: string): unknown {
   if (typeof value !== 'object' || value === null) return value
   return Object.hasOwn(value, name) ? (value as Record<string, unknown>)[name] : undefined
@@ -147,7 +147,7 @@ const otherWords: ReadonlyMap<string, string> = new Map([
 /** Two swapped letters count as two typos. */
 const MAX_TYPOS = 2
 
-/** Too many names share a shorter beginning. */
+/** Shorter common beginnings match too many names. */
 const MIN_COMMON_START = 3
 
 /**

@@ -93,8 +93,8 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
 ])
 
 /**
- * What became of a setting that was renamed, moved or removed: `; it is called apis.kprf.port now`. Returns an empty
- * text when there never was a setting of this name.
+ * Says that a setting was renamed, moved or removed, such as `; it is called apis.kprf.port now`. Returns an empty text
+ * when there never was a setting of this name.
  */
 export function whatBecameOf(path: readonly string[], leaves: readonly Leaf[]): string {
   const today = path.map(part => renamedParts.get(part) ?? part)

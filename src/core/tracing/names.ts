@@ -1,6 +1,6 @@
 /**
- * Every name in a span, after OpenTelemetry's semantic conventions 1.45. Those of HTTP are stable; those of messaging and
- * Kafka may still change. What the conventions have no name for begins with `castellan`.
+ * Every name in a span, after OpenTelemetry's semantic conventions 1.45. The names of HTTP are stable; those of
+ * messaging and Kafka may still change. Names that the conventions do not have begin with `castellan`.
  */
 export const attributes = {
   httpMethod: 'http.request.method',

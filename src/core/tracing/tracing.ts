@@ -17,7 +17,7 @@ export interface TraceOfRequest {
 
 export interface BegunRequest {
   readonly method: string
-  /** Without values. `undefined`: no route matched. */
+  /** The route with names of parameters in place of values. `undefined`: no route matched. */
   readonly route: string | undefined
   readonly api: string
   readonly requestId: string
@@ -58,7 +58,7 @@ export interface TracedMessages extends TopicPartition {
   readonly headers: Iterable<readonly RecordHeader[]>
 }
 
-/** More contexts of a batch are left out: the SDKs keep 128 links by default. */
+/** Largest number of contexts that are linked to a batch. The SDKs keep 128 links by default. */
 const MAX_LINKS = 64
 const SERVER_ERROR = 500
 /** Host and port of the header `Host`, such as `gateway:8080`. */
@@ -111,7 +111,7 @@ export class Tracing {
     return new RequestSpan(this.#api, span, trace.setSpan(parent, span))
   }
 
-  /** The context of the code that calls: for programs that use the library, and have no request here. */
+  /** The context of the calling code, for programs that use the library: their calls have no request. */
   get current(): TraceContext {
     return this.#api.context.active()
   }
@@ -267,7 +267,7 @@ export class RequestSpan implements TraceOfRequest {
   }
 }
 
-/** Where every copy of the API keeps what is registered, so that a program and its packages share it. */
+/** The property under which all copies of OpenTelemetry's API share what is registered. */
 const REGISTERED = Symbol.for('opentelemetry.js.api.1')
 
 /**
