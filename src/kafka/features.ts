@@ -1,6 +1,6 @@
 import type { CallName } from './broker-client.js'
 
-/** Kafka's names of what an entry of an access control list allows, and of what it is about. */
+/** Kafka's names of the operation that an entry of an access control list allows, and of its resource. */
 export type AclRight = readonly [
   operation:
     | 'Read'
@@ -15,24 +15,24 @@ export type AclRight = readonly [
   resource: 'Topic' | 'Group' | 'Cluster' | 'TransactionalId'
 ]
 
-/** What a gateway can do only with some calls of Kafka, and with the rights to them. */
+/** A part of a gateway's work that needs certain calls of Kafka, and the rights to them. */
 export interface Feature {
-  /** What it is there for. */
+  /** Purpose of the feature. */
   readonly what: string
-  /** Calls without which there is no such feature, where brokers do not offer them. */
+  /** Calls that the feature needs. A broker that does not offer one of them cannot serve it. */
   readonly calls: readonly CallName[]
-  /** Those of them for which the gateway has another way where brokers do not offer them. */
+  /** The calls among these that the gateway can replace when brokers do not offer them. */
   readonly dispensable?: readonly CallName[]
   /** The topic that it is about, of the gateway's own. Absent: topics of clients. */
   readonly topic?: string
-  /** What the gateway's principal needs. Read, Write, Delete and Alter allow Describe, too; AlterConfigs allows DescribeConfigs. */
+  /** Rights of the gateway's principal. Read, Write, Delete and Alter allow Describe; AlterConfigs allows DescribeConfigs. */
   readonly acls: readonly AclRight[]
-  /** What is seen without the calls or the rights. */
+  /** Effect of missing calls or rights. */
   readonly without: string
 }
 
 /**
- * The calls of `calledApis` by what they are there for, with the rights that they need.
+ * The calls of `calledApis` by the feature that needs them, with the rights to them.
  *
  * Source: "Operations and Resources on Protocols" of Kafka's documentation, 4.x; share groups were tried.
  */

@@ -21,7 +21,7 @@ interface ApiHead<Call> {
   readonly name: string
   /** Requests and responses have the compact encoding and the tagged fields of KIP-482, also in their headers. */
   readonly isFlexible?: boolean
-  /** What needs the call, and which Kafka has it. Absent: Castellan needs it, and Kafka 2.3 has it. */
+  /** The feature that needs the call, and the Kafka version that has it. Absent: Castellan needs it, and Kafka 2.3 has it. */
   readonly requirement?: string
   /** False for a call that this version cannot express. Absent: this version can express every call. */
   canExpress?(call: Call): boolean
