@@ -54,9 +54,9 @@ export class BrokerProxy {
   readonly node: BrokerNode
   readonly #options: BrokerProxyOptions
   readonly #tags: BrokerTags
-  /** By role; for members and sessions, one per connection. */
+  /** Dispatchers by role; for members and sessions, one per connection. */
   readonly #dispatchers = new Map<string, Dispatcher>()
-  /** Until when the dispatcher of each member and session is kept when it gets no request. */
+  /** Time until which the dispatcher of a member or session is kept without requests. */
   readonly #keptUntil = new Map<string, number>()
   #answeredAt = Number.NEGATIVE_INFINITY
   /** Time-outs of independent calls since the last answer of the broker. */

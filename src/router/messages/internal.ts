@@ -222,7 +222,7 @@ interface Table {
         /** The member that assigns the partitions. */
         readonly leaderId: string
         readonly protocolName: string
-        /** For the leader: all members. */
+        /** All members; only the leader gets them. */
         readonly members: readonly {
           readonly memberId: string
           readonly instanceId: string | null
@@ -360,7 +360,7 @@ interface Table {
   /** The entries of access control lists that a filter selects. */
   describeAcls: RouterOperation<{ readonly filter: AclFilter }, Success & { readonly entries: readonly AclEntry[] }>
 
-  /** What Castellan may do with topics. `topics` null: all. */
+  /** Operations on topics that Castellan's principal may use. `topics` null: all topics. */
   fetchTopicOperations: RouterOperation<
     { readonly topics: readonly string[] | null },
     /** Topics that do not exist are absent, and so are all topics where the broker does not report operations. */

@@ -16,7 +16,7 @@ export interface Failure {
   readonly message: string
   /** True: the same request may succeed later. */
   readonly retriable: boolean
-  /** The setting whose limit it is; absent: it comes from none. */
+  /** The setting of the limit; absent: no setting limits it. */
   readonly setting?: string | undefined
 }
 /** There was no answer before the deadline of the request. */

@@ -173,7 +173,7 @@ export const describeAcls = describeCall('describeAcls', {
   }
 })
 
-/** What Castellan may do with topics. */
+/** Operations on topics that Castellan's principal may use. */
 export const fetchTopicOperations = describeCall('fetchTopicOperations', {
   role: 'admin',
   target: { type: 'any' },

@@ -6,7 +6,7 @@ export type BatchRequest = OpenRequest<'produceBatch'>
 
 /** The batches of one call, at most one per partition; those of a topic are next to each other. */
 export interface BatchesCall {
-  /** Without those that were recalled before it was sent. Their places are those in the answer. */
+  /** The batches, without those that were recalled before the call was sent. The answer has them in the same order. */
   batches: readonly BatchRequest[]
   /** The transaction of all batches; `undefined`: none. */
   readonly transactionalId?: string | undefined
@@ -64,7 +64,7 @@ export class BatchLine {
     let isOfCall: ReturnType<CallOf> | undefined
     let transactionalId: string | undefined
     let keys: Set<string> | undefined
-    /** Where the batches of each topic begin. */
+    /** Place of the first batch of each topic. */
     let places: Map<string, number> | undefined
     for (; count < MOST_PER_CALL && this.#batches.size > 0; this.#batches.shift()) {
       const batch = this.#batches.first!

@@ -22,7 +22,7 @@ export interface AskedPartition<Kind extends PartitionKind> {
   readonly waiters: readonly OpenRequest<Kind>[]
 }
 
-/** What an operation asks about partitions. */
+/** The parts of an operation that asks about partitions. */
 interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
   subjectOf(request: OpenRequest<Kind>): number
   ask(client: BrokerClient, wanted: readonly AskedPartition<Kind>[], context: ProcessorContext): Promise<Response>

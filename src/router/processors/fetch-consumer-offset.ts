@@ -26,7 +26,7 @@ const fromStoredMetadata = (stored: string | null, raw: boolean): string | undef
   return stored?.startsWith(MARKER) ? stored.slice(MARKER.length) : undefined
 }
 
-/** With metadata, it is an offset that a client has set. */
+/** The offset of a group without a committed one. If it has metadata, a client has set it. */
 const NOTHING_STORED = -1
 
 type OffsetKind = 'fetchConsumerOffset'

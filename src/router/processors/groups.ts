@@ -159,7 +159,7 @@ export class DescribeGroupProcessor implements OperationProcessor {
   readonly name = 'describeGroup'
   readonly #callTimeoutMs: number
   readonly #nodeId: number
-  /** By group, in the order of the first requests. */
+  /** Waiting requests by group, in the order of the first request of each. */
   readonly #waiting = new Map<string, OpenRequest<'describeGroup'>[]>()
   /** Groups whose descriptions were too large for one response. Each gets a call of its own. */
   readonly #alone = new Set<string>()

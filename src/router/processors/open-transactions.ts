@@ -15,7 +15,7 @@ const MOST_PARTITIONS = 10_000
 
 /** A partition whose last stable offset is below its high watermark, and has not moved for a minute or more. */
 export interface OpenTransactionView extends TopicPartition {
-  /** Where the oldest open transaction begins. Readers of committed records do not get beyond it. */
+  /** Offset where the oldest open transaction begins. Readers of committed records do not get beyond it. */
   readonly lastStableOffset: Offset
   /** Offsets from there to the high watermark. */
   readonly records: number

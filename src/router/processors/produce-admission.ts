@@ -145,7 +145,7 @@ export class ProduceAdmission implements QueueAdmission {
       this.#appended.baseOffset = rows.baseOffset(at)
       this.#appended.logAppendTimeMs = rows.logAppendTimeMs(at)
       batch.answer(this.#appended, now)
-      // Its call took it out of the queue, and is over.
+      // Its call has taken the batch out of the queue and is over.
       batch.isOver = true
       return
     }

@@ -98,7 +98,7 @@ type SessionOfMember = Omit<CloseShareConnection, 'type'>
 export const connectionOfSession = ({ groupId, memberId }: Omit<SessionOfMember, 'nodeId'>): string =>
   JSON.stringify([groupId, memberId])
 
-/** Not sent again: each call of a session has a number of its own, and the session ends with its connection. */
+/** These calls are not repeated: each call of a session has a number of its own, and the session ends with its connection. */
 const ofSession = {
   role: 'session',
   target: { type: 'node', nodeId: ({ nodeId }: SessionOfMember) => nodeId },

@@ -5,7 +5,7 @@ import { groupFailure } from './error-actions.js'
 import { ofGroup } from './group-processor.js'
 import { describeCall, IN_DOUBT, inDoubt } from './shared-calls.js'
 
-/** What each operation of a transaction names. */
+/** Fields of every operation of a transaction. */
 export interface OfTransaction {
   readonly transactionalId: string
 }
@@ -13,7 +13,7 @@ export interface OfTransaction {
 /** Each transactional id has a connection of its own to each coordinator, so that none waits for another one. */
 const connection = ({ transactionalId }: OfTransaction): string => `transaction ${transactionalId}`
 
-/** Not sent again: a late copy would count for the next transaction, so the producer decides. */
+/** These calls are not repeated: a late copy would count for the next transaction, so the producer decides. */
 const ofTransaction = {
   role: 'member',
   target: { type: 'coordinator', of: 'transaction', groupId: ({ transactionalId }: OfTransaction) => transactionalId },
@@ -58,7 +58,7 @@ export const addOffsetsToTxn = describeCall('addOffsetsToTxn', {
   outcomeOf
 })
 
-/** Where it is refused, but an earlier attempt may have been carried out, it is answered as one without an answer. */
+/** A refusal after an earlier attempt that may have been carried out is answered like a missing answer. */
 export const endTxn = describeCall('endTxn', {
   ...ofTransaction,
   initialState: (): ChangeState => ({ isInDoubt: false }),

@@ -99,7 +99,7 @@ export class OpenRequest<Kind extends RoutedKind = RoutedKind> implements Due {
     return target.type === 'leader' ? target.topicPartition(this.request) : undefined
   }
 
-  /** What that coordinator is for; `groupId` is its id. */
+  /** The kind of coordinator that is sought: of a group or of a transactional id; `groupId` is the id. */
   get coordinated(): Coordinated {
     const { target } = this.operation
     return (target.type === 'coordinator' ? target.of : undefined) ?? 'group'

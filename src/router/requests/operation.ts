@@ -41,7 +41,7 @@ interface States {
     topicIdAsked: string | undefined
     /** How often the bytes at `position` were damaged. */
     damages: number
-    /** Who waits at the end of a log beside it; `undefined`: it does not wait there. */
+    /** The requests that wait at the end of the same log; `undefined`: this one does not wait there. */
     atEnd: { delete(answered: Pending<'fetchData'>): unknown } | undefined
     /** Limit of the bytes to ask for; `undefined`: that of the Router. It doubles where a call brings no record for it. */
     maxBytes: number | undefined
@@ -130,7 +130,7 @@ export interface AskedParts<Kind extends AskedKind>
   readonly whenUnknown?: Outcome<Kind> | undefined
 }
 
-/** Repeats the fields of a request that its results have; absent where they have none. */
+/** The fields of a request that its results repeat; absent if there are none. */
 export type EchoPart<Kind extends AskedKind> = [EchoKeys<Kind>] extends [never]
   ? { readonly echo?: never }
   : { echo(request: RequestFor<Kind>): Echo<Kind> }

@@ -20,7 +20,7 @@ export interface PartitionOfRequest extends TopicPartition {
   lowerEpochs: number
   /** The topic is not known any more, or has fewer partitions. */
   isForgotten: boolean
-  /** Its replicas are missing, according to the last answer to a batch; see ProduceAdmission. */
+  /** Replicas of the partition are missing, according to the last answer to a batch; see ProduceAdmission. */
   isUnhealthy: boolean
   /** A batch was written to it since it was found. */
   isProven: boolean
@@ -28,11 +28,11 @@ export interface PartitionOfRequest extends TopicPartition {
   call: number
 }
 
-/** What the Router knows of the topic of a partition. */
+/** State of a partition's topic that the Router uses for batches. */
 export interface TopicFreshness {
   /** The place of its first batch in the last Produce call that had one: only a guess where that may be another call. */
   place: number
-  /** Until when the topic counts as new: its partitions may still wait for their replicas. */
+  /** Time until which the topic counts as new: its partitions may still wait for their replicas. */
   readonly newUntil: number
 }
 

@@ -124,7 +124,7 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
     return partition?.partition === id ? partition : undefined
   }
 
-  /** Where the partition is in the list, or would be. Where brokers report all partitions, it is the id. */
+  /** Index of the partition in the list, or where it would be. If brokers report all partitions, it is the id. */
   #placeOf(id: number): number {
     const partitions = this.#partitions
     if (partitions[id]?.partition === id) return id

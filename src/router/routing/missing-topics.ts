@@ -7,7 +7,7 @@ interface Missing {
   misses: number
   since: number
   missedAt: number
-  /** Until when the topic counts as missing for readers, without a look-up. */
+  /** Time until which the topic counts as missing for readers, without a look-up. */
   missingUntil: number
   /**
    * Until when the topic counts as missing for writers, where brokers create none. Writers are notified later than readers:
@@ -109,8 +109,8 @@ export class MissingTopics {
   }
 
   /**
-   * Until when the topic counts as missing for requests that may create it. It does not while it waits for its turn to be
-   * created: no broker has refused to create it.
+   * Time until which the topic counts as missing for requests that may create it. A topic that waits for its turn to be
+   * created does not count as missing: no broker has refused to create it.
    */
   #untilForCreators(missing: Missing): number {
     if (missing.creation !== undefined) return missing.uncreatableUntil
@@ -123,8 +123,8 @@ export class MissingTopics {
   }
 
   /**
-   * For who looks a missing topic up and may have it created: whether no broker that was asked to create it has had the time.
-   * {@link newsOf} says when it counts as missing.
+   * Whether the creation of a missing topic is still pending: no broker that was asked to create it has had enough
+   * time. {@link newsOf} tells when the topic counts as missing.
    */
   waitsForCreation(name: string, now: number): boolean {
     if (this.#createsNone) return false

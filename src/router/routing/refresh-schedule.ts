@@ -105,7 +105,7 @@ export class RefreshSchedule {
    */
   want(topic: string, mayBeCreated: boolean, now: number, client = ''): void {
     const entry = this.#require(topic)
-    // In its turn the topic stays with the client under which it waits.
+    // A topic that has its turn stays with the client under which it waits.
     if (mayBeCreated && entry.client === '' && entry.createAt === undefined) entry.client = ownText(client)
     if (entry.isOnItsWay) return
     if (entry.lookUpAt === undefined) this.#lookUpAt(entry, this.#notBefore(entry, now))
@@ -130,7 +130,7 @@ export class RefreshSchedule {
     return Math.min(1, available)
   }
 
-  /** So many of the {@link freeCreations} were used. */
+  /** Takes so many of the {@link freeCreations}. */
   tookCreations(count: number, now: number): void {
     this.#options.creations.take(count, now)
     if (count > 0) this.#owesOne = false
@@ -154,7 +154,7 @@ export class RefreshSchedule {
     return this.#inFlight
   }
 
-  /** Nothing is wanted, which most messages to the Router find. */
+  /** Whether nothing is wanted, as is the case for most messages to the Router. */
   get #isIdle(): boolean {
     const topics = this.#known.size + this.#unknown.size + this.#creations.size + this.#turns.size
     return !this.#wantsBrokers && topics === 0

@@ -196,7 +196,7 @@ const plainMessages: ReadonlySet<unknown> = new Set([
   ...(['produce', 'produceBatches'] satisfies RouterMessage['type'][])
 ])
 
-/** What is wrong with a message that is no request, and which type its sender may have meant. */
+/** The failure for a message that is no request; it names the type that the sender may have meant. */
 export function notRequest(message: unknown): Failure {
   const { type } = (message ?? {}) as { readonly type?: unknown }
   const meant = typeof type === 'string' ? suggestion(type, Object.keys(operations)) : ''

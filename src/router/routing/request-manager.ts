@@ -95,7 +95,7 @@ interface Outstanding {
  */
 export class RequestManager<Operation extends OperationName = OperationName> {
   readonly #options: RequestManagerOptions
-  /** By `requestId`, and the same by key. */
+  /** Outstanding requests by `requestId`; `#byKey` has the same by key. */
   readonly #outstanding = new Map<number, Outstanding>()
   readonly #byKey = new Map<string, Outstanding>()
   #lastRequestId = 0

@@ -51,7 +51,7 @@ export interface StartRouterOptions {
   readonly onFatal: (error: Error) => void
 }
 
-/** What the parts get of these options. */
+/** The part of these options that the parts of the Router get. */
 export interface RouterDeps extends Omit<StartRouterOptions, 'settings'> {
   readonly settings: RouterSettings
 }
@@ -118,7 +118,7 @@ export class RouterParts {
       metrics,
       decompression: {
         memory: decompressedMemory ?? new DecompressedMemory(settings.decompressedMaxBytes, gauge),
-        // The other half is for what readers hold meanwhile.
+        // The other half is for the batches that readers hold meanwhile.
         responseMaxBytes: settings.decompressedMaxBytes / 2
       }
     })
@@ -187,7 +187,7 @@ export class RouterParts {
     }
   }
 
-  /** What proxies tell is told to the Router, in a turn of its own. */
+  /** Passes reports of proxies to the Router as messages, which it handles in a turn of its own. */
   #proxyReports(): BrokerProxyOptions['reports'] {
     const self = this.#self
     return {

@@ -88,7 +88,8 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     if (message.type !== 'stop') this.#handle(message)
     else if (this.#over) this.#endWait()
     else {
-      // What is sent while open requests are answered is refused at once; what was sent before comes before the second stop.
+      // Messages that are sent while open requests are answered are refused at once. Messages that were sent before
+      // come before the second stop.
       this.#over = ROUTER_SHUTTING_DOWN
       this.#handle(message)
       this.#actor.tell(message)
@@ -103,7 +104,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
     metrics.count('router', 'unexpected_failures', { actor: 'router' })
     log.error({ err: error }, 'the router met a bug and has stopped')
     this.#shutDown(failure)
-    // Of the message whose handling threw, and of all later ones.
+    // Refuses the requests of the message whose handling threw, and of all later ones.
     admission.refuseRest(message, failure)
     this.#refuseAll(unhandled, failure)
     onFatal(error)

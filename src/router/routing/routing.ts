@@ -345,7 +345,8 @@ export class Routing {
     const proxy = pool.upProxyOf(nodeId, now)
     if (proxy) proxy.submit(request)
     else if (request.operation.role === 'session') {
-      // Other connections have failed. An open session goes on; others do not wait, since their callers may have better brokers.
+      // Other connections have failed. A request of an open session goes on; others do not wait, since their callers
+      // may have better brokers.
       const session = pool.proxyOf(nodeId)
       if (session?.hasSession(request)) session.submit(request)
       else fail(request, ownFailure('brokerUnreachable', `broker ${nodeId} cannot be reached now`, true))

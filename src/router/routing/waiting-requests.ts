@@ -73,10 +73,10 @@ const tooManyWaiting = (limit: number): Failure =>
   ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxWaitingRequests)`, true)
 
 /**
- * What a request waits for. `known`: a known topic, a group or a broker; `fresh`: a name that has not been looked up
- * yet; `missed`: a name that a broker has reported as missing. `fresh` and `missed` requests may only use a share of
- * all places. So invented names leave places for requests that wait for an election, and missing names leave places for
- * names that may exist.
+ * The kind of thing that a request waits for. `known`: a known topic, a group or a broker; `fresh`: a name that has not
+ * been looked up yet; `missed`: a name that a broker has reported as missing. `fresh` and `missed` requests may use
+ * only a share of all places, so that invented names leave places for requests that wait for an election, and missing
+ * names leave places for names that may exist.
  */
 type WaitingClass = 'known' | 'fresh' | 'missed'
 
@@ -188,7 +188,7 @@ const magnitudeOf = (count: number): number => 31 - Math.clz32(count)
 
 const SLACK = 16
 
-/** What requests wait for, such as the metadata of one topic, and these requests. */
+/** One thing that requests wait for, such as the metadata of one topic, and these requests. */
 class WaitedFor implements Holder {
   readonly at: WaitingPlace
   readonly requests = new Map<OpenRequest, { readonly as: WaitingClass; nth: number }>()
