@@ -12,20 +12,20 @@ import {
 
 const FIRST_BYTES = 4_096
 const MAX_KEPT_BYTES = 1024 * 1024
-/** So many values may be in each other, so that reading them ends before the stack does. */
+/** Limit of nested values, so that reading ends before the stack does. */
 export const MAX_AVRO_DEPTH = 300
 const MAX_NUMBER_BYTES = 10
-/** So many items and records of one value may have no bytes. */
+/** Limit of the items and records of one value that have no bytes. */
 const MAX_EMPTY = 100_000
 /** Up to here, twice a number is exact in a double, also less one. */
 const EXACT = 2 ** 52
-/** Its length is one byte. */
+/** Longest text whose length takes one byte. */
 const MAX_SHORT_TEXT = 63
-/** So many times a writer may try a type of a union, for one record. */
+/** Limit of the types of unions that a writer tries, for one record. */
 const MAX_TRIALS = 1_000
 /** Items, fields, and types that are looked at, for one record. 16 MiB of numbers with two types to choose from take 24 million. */
 const MAX_STEPS = 25_000_000
-/** So many characters of a text count as a step. */
+/** Number of characters of a text that count as one step. */
 const CHARACTERS_PER_STEP = 16
 /** The same for bytes that are copied. */
 const BYTES_PER_STEP = 64
@@ -80,7 +80,7 @@ export class AvroWriter {
     this.#path[this.depth++] = ''
   }
 
-  /** What follows is this member, or at this place of an array. */
+  /** Notes the place of the next value: the name of a member, or the index in an array. */
   place(part: string | number): void {
     this.#path[this.depth - 1] = part
   }
@@ -177,7 +177,7 @@ export class AvroReader {
   readonly bytes: Buffer
   readonly #maxBytes: number
   #at = 0
-  /** The JSON so far: its beginning, and what is not in it yet. */
+  /** The JSON so far: finished pieces, and the part that is not in one yet. */
   readonly #pieces: Buffer[] = []
   #text = ''
   #jsonBytes = 0

@@ -335,7 +335,7 @@ class AvroParser {
   readonly #named = new Map(SIMPLE.map(type => [type.tag, type]))
   readonly #isStrict: boolean
   readonly #room: DefaultsRoom
-  /** Of the names of types. */
+  /** Sum of the lengths of the names of types. */
   namesLength = 0
 
   constructor(isStrict: boolean, room: DefaultsRoom) {

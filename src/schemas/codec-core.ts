@@ -24,14 +24,14 @@ export interface OpenCall {
 /** Encodes JSON, or decodes payloads, one after the other. */
 export interface RunCall {
   readonly type: 'encode' | 'decode'
-  /** Of each item. */
+  /** Codec of each item. */
   readonly codecs: readonly number[]
-  /** Where each item ends in `bytes`. */
+  /** End of each item in `bytes`. */
   readonly ends: readonly number[]
   readonly bytes: Uint8Array
-  /** Of `encode`: the id that each payload is written behind. */
+  /** Only for `encode`: the schema id that is written before each payload. */
   readonly ids: readonly number[]
-  /** Of all results together. */
+  /** Limit of all results together. */
   readonly maxBytes: number
 }
 
@@ -42,7 +42,7 @@ export type CodecResult = OpenResult | RunResult
 export interface ItemFailure {
   readonly type: 'misfit' | 'tooLarge' | 'full' | 'undecodable' | 'defect'
   readonly message: string
-  /** Of a misfit. */
+  /** Place of a misfit. */
   readonly path?: string
 }
 
@@ -65,13 +65,13 @@ export interface CodecThreadData {
   readonly progress: Int32Array
 }
 
-/** To the thread: calls, and codecs that it forgets after them. */
+/** Message to the thread: calls, and codecs to forget after them. */
 export interface ThreadMessage {
   readonly calls: readonly CodecCall[]
   readonly forgotten: readonly number[]
 }
 
-/** From the thread: the results of the first calls, and how long each took. */
+/** Message from the thread: results of the first calls, and the time that each took. */
 export interface ThreadAnswer {
   readonly results: readonly CodecResult[]
   readonly tookMs: readonly number[]
@@ -140,7 +140,7 @@ export class Run implements Iterable<undefined> {
   readonly #call: RunCall
   readonly #ends: number[] = []
   readonly #failures: [number, ItemFailure][] = []
-  /** What is made: its first `#end` bytes. It grows, since JSON and Avro are seldom much longer than each other. */
+  /** Results, in its first `#end` bytes. It grows, since JSON and Avro are seldom much longer than each other. */
   #made: Buffer
   #end = 0
   #words = 0
@@ -221,7 +221,7 @@ export class Run implements Iterable<undefined> {
     return error instanceof TooManyBytes && this.#left - ID_END < MAX_RECORD_BYTES
   }
 
-  /** What the steps until now have made. */
+  /** Results of the steps until now. */
   get result(): RunResult {
     return { type: 'results', ends: this.#ends, bytes: this.#made.subarray(0, this.#end), failures: this.#failures }
   }

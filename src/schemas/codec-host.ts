@@ -8,7 +8,7 @@ export type HostedSource = Omit<OpenCall, 'type' | 'codec'>
 export interface HostedCodec {
   readonly number: number
   readonly source: HostedSource
-  /** About the memory that it takes. Set by its host when it was read. */
+  /** Approximate memory of the codec. Set by its host when the schema was read. */
   heldBytes?: number
 }
 
@@ -16,7 +16,7 @@ export interface WorkItem {
   readonly codec: HostedCodec
   /** JSON, or the payload behind the id. They stay as they are until the work is done. */
   readonly bytes: Uint8Array
-  /** Of `encode`: the id that the payload is written behind. */
+  /** Only for `encode`: the schema id before the payload. */
   readonly id: number
 }
 
@@ -24,9 +24,9 @@ export interface WorkItem {
 export interface Work {
   readonly type: RunCall['type']
   readonly items: readonly WorkItem[]
-  /** Of all results together. */
+  /** Limit of all results together. */
   readonly maxBytes: number
-  /** Whose work it is, such as the address of a client: owners take turns. `undefined`: this process's own. */
+  /** The owner of the work, such as the address of a client: owners take turns. `undefined`: this process itself. */
   readonly owner: string | undefined
 }
 

@@ -5,7 +5,7 @@ import { StacklessError } from '../core/errors.js'
 export interface Codec {
   /** The name of the schema: of the record, of the message, or the title. `undefined`: it has none. */
   readonly name: string | undefined
-  /** About the memory that it takes, once it was used. */
+  /** Approximate memory of the codec, once it was used. */
   readonly heldBytes: number
   /**
    * The bytes behind the id, which are valid until it encodes again.
@@ -52,7 +52,7 @@ export class TooManyBytes extends RangeError {
 
 /** Data that do not fit their schema. */
 export class Misfit extends StacklessError {
-  /** For example `items[2].price`; empty: the whole. */
+  /** Place in the data, such as `items[2].price`; empty: the whole. */
   path: string
 
   constructor(message: string, path: readonly (string | number)[] = []) {
@@ -114,7 +114,7 @@ export const parseExactly = <Long>(text: string, long: (digits: string) => Long)
   hasLongDigits(text) ? parseNumbers(text, token => LONG.test(token), long) : JSON.parse(text)
 
 /**
- * Parses JSON, with other values in place of some numbers.
+ * Parses JSON, and replaces some numbers by other values.
  *
  * @param make gets a number as it is written, what has it in the result, and its place there
  * @throws SyntaxError

@@ -5,7 +5,7 @@ export interface Decimal {
 }
 
 const NUMBER = /^([+-]?)(?:(\d+)(?:\.(\d*))?|\.(\d+))(?:e([+-]?\d+))?$/i
-/** Of digits, and of the exponent: more take too long. */
+/** Limit of the digits, and of the exponent, because more take too long. */
 export const DECIMAL_LIMIT = 1_000
 const ZERO: Decimal = { digits: 0n, exponent: 0 }
 
@@ -42,7 +42,7 @@ function aligned(one: Decimal, other: Decimal): readonly [bigint, bigint] {
   return [scaled(one), scaled(other)]
 }
 
-/** Below 0: the first one is less; above 0: it is more. */
+/** Compares two decimals. Below 0: the first is less; above 0: it is more. */
 export function compareDecimals(one: Decimal, other: Decimal): number {
   const [first, second] = aligned(one, other)
   return first < second ? -1 : Number(first > second)

@@ -1,4 +1,4 @@
-/** What JavaScript takes for a space: within a class, and all else there. A hyphen beside a class is one, and no range. */
+/** The characters of `\s` in JavaScript, for use within a class. A hyphen beside a class stands for itself. */
 const SPACES = '\\s\\x0b\\x{feff}\\p{Z}'
 const NO_SPACES =
   '\\x{0}-\\x{8}\\x{e}-\\x{1f}!-\\x{9f}\\x{a1}-\\x{167f}\\x{1681}-\\x{1fff}\\x{200b}-\\x{2027}\\x{202a}-\\x{202e}' +

@@ -5,7 +5,7 @@ import { compareDecimals, DECIMAL_LIMIT, type Decimal, decimalIn, decimalOf, isM
 
 /** Numbers of up to 15 digits are the shortest ones of their doubles. */
 const MAY_BE_INEXACT = /\d[\d.]{15}|\d[eE][+-]?\d{3}/
-/** Without an exponent, and without zeros that say nothing. */
+/** Matches a number without an exponent and without superfluous zeros. */
 const IS_USUAL = /^-?(?:0|[1-9]\d*)(?:\.\d*[1-9])?$/
 const IS_SHORT = /^-?\d[\d.]{0,14}$/
 
@@ -23,7 +23,7 @@ class ExactNumber {
     return this.#decimal
   }
 
-  /** What Ajv takes for a number, and for an integer if this is one. */
+  /** Stands for the number in Ajv: an integer if this is one. */
   get standIn(): number {
     const nearest = Number(this.text)
     const isFraction = /[.eE]/.test(this.text) && this.decimal.exponent < 0
@@ -69,7 +69,7 @@ export class ExactNumbers {
     return this.#byHolder.get(holder)?.get(String(key))
   }
 
-  /** The numbers of an object are those of its copy, too. */
+  /** Lets the numbers of an object count for its copy, too. */
   copied(from: unknown, to: unknown): void {
     const numbers = this.#byHolder.get(from)
     if (numbers !== undefined) this.#byHolder.set(to, numbers)
@@ -121,7 +121,7 @@ const canonicalNumber = (value: unknown, exact: ExactNumber | undefined, numbers
 export const areUnique = (items: readonly unknown[], numbers: ExactNumbers): boolean =>
   new Set(items.map((item, at) => canonicalNumber(item, numbers.of(items, at), numbers))).size === items.length
 
-/** What is compared of a value: a number of JSON, or another one. */
+/** A value to compare: a number with its exact form, or any other value. */
 interface Compared {
   readonly value: unknown
   readonly exact: ExactNumber | undefined
@@ -130,7 +130,7 @@ type Fits = (data: Compared) => boolean
 
 const decimalIs = ({ value, exact }: Compared): Decimal => exact?.decimal ?? decimalOf(value as number)
 
-/** By keyword: how it is said, and whether the order of a number and the limit fits. */
+/** Keyword => its sign, its sign when exclusive, and whether the order of a number and the limit is allowed. */
 const LIMITS = {
   maximum: ['<=', '<', (order: number) => order <= 0],
   minimum: ['>=', '>', (order: number) => order >= 0],
@@ -168,7 +168,7 @@ function validateBy(keyword: string, [message, fits]: Said, ofValue: () => Exact
 }
 
 /**
- * Has a validator compare numbers to the last digit.
+ * Makes a validator compare numbers to the last digit.
  *
  * @param ofSchema numbers of all schemas that it compiles
  * @param ofValue those of the value that it checks, whose parent is given to it

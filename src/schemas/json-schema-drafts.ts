@@ -9,7 +9,7 @@ export type AjvOfDraft = typeof Ajv
 /** A draft of JSON Schema, and what Ajv has to be told of it. */
 export interface Draft {
   readonly Ajv: AjvOfDraft
-  /** Of its meta-schema. */
+  /** URI of the draft's meta-schema. */
   readonly uri: string
   readonly idKeyword: 'id' | '$id'
   /** Keywords that Ajv would apply, and that this draft does not have. */
@@ -18,7 +18,7 @@ export interface Draft {
   readonly isRefAlone: boolean
 }
 
-/** Of no draft: `nullable` is one of OpenAPI, `$async` of Ajv. */
+/** Keywords that belong to no draft: `nullable` comes from OpenAPI, `$async` from Ajv. */
 const OF_NONE = ['nullable', '$async']
 const SINCE_2019 = ['$anchor', '$recursiveRef', '$recursiveAnchor']
 const SINCE_2020 = ['$dynamicRef', '$dynamicAnchor']
@@ -34,7 +34,7 @@ export const DRAFT_7: Draft = {
   isRefAlone: true
 }
 
-/** By a part of `$schema`; without one of them it is draft 7. */
+/** Drafts by a part of `$schema`. Without any of these parts, the draft is 7. */
 const DRAFTS: ReadonlyMap<string, Draft> = new Map<string, Draft>([
   [
     'draft-04',
@@ -88,9 +88,9 @@ const BY_NAME = new Set([
   'dependentSchemas',
   'dependentRequired'
 ])
-/** What stays in an object with `$ref` in drafts that ignore the rest: only what something may refer to. */
+/** Members that stay in an object with `$ref` in drafts that ignore the others: only those that something may refer to. */
 const BESIDE_REF = new Set(['$ref', 'definitions', '$defs'])
-/** What drafts ignore beside `$ref`. Other members may be what something refers to. */
+/** Keywords that these drafts ignore beside `$ref`. References may lead to other members. */
 const KEYWORDS = new Set([
   ...[...SINCE_6, ...SINCE_7, ...DATA, ...BY_NAME].filter(name => !BESIDE_REF.has(name)),
   ...['id', 'title', 'description', 'format', 'pattern', 'items', 'additionalItems', 'additionalProperties', 'not'],
@@ -106,15 +106,15 @@ export type Members = Record<string, unknown>
 /** The name of the root, which Ajv does not find. */
 interface Anchor {
   readonly name: string
-  /** The address in front of it; empty: there is none. */
+  /** Address before the fragment; empty: there is none. */
   readonly base: string
   /** Whether the name alone is that of the root, and not of another schema with an address of its own. */
   readonly isHere: boolean
 }
 
 /**
- * Takes out of a schema what its draft ignores and Ajv would not, where schemas stand. The schema itself is changed: what
- * knows of its objects knows of the same ones.
+ * Removes keywords from a schema that its draft ignores and Ajv would use. The schema itself is changed, because others
+ * refer to the same objects.
  *
  * @throws RangeError if it is nested too deeply
  */

@@ -37,7 +37,7 @@ export function requireOwn(schemas: readonly (readonly [schema: unknown, draft: 
 
 const isInherited = (name: string): boolean => name in Object.prototype
 
-/** Whether it leads to nothing that is inherited. Of an address, any schema counts that has what is there. */
+/** Whether a reference leads to something that is not inherited. For an address, any schema counts that has the target. */
 function isFound(reference: string, home: Members, homes: readonly Members[]): boolean {
   const [address = '', ...rest] = reference.split('#')
   const names = rest.join('#').split('/').map(decoded)
@@ -46,7 +46,7 @@ function isFound(reference: string, home: Members, homes: readonly Members[]): b
   return !names.some(isInherited) || homes.some(one => has(one, names) === 'own')
 }
 
-/** What is at a pointer. @param names of it; the first one is empty */
+/** Whether a schema has something at a pointer. @param names of the pointer; the first one is empty */
 function has(schema: unknown, [, ...names]: readonly string[]): 'own' | 'inherited' | 'nothing' {
   let at = schema
   for (const name of names) {

@@ -83,7 +83,7 @@ class Patterns {
 const TO_META_SCHEMA = /"\$ref"\s*:\s*"https?:\/\/json-schema\.org\//
 /** Measured: the memory of all that describe a draft, once they are compiled. */
 const META_SCHEMA_BYTES = 100_000
-/** Other schemas do not look at the digits of a number. An escape may be of such a name. */
+/** Keywords that compare numbers exactly; without them no digits are looked at. An escape may be part of such a name. */
 const COMPARING = /\\u|"(maximum|minimum|exclusiveMaximum|exclusiveMinimum|multipleOf|const|enum|uniqueItems|integer)"/
 const NO_NUMBERS = new ExactNumbers()
 const QUIET: Options = { strict: false, validateFormats: false, logger: false }
@@ -192,7 +192,7 @@ function compile(source: SchemaSource, schema: unknown, ofSchema: ExactNumbers, 
 }
 
 function replaceKeywords(ajv: Ajv): void {
-  // Behind the keyword for first items, Ajv checks nothing more of a list that is too short for them.
+  // After the keyword for first items, Ajv checks nothing more of a list that is too short for them.
   const before = ajv.getKeyword('prefixItems') === false ? 'items' : 'prefixItems'
   const contains = ajv.getKeyword('contains') as CodeKeywordDefinition
   ajv.removeKeyword('contains')
@@ -247,7 +247,7 @@ interface MetaSchema {
   readonly properties: Readonly<Record<string, AnySchema>>
 }
 
-/** In draft 6, what draft 7 has added may be anything. */
+/** The meta-schema of draft 6, in which the keywords that draft 7 has added may be anything. */
 function metaOfDraft6({ properties, ...others }: MetaSchema, $id: string): AnySchemaObject {
   const { $comment, readOnly, writeOnly, contentMediaType, contentEncoding, if: _, then, else: __, ...own } = properties
   return { ...others, $id, properties: own }

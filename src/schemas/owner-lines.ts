@@ -1,12 +1,12 @@
 import { addTo } from '../core/maps.js'
 import { noTime } from './codec-host.js'
 
-/** An owner whose work took so long waits behind others for ten times as long, for a minute at most. */
+/** An owner whose work took longer than this waits behind others for ten times that duration, for a minute at most. */
 const LONG_MS = 20
 const DEBT_FACTOR = 10
 const MAX_DEBT_MS = 60_000
 
-/** What lines of owners know of a job that waits in them. */
+/** The fields of a job that the lines use. */
 export interface JobOfOwner {
   readonly owner: string | undefined
   /** Moves when it is done again. */
@@ -19,7 +19,7 @@ export interface JobOfOwner {
 export class OwnerLines<Job extends JobOfOwner> {
   /** The first owner is next. */
   readonly #lines = new Map<string | undefined, Job[]>()
-  /** Until when owners wait behind others, since their work has taken long. */
+  /** Time until which an owner waits behind others, since its work has taken long. */
   readonly #debts = new Map<string | undefined, number>()
 
   get isEmpty(): boolean {
@@ -30,7 +30,7 @@ export class OwnerLines<Job extends JobOfOwner> {
     addTo(this.#lines, job.owner, job)
   }
 
-  /** The owner whose turn it is, and whether it waits behind others. */
+  /** The owner whose turn it is, and whether it is one that waits behind others. */
   next(): readonly [owner: string | undefined, isSlow: boolean] {
     const now = performance.now()
     let [next, least]: [string | undefined, number] = [undefined, Number.POSITIVE_INFINITY]
@@ -61,7 +61,7 @@ export class OwnerLines<Job extends JobOfOwner> {
     return jobs
   }
 
-  /** Fails what has waited too long, also that of owners who have no turn while others have work. */
+  /** Fails jobs that have waited too long, even those of owners who get no turn while others have work. */
   failOverdue(): void {
     const now = performance.now()
     for (const [owner, line] of this.#lines) {

@@ -16,7 +16,7 @@ const NAMELESS = /^google\.protobuf\.(Any|Timestamp|Duration|FieldMask|Struct|\w
 const DYNAMIC = /^google\.protobuf\.(Struct|Value|ListValue)$/
 const FOUR_BYTES = [ScalarType.FLOAT, ScalarType.FIXED32, ScalarType.SFIXED32]
 const EIGHT_BYTES = [ScalarType.DOUBLE, ScalarType.FIXED64, ScalarType.SFIXED64]
-/** Of scalars in a packed list that are no varints. */
+/** Wire types of scalars in packed lists; the others are varints. */
 const WIRE_TYPES: ReadonlyMap<ScalarType | undefined, WireType> = new Map([
   ...FOUR_BYTES.map(type => [type, WireType.Bit32] as const),
   ...EIGHT_BYTES.map(type => [type, WireType.Bit64] as const)
@@ -31,14 +31,14 @@ const SHORTEST: ReadonlyMap<ScalarType | undefined, number> = new Map([
   [ScalarType.BYTES, '""'.length]
 ])
 
-/** What a type adds to the cost of a record. */
+/** The part that a type adds to the cost of a record. */
 interface Shape {
   readonly fields: number
   readonly isDynamic: boolean
   /** The bytes of JSON of a message without data: the names and zeros of its implicit fields. */
   readonly emptyBytes: number
   readonly byNumber: ReadonlyMap<number, FieldCost>
-  /** By the names in JSON and in the file. */
+  /** Fields by their names in JSON and in the file. */
   readonly byName: ReadonlyMap<string, DescField>
 }
 

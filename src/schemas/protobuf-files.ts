@@ -28,7 +28,7 @@ import { withoutCustomOptions } from './protobuf-options.js'
 
 type Description = { readonly [name: string]: JsonValue }
 
-/** What Confluent's serializers of Python, Go and .NET register: the description of a file in base64. */
+/** Matches the form that Confluent's serializers of Python, Go and .NET register: the description of a file in base64. */
 const DESCRIPTOR = /^[A-Za-z\d+/\s]+=*\s*$/
 /** Options of files, messages, fields and others, which no data have, may be extended by any file. */
 const OF_OPTIONS = /^\.google\.protobuf\.(\w+Options|FeatureSet)$/
@@ -52,7 +52,7 @@ const describeEnum = ({ name, values }: protobuf.Enum): Description => ({
   options: { allowAlias: true, features: { enumType: Object.values(values)[0] === 0 ? 'OPEN' : 'CLOSED' } }
 })
 
-/** The library holds an extension twice: where it is declared, and as a field of what it extends. */
+/** Describes an extension, which the library holds twice: where it is declared, and as a field of the message that it extends. */
 function describeExtension(one: protobuf.ReflectionObject): Description[] {
   const extendee = one instanceof protobuf.Field ? one.extensionField?.parent?.fullName : undefined
   if (extendee === undefined || OF_OPTIONS.test(extendee)) return []
@@ -136,7 +136,7 @@ function complete(messages: readonly DescriptorProto[]): void {
 const ofData = (extensions: readonly FieldDescriptorProto[]): FieldDescriptorProto[] =>
   extensions.filter(({ extendee }) => !OF_OPTIONS.test(extendee))
 
-/** Each file stands alone: its types are found by their names, since those that it uses come before it. */
+/** Settings for a file that stands alone: its types are found by their names, because the files that it uses come before it. */
 const ALONE = { dependency: [], publicDependency: [], weakDependency: [], optionDependency: [] }
 
 /** Reads the files of one schema. */
@@ -257,7 +257,7 @@ const OWN = 'schema'
 /** The types of a schema, with all that it uses. */
 export interface ReadFiles {
   readonly registry: Registry
-  /** Of its own file. */
+  /** Messages of the schema's own file. */
   readonly messages: readonly DescMessage[]
   /** How many fields types have that did not come with it. */
   readonly broughtFields: number
@@ -288,7 +288,7 @@ export function readFiles({ text, used }: SchemaSource): ReadFiles {
   const registry = files.registry()
   for (const type of registry) if (type.kind === 'message') tellApart(type)
   addExtensions(registry)
-  // Not the extensions: where the library finds one by its name, it ignores that it is one of another message.
+  // Without extensions: when the library finds one by its name, it ignores that it belongs to another message.
   const types = typesOfData(registry)
   let broughtFields = 0
   for (const type of types) if (type.kind === 'message' && isBrought(type.file)) broughtFields += type.fields.length

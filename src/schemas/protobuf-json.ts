@@ -53,12 +53,12 @@ const tooDeep = (): Misfit => new Misfit(`it is nested too deeply: more than ${M
 
 const nameIn = (url: string): string => url.slice(url.lastIndexOf('/') + 1)
 
-/** What the type and the bytes of an Any are. */
+/** Type and bytes of an Any. */
 type Packed = Pick<Any, 'typeUrl' | 'value'>
 
 /**
- * The JSON of Protobuf. What the library does not do as the specification has it is done before it reads JSON, and behind
- * what it writes: texts of numbers, -0, times, and an Any, in whose place the library sees another one.
+ * The JSON of Protobuf. Where the library differs from the specification, this class changes the JSON before the library reads it
+ * and after it has written it: numbers as texts, -0, times, and an Any, which the library sees as another message.
  */
 export class ProtobufJson {
   readonly #registry: Registry
@@ -126,7 +126,7 @@ export class ProtobufJson {
     }
   }
 
-  /** What the library reads in place of a message. @param anys where those in it are added */
+  /** JSON that the library can read in place of a message. @param anys where those in it are added */
   #message(desc: DescMessage, json: Json, depth: number, anys: Packed[], name?: string): JsonValue {
     if (depth > MAX_DEPTH) throw tooDeep()
     switch (desc.typeName) {
@@ -199,7 +199,7 @@ export class ProtobufJson {
   }
 }
 
-/** Any itself, and the messages with fields of such messages. */
+/** Any itself, and the messages that have fields of such messages. */
 function withAnyAmong(types: readonly DescMessage[]): ReadonlySet<DescMessage> {
   const users = new Map<DescMessage, DescMessage[]>()
   for (const type of types)
@@ -231,7 +231,7 @@ function membersOf(
   return Object.fromEntries(members)
 }
 
-/** What the library refuses, or takes as it is. */
+/** A value that needs no change; the library checks it. */
 const plain = (value: Json): JsonValue => (typeof value === 'bigint' ? Number(value) : (value as JsonValue))
 
 function isDuration(json: Json): json is string {
@@ -239,7 +239,7 @@ function isDuration(json: Json): json is string {
   return seconds !== undefined && Math.abs(Number(seconds)) <= MAX_DURATION_SECONDS
 }
 
-/** A value of `google.protobuf.Value` and what is in it. Its numbers are doubles. */
+/** A `google.protobuf.Value` with everything in it. Its numbers are doubles. */
 function dynamic(json: Json, depth: number, name: string | undefined): JsonValue {
   if (depth > MAX_DEPTH) throw tooDeep()
   if (typeof json === 'number' || typeof json === 'bigint')

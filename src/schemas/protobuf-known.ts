@@ -22,7 +22,7 @@ import {
 const byName = (files: readonly DescFile[]): readonly (readonly [name: string, file: DescFile])[] =>
   files.map(file => [file.proto.name, file])
 
-/** Those that are there without an import. None of them imports another one. */
+/** Files that exist without an import. None of them imports another one. */
 export const WELL_KNOWN: ReadonlyMap<string, DescFile> = new Map(
   byName([
     file_google_protobuf_any,

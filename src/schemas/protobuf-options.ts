@@ -1,6 +1,6 @@
 /** The beginning of a comment or of a text, a character that parts others, or a word. */
 const TOKEN = /\/\/|\/\*|["'()[\]{}<>,;=]|[^\s()[\]{}<>,;="'/]+|\//g
-/** In front of the name of an option in parentheses. */
+/** Tokens that come before the name of an option in parentheses. */
 const BEFORE = new Set(['option', '[', ','])
 
 /** The parser loses what has this name. */
@@ -16,7 +16,7 @@ export function withoutCustomOptions(text: string): string {
   let made = ''
   let copied = 0
   let before = ''
-  /** Where an option begins that has not ended, and how many brackets are open in it. */
+  /** Start of the option that has not ended, and the number of its open brackets. */
   let start = -1
   let open = 0
   for (const [token, index] of tokensOf(text)) {

@@ -19,7 +19,7 @@ export interface RecordParts {
   readonly undecodable: string | undefined
 }
 
-/** What reads records needs of a registry. */
+/** The part of the schemas that readers of records use. */
 export type Decoding = Pick<Schemas, 'decode' | 'decodeEach'>
 
 type Part =
@@ -47,8 +47,8 @@ const inTexts = ({ key, value, undecodable }: RecordParts): RecordJson => ({
 })
 
 /**
- * That a registry cannot be asked is a reason as others are, unless the reader must not go past such a record: then it throws
- * a SchemaError. The bytes of the record need to be valid during the call only.
+ * Decodes the key and value of a record. A registry that cannot be asked is a reason like others, unless the reader must not go
+ * past such a record: then a SchemaError is thrown. The bytes of the record need to be valid during the call only.
  */
 export async function recordParts(
   schemas: Decoding,
@@ -64,7 +64,7 @@ export async function recordParts(
   return together(key, ofKey, value, ofValue)
 }
 
-/** Most keys are texts, also of records whose values have schemas. */
+/** The key as a text, without asking the registry: most keys are texts, even of records whose values have schemas. */
 function textKey(key: Buffer | null, headers: RecordContent['headers']): Part | undefined {
   const mayBeText = key !== null && key[0] !== 0 && !headers.some(({ key }) => key === KEY_ID)
   return mayBeText && isUtf8(key) ? TEXT : undefined

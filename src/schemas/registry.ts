@@ -30,7 +30,7 @@ export interface SchemaVersion {
   readonly version: number
 }
 
-/** Who asks, such as a client's address: owners take turns. `undefined`: this process itself. */
+/** The client that asks, such as its address: owners take turns. `undefined`: this process itself. */
 type Owner = string | undefined
 
 /** Time limit of a call, over all URLs. */
@@ -40,7 +40,7 @@ const MAX_CALLS = 16
 /** Larger answers are not read to their end. A schema of {@link MAX_SCHEMA_BYTES} fits, with its escapes. */
 const MAX_ANSWER_BYTES = 3 * 1024 * 1024
 const MAX_SUBJECT_LENGTH = 1_000
-/** After so many failures in a row, the registry is asked once in this time only. */
+/** After so many failures in a row, the registry is asked only once per `CIRCUIT_MS`. */
 const FAILURES_OF_CIRCUIT = 3
 const CIRCUIT_MS = 5_000
 

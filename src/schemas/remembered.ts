@@ -6,7 +6,7 @@ import { SchemaError } from './schema-error.js'
 
 /** For this time what failed is not tried again, so that a flood of wrong ids costs the registry little. */
 export const FAILURE_LASTS_MS = 5_000
-/** So many different questions may wait at a time; about half of them are of one owner. */
+/** Limit of different questions that wait; one owner gets about half of it. */
 const MAX_WAITING = 1_000
 
 /** A limit of the gateway, and no failure of the registry: it is not remembered. */

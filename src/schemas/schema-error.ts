@@ -29,9 +29,9 @@ export interface SchemaErrorDetails {
   readonly id?: number | undefined
   /** The error code and the message of the registry's answer. */
   readonly registry?: { readonly code: number; readonly message: string } | undefined
-  /** Of `tooLarge`: the limit of all bytes of a request, where that is exceeded. */
+  /** Only with `tooLarge`: the limit of all bytes of a request, if that is exceeded. */
   readonly maxBytes?: number | undefined
-  /** Of `doesNotFit`: the place in the data, such as `items[2].price`; empty: the whole. The message begins with it. */
+  /** Only with `doesNotFit`: the place in the data, such as `items[2].price`; empty: the whole. The message begins with it. */
   readonly path?: string | undefined
 }
 

@@ -43,13 +43,13 @@ export interface WantedSchema {
   readonly format?: SchemaFormat | undefined
   /** The text of a schema. It is looked up under the subject, and registered when it is not there. */
   readonly schema?: string | undefined
-  /** What `schema` uses. */
+  /** Schemas that `schema` refers to. */
   readonly references?: readonly SchemaReference[] | undefined
   readonly id?: number | undefined
   readonly version?: number | 'latest' | undefined
   /** Whether the client may register `schema` under a subject; asked only when it is not there yet. */
   readonly mayRegister: (subject: string) => boolean
-  /** Whose work it is to read a schema, such as a client's address: owners take turns. */
+  /** The owner of the work, such as a client's address: owners take turns. */
   readonly owner?: string | undefined
 }
 
@@ -80,10 +80,10 @@ export interface Encoded {
   readonly header: Uint8Array | undefined
 }
 
-/** What all results of a request or a read may have together, and whose work it is. */
+/** Limit of all results of a request or a read together, and the owner of the work. */
 export type WorkLimits = Pick<Work, 'maxBytes' | 'owner'>
 
-/** What a key or a value in the log says. */
+/** Result of decoding a key or a value. */
 export type Decoded =
   | {
       readonly type: 'decoded'
@@ -114,7 +114,7 @@ const CACHE_BYTES = 64 * 1024 * 1024
 /** A schema with all that it uses. */
 const MAX_SCHEMA_BYTES = 1024 * 1024
 const MAX_REFERENCES = 100
-/** Of all that is decoded at a time: the next read has the others. */
+/** Limit of the payloads that are decoded at a time. The next read has the others. */
 const MAX_PAYLOADS_BYTES = 16 * 1024 * 1024
 /** Schemas that a read asks the registry for: the next read has the others. */
 const MAX_ASKED = 16
@@ -126,20 +126,20 @@ const ANSWER_BYTES = 4_096
 const REFERENCE_BYTES = 150
 /** The latest version, and that a schema is not registered, are asked for again after this time. */
 const SHORT_MS = 5_000
-/** While schemas are read, those who wait for one wait so long for the registry and for the reading together. */
+/** Time limit for the registry and the reading of a schema together, for callers that wait for one. */
 const MAX_READING_MS = 30_000
 
 /** A schema with its codec. */
 interface Known extends SchemaText {
   readonly codec: HostedCodec
-  /** Of the schema; `undefined`: it has none. */
+  /** Name of the schema; `undefined`: it has none. */
   readonly name: string | undefined
 }
 
-/** What is found by the name of a schema: it, that there is none, or that the registry cannot be asked. */
+/** Result of a look-up of a schema: the schema, that there is none, or that the registry cannot be asked. */
 type Named = Known | Decoded | SchemaError
 
-/** Of one key or value that is encoded or decoded alone. */
+/** Limits for one key or value that is encoded or decoded alone. */
 const ALONE: WorkLimits = { maxBytes: ID_END + MAX_RECORD_BYTES, owner: undefined }
 
 /** The schemas of one registry, and the three formats. */
@@ -185,7 +185,7 @@ export class Schemas {
   }
 
   /**
-   * Encodes the keys and values of a request, whose bytes stay as they are until then.
+   * Encodes the keys and values of a request. Their bytes must not change until then.
    *
    * @returns at the place of each its bytes, or why it has none
    * @throws OverloadedError
@@ -224,7 +224,7 @@ export class Schemas {
    *   read. A SchemaError: the registry cannot be asked
    */
   async decodeEach(all: readonly Encoded[], limits: WorkLimits): Promise<readonly (Decoded | SchemaError)[]> {
-    /** By name, each once; those that have to be asked for are promises at first. */
+    /** Look-ups by the name of the schema. Those that have to be asked for are promises at first. */
     const schemas = new Map<number | string, Named | Promise<Named>>()
     const parts: (Framed | Decoded)[] = []
     let [asked, payloads] = [0, 0]
@@ -266,7 +266,7 @@ export class Schemas {
       return results.map((result, at) => decodedOf(result, all[at]!))
     } catch (error) {
       if (!(error instanceof WorkEndedError)) throw error
-      // Which of several it was is found out one by one, by this and the reads that follow.
+      // This and the following reads find out one by one which value has ended the work.
       return all.length > 1 ? this.#decodeAll(all.slice(0, 1), limits) : [decodedOf(undecodable(error), all[0]!)]
     }
   }
@@ -338,7 +338,7 @@ export class Schemas {
     return place
   }
 
-  /** Most requests name a schema of which all is remembered: they need no time limit. */
+  /** Resolves a schema of which everything is remembered, as for most requests, which then need no time limit. */
   #rememberedById(wanted: WantedSchema, id: number): ResolvedSchema | undefined {
     const known = this.#remembered.peek<Known>(['id', id])
     if (known === undefined) return undefined
@@ -380,7 +380,7 @@ export class Schemas {
     return this.#remembered.get(['version', subject, version], ask, lastsMs, owner)
   }
 
-  /** What a schema uses stays readable when it is deleted softly, as the schema itself does by its id. */
+  /** Looks up a schema that another one uses. It stays readable when it is deleted softly. */
   #reference({ subject, version }: SchemaReference, owner: string | undefined): Promise<SchemaText> {
     const ask = () => this.#registry.byVersion(subject, version, owner, '?deleted=true')
     return this.#remembered.get(['reference', subject, version], ask, undefined, owner)
@@ -442,7 +442,7 @@ const sizeOf = (value: unknown): number => {
 
 const hashes = new WeakMap<SchemaText, string>()
 
-/** Of a schema in memory it is made once. */
+/** Hash of a schema, computed once while the schema is in memory. */
 function hashOf(schema: SchemaText): string {
   const known = hashes.get(schema)
   if (known !== undefined) return known
@@ -500,7 +500,7 @@ export class Resolved implements ResolvedSchema {
   }
 }
 
-/** What a host says of JSON. A defect of a codec is thrown. */
+/** The bytes, or the error, for a host's result of encoding. A defect of a codec is thrown. */
 export function encodedOf(result: Buffer | ItemFailure, id: number, maxBytes?: number): Buffer | SchemaError {
   if (!('type' in result)) return result
   const { type, path = '' } = result
@@ -515,7 +515,7 @@ export function encodedOf(result: Buffer | ItemFailure, id: number, maxBytes?: n
   return new SchemaError('doesNotFit', `${where}${result.message} (schema ${id})`, { id, path })
 }
 
-/** What a host says of a payload. */
+/** The value, or the error, for a host's result of decoding. */
 export function decodedOf(
   result: Buffer | ItemFailure,
   { id, known: { format } }: Pick<Framed, 'id'> & { readonly known: Pick<Known, 'format'> }
@@ -545,13 +545,13 @@ interface Framed {
 
 const UNFRAMED: Decoded = { type: 'undecodable', cause: 'it does not begin with the id of a schema' }
 
-/** What names the schema, and the payload. */
+/** Splits bytes into the name of the schema and the payload. */
 function unframed(bytes: Uint8Array, header: Uint8Array | undefined): Framed | undefined {
   const buffer = toBuffer(bytes)
   if (header?.[0] === GUID_MAGIC && header.length >= GUID_END) {
     const hex = Buffer.from(header).toString('hex', 1, GUID_END)
     const name = hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
-    // Behind the GUID is what Protobuf has before its payload.
+    // After the GUID come the bytes that Protobuf has before its payload.
     return { name, id: undefined, payload: Buffer.concat([header.subarray(GUID_END), buffer]) }
   }
   if (buffer.length < ID_END || buffer[0] !== SCHEMA_MAGIC) return undefined

@@ -35,14 +35,14 @@ const CODEC_FACTOR = 20
 /** Processor time of one piece of work. */
 const LIMIT_MS = 1_000
 const WATCH_EVERY_MS = 100
-/** Where the processor time of a thread is not told: so much time in which this loop was awake. */
+/** If the processor time of a thread is not known: the limit is so many times as long, counted while this loop is awake. */
 const AWAKE_FACTOR = 10
 /** Work waits at most so long for its turn, a schema that is new for less time than for its registry. */
 const MAX_WAIT_MS = 10_000
 const MAX_NEW_WAIT_MS = 4_000
 /** The same for what is done again, since the thread has died of other work. */
 const MAX_REDONE_WAIT_MS = 60_000
-/** Of all work that is not answered yet, as sent. */
+/** Limit of the bytes of all unanswered work, as sent. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** The thread is given so much work at a time. What comes back together is produced together, which costs less. */
 const MAX_SENT = 256
@@ -53,7 +53,7 @@ const MAX_HEAP_MIB = 192
 interface Job extends JobOfOwner {
   /** Absent: its only codec is read. */
   readonly work: Work | undefined
-  /** Of its work, or of the text of its codec. */
+  /** Bytes of the work, or of the text of the codec. */
   readonly bytes: number
   readonly codecs: readonly HostedCodec[]
   readonly settle: (result: CodecResult | Error) => void
@@ -72,7 +72,7 @@ interface Thread {
   /** Why it ended by itself. */
   problem: Error | undefined
   hasAnswered: boolean
-  /** It is being ended, since the call at this place takes too long. */
+  /** The thread is being ended, since the call at this place takes too long. */
   slowCall: number | undefined
 }
 
@@ -96,7 +96,7 @@ export class ThreadCodecs implements CodecHost {
   readonly #file: URL
   readonly #cacheMaxBytes: number
   readonly #shares = new Shares(MAX_HELD_BYTES, 'bytes that wait for the thread of the schemas')
-  /** What waits to be sent. */
+  /** Jobs that wait to be sent. */
   readonly #lines = new OwnerLines<Job>()
   /** The thread has died of one of several jobs, which is not known: it gets one at a time. */
   #isCareful = false
@@ -126,7 +126,7 @@ export class ThreadCodecs implements CodecHost {
     })
   }
 
-  /** Others may wait for the same schema: it has a line of its own, and not the one with the owner's work. */
+  /** Reads a schema on the thread. It waits apart from the owner's work, because others may wait for the same schema. */
   open(codec: HostedCodec, owner: string | undefined): Promise<OpenResult> {
     return this.#add<OpenResult>(undefined, [codec], owner && `${owner} (schemas)`)
   }
@@ -271,7 +271,10 @@ export class ThreadCodecs implements CodecHost {
     if (this.#sent.length === 0) this.#rest()
   }
 
-  /** Learns what a codec takes. Where others have taken its room in the same message, the thread has forgotten it again. */
+  /**
+   * Notes the memory of a codec that the thread has read. If other codecs of the same message have taken its place, the
+   * thread has forgotten it again.
+   */
   #read(codec: HostedCodec, result: CodecResult): void {
     if (result.type !== 'opened') this.#kept.delete(codec.number)
     else {
@@ -280,7 +283,9 @@ export class ThreadCodecs implements CodecHost {
     }
   }
 
-  /** What was sent and not done waits again, before all else, but for work of which a part was done: others have their turn. */
+  /**
+   * Puts sent and unfinished work in front of all other work. Work that was begun goes behind, so that others have their turn.
+   */
   #takeBack(begun?: Job): void {
     for (const { codec } of this.#sent) if (codec !== undefined) this.#kept.delete(codec.number)
     const jobs = [...this.#jobsSent(), ...this.#lines.takeAll()]
@@ -319,8 +324,8 @@ export class ThreadCodecs implements CodecHost {
   }
 
   /**
-   * What the thread was at fails, unless it was done just in time; all else is done by the next thread. Where the memory was at an
-   * end, others may have taken it: then the next thread does that work first and alone, before it is what fails.
+   * Called when the thread has ended. The work that it was doing fails, unless it was done just in time; the next thread does the
+   * rest. When memory ran out, other work may have taken it: then the next thread does the work first and alone before it fails.
    */
   #ended({ problem, progress, slowCall, hasAnswered }: Thread): void {
     this.#thread = undefined
