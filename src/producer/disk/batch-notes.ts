@@ -160,13 +160,16 @@ export class BatchNotes {
     return { entries: [], isWhole: true }
   }
 
-  /** Where Kafka has the first record of a batch, by the outcome of one that is completed; `undefined`: it has none. */
+  /**
+   * Computes the place of a batch's first record in Kafka from the outcome of a completed record of the batch;
+   * `undefined`: no completed record has a known outcome.
+   */
   async #placeOfFirst(sequences: readonly number[], entries: readonly StoredEntry[]): Promise<RecordPlace | undefined> {
     const open = new Set(entries.map(({ sequence }) => sequence))
     const nth = sequences.findIndex(sequence => !open.has(sequence))
     const completed = sequences[nth]!
     if (this.#wal.logId === undefined) return undefined
-    // Only receipts need it: a disk that cannot tell must not keep the batch from being sent.
+    // Only receipts need the place: a disk that cannot be read must not keep the batch from being sent.
     const states = await this.#wal.states({ first: completed, count: 1 }).catch(() => undefined)
     const outcome = states?.outcomes.get(completed)
     if (outcome?.type !== 'delivered') return undefined

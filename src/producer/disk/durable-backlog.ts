@@ -47,7 +47,7 @@ export interface OpenedQueue {
   readonly isIntact: boolean
 }
 
-/** What waits of one destination in the durable log. */
+/** Records of one destination that wait in the durable log. */
 export interface ViewedBacklog extends DestinationBacklog {
   /** How long its oldest record has waited; absent: others of 20 destinations have waited longer. */
   readonly oldestAgeMs?: number
@@ -93,7 +93,7 @@ export interface DurableBacklogOptions {
    * Module of the log's thread. Default: the compiled module, which does not exist when the sources are run directly.
    */
   readonly worker?: URL | undefined
-  /** Where receipts are given, and how long they are kept. Absent: none are given. */
+  /** Settings of receipts, with the place where they are kept. Absent: the log gives no receipts. */
   readonly receipts?: DurableReceiptSettings | undefined
   /** The keys of requests whose records are in this log. Absent: no request has one. */
   readonly keys?: LocalKeys | undefined

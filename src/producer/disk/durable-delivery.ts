@@ -108,7 +108,7 @@ export class DurableDelivery implements ClusterDelivery {
   #reportedAt = 0
   #lookedAtAgesAt = 0
   #isClosed = false
-  /** It sends nothing any more, and all waits of callers have ended. */
+  /** The delivery sends nothing any more, and all waits of callers have ended. */
   #isOver = false
   #whenSettled: (() => void) | undefined
 
@@ -202,7 +202,7 @@ export class DurableDelivery implements ClusterDelivery {
     return pendingProduce
   }
 
-  /** What is in the log, or on its way into it, stays. */
+  /** Aborts a request. Records that are in the log, or on the way into it, stay there. */
   #abort(pendingProduce: DurablePendingProduce): void {
     pendingProduce.isAborted = true
     this.#outcomes.waiters.leave(pendingProduce, ABORTED)

@@ -20,7 +20,7 @@ export interface ViewedTopic {
   readonly refusal: RecordFailure | undefined
 }
 
-/** So many partitions that a topic does not have are named one by one. */
+/** Of the partitions that a topic does not have, at most so many are listed one by one. */
 const MAX_ABSENT_NAMED = 5
 
 /** Some of the partitions whose records do not flow. */
@@ -33,7 +33,7 @@ export function troubledIn(topic: ViewedTopic): readonly TroubledPartition[] {
   return [...troubledOf(topic.producers), ...waiting]
 }
 
-/** What of the topic is in memory, and why it does not flow, for the status page. */
+/** The records of a topic that are in memory, and the reason why they are not sent, for the status page. */
 export function durableViewOf(topic: ViewedTopic, nowMs: number): TopicView {
   const producers = viewOf(topic.producers, nowMs)
   const { records, bytes, oldestAt, partitions } = producers

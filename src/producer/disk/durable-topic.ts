@@ -114,7 +114,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     return this.#producers.all
   }
 
-  /** It has no open entries and no batch on its way. */
+  /** Whether the topic has no open entries and no batch in flight. */
   get isIdle(): boolean {
     const isThrough = !this.#position.hasMore && this.#returning.isEmpty
     return isThrough && this.#producers.all.every(producer => producer === undefined || producer.isIdle)
@@ -179,7 +179,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     }
     if (news.type === 'refused') this.refused(this.name, failures.rejected(news.errorCode, 'pending'))
     else this.#refusal = failures.unknownTopic(this.name, 'pending')
-    // Its records stay in the log until there is such a topic again.
+    // The records stay in the log until a topic of this name exists again.
     this.partitionCount = 0
     this.#rewind()
     this.#deps.subscription.follow(this, { pauseMs: Math.max(PAUSE_MS, news.until - nowMs) })
@@ -230,7 +230,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
     this.#rewind(forgotten)
   }
 
-  /** Later records with the keys of a returning batch wait for it, even before it is read again. */
+  /** Makes later records wait for a returning batch with the same keys, even before that batch is read again. */
   #holdUpForReturning(): void {
     for (const [partition, { partitionCount, sequences }] of this.#returning.all) {
       if (partitionCount !== this.partitionCount) this.#former.add(partition, partitionCount, sequences)
@@ -253,7 +253,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   #returned(producer: PartitionProducer, batch: SentBatch, { entries, isWhole }: Reread): void {
-    // Later records wait only for the records that are still there.
+    // Of the batch, only the records that are still in the log hold up later records.
     this.#former.forget(producer.partition)
     this.#capacity.release()
     this.#want()

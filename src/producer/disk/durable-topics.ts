@@ -34,7 +34,7 @@ export interface DurableTopicsOptions {
 export const MAX_UNKNOWN_TOPICS = 1_000
 /** Limit of denied names that are remembered: Kafka is not asked about them again until the whole log was searched. */
 const MAX_DENIED_NAMES = 10_000
-/** So many unknown topics that wait for their creation keep their places: the Router has always one whose turn it is. */
+/** Number of unknown topics that keep their places while they wait to be created, so that the Router always has one to create. */
 export const MAX_IN_TURN = 100
 /** Topics are accepted that can be created in this time. Their records wait on disk meanwhile. */
 const CREATED_WITHIN_MS = 10 * 60_000
@@ -81,7 +81,7 @@ export class DurableTopics {
   readonly #deniedNames = new Set<string>()
   /** Entries from this sequence on may belong to topics that are not open; infinite: there are none. */
   #next = Number.POSITIVE_INFINITY
-  /** Where the next pass through the log begins, for names that were denied. */
+  /** Sequence where the next pass through the log begins, for names that were denied. */
   #again = Number.POSITIVE_INFINITY
   #againAt = 0
   #shelvedAt = Number.NEGATIVE_INFINITY
@@ -188,7 +188,7 @@ export class DurableTopics {
       this.#stopped.delete(topic)
       this.#newTopics?.release(topic.destination)
       this.#missingNames.forget(news.topic)
-      // Its batches are read again now: a later object of the topic must not do so once more.
+      // The batches of the topic are read again now. A later object for the same topic must not read them once more.
       if (this.#unknown.delete(topic)) this.#options.opened().notes.delete(topic.destination)
     } else {
       this.#stopped.set(topic, news.type)
@@ -211,7 +211,7 @@ export class DurableTopics {
     else if (creation === 'waits') this.#waiting.add(topic)
   }
 
-  /** It has no open entries and no batch on its way. */
+  /** Drops a topic that has no open entries and no batch in flight. */
   forget(topic: DurableTopic): void {
     this.#missingNames.forget(topic.name)
     this.#newTopics?.release(topic.destination)

@@ -15,7 +15,7 @@ export const ANY_PARTITION = -1
 export class PartitionCursors {
   #position: number
   readonly #behind = new Map<number, number>()
-  /** Those of them that had no capacity for the entry, by its sequence. */
+  /** Cursors behind the position that had no capacity for an entry => the sequence of this entry. */
   readonly #stalledAt = new Map<number, number>()
   /** Cursors that are behind and take no part in the present read. */
   readonly #stalled = new Set<number>()
@@ -53,7 +53,7 @@ export class PartitionCursors {
   }
 
   /**
-   * Where the next read begins.
+   * Position where the next read begins; `undefined`: nothing can be read.
    *
    * @param canTake whether a cursor that is behind has capacity
    * @param canGoOn whether there are entries at the position, and a cursor that is not behind has capacity for them
@@ -128,7 +128,7 @@ interface CursorCapacityOptions {
 interface TopicWithCapacity extends Starved {
   /** 0: not known. */
   readonly partitionCount: number
-  /** By partition; `undefined`: it holds nothing. */
+  /** By partition; `undefined`: the partition holds no records. */
   readonly producers: readonly ({ readonly charge: { readonly bytes: number } } | undefined)[]
 }
 

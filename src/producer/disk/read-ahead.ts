@@ -13,7 +13,7 @@ const PAUSE_MS = 2
 
 /** A reader that waits for memory. */
 export interface Starved {
-  /** There is more memory now. */
+  /** Called when memory has become free. */
   fed(): void
 }
 

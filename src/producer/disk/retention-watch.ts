@@ -16,10 +16,10 @@ const MIN_AGE_MS = 10_000
 
 /** The oldest record of a topic in the log. */
 interface Oldest {
-  /** It is at this sequence or later. */
+  /** Lowest sequence that the record can have. */
   from: number
   retentionMs: number
-  /** Its age, divided by the retention of the topic. */
+  /** Age of the record divided by the retention of the topic. */
   share: number
 }
 
@@ -77,7 +77,7 @@ export class RetentionWatch {
     this.#found.add(topic)
     if (this.#isLookingAtFound) return
     this.#isLookingAtFound = true
-    // Others may be told of in this tick.
+    // More topics may be found in this tick: they are checked together.
     setImmediate(() => void this.#lookAtFound(log))
   }
 

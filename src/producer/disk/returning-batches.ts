@@ -41,7 +41,7 @@ export class ReturningBatches {
     return this.#batches.has(partition)
   }
 
-  /** By partition. */
+  /** The batches with their partitions. */
   get all(): Iterable<readonly [number, SentBatch]> {
     return this.#batches
   }

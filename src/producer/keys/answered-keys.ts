@@ -19,9 +19,9 @@ const MAX_CHUNKS = 130_000
 /** Words of a row, 4 bytes each, before its bytes: hash 4, fingerprint 2, time of the claim 2, and these. */
 const FINGERPRINT_AT = HASH_BYTES / 4
 const TIME_AT = FINGERPRINT_AT + FINGERPRINT_BYTES / 4
-/** Of the whole row, in bytes. */
+/** Size of the whole row, in bytes. */
 const SIZE_AT = TIME_AT + 2
-/** Of the answer, or one of the two below. */
+/** Status of the answer, or one of the two values below. */
 const STATUS_AT = SIZE_AT + 1
 /** Bytes of the headers; of a place: the file. */
 const HEAD_AT = STATUS_AT + 1
@@ -55,7 +55,7 @@ interface KeysChunk {
 export class AnsweredKeys {
   readonly #space: Pick<KeySpace, 'use'>
   readonly #index = new RowIndex()
-  /** By their numbers, in the order of their rows. New rows go to the last one. */
+  /** Chunks by number, in the order of their rows. New rows go to the last chunk. */
   readonly #chunks = new Map<number, KeysChunk>()
   #last: KeysChunk | undefined
   size = 0

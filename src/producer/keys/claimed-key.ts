@@ -8,8 +8,8 @@ import { AttachedProduce, type GivenReceipt, KeyedRecords, type StoredRecords } 
 import type { LoggedRecords } from './logged-records.js'
 
 /**
- * What became of a request with a key: its answer; `open`: its records were accepted, and their outcome is not known; `free`:
- * none of its records was accepted, and the key can be used again.
+ * Outcome of a request with a key: its answer; `open`: its records were accepted, and their outcome is not known;
+ * `free`: none of its records was accepted, and the key can be used again.
  */
 export type KeyOutcome = KeptAnswer | 'open' | 'free'
 
@@ -19,7 +19,7 @@ export interface SettlingKey {
 }
 const NOT_ANSWERED: SettlingKey = { settled: () => undefined }
 
-/** What the requests with keys have in common. */
+/** Objects that all requests with keys share. */
 interface Claimed {
   readonly logged: LoggedRecords
   /** Ends a claim. */
@@ -100,7 +100,7 @@ export class ClaimedKey {
   /** Notes outcomes, so that the request can be answered when it comes again. */
   #note(rest: PendingProduce, options: ProduceOptions, tag: CallTag, count: number): void {
     const isInMemory = options.durability !== 'disk'
-    // Most requests are answered without outcomes: only a key that stays open needs them.
+    // Most requests are answered without waiting for outcomes. They only matter for a key that stays open.
     if (isInMemory && options.answeredBy !== undefined && rest.isWaiting !== true && rest.refused === undefined) {
       for (let at = 0; at < count; at++) tag.accepted(at)
       tag.pending = rest
@@ -127,8 +127,8 @@ export class ClaimedKey {
   }
 
   /**
-   * What an answer may say of the records: an API may refuse a request that comes again before it sends its records, and
-   * those sent before may be in Kafka.
+   * Replaces what an answer says of the records when it is too certain: an API may refuse a repeated request before it
+   * sends the records, while those of the first request may be in Kafka.
    */
   told(persisted: string): string {
     if (persisted === 'no') {
@@ -178,7 +178,7 @@ class CallTag implements KeyTag {
   readonly #logged: LoggedRecords
   readonly #from: number
   readonly #indexes: readonly number[] | undefined
-  /** What becomes of them, if that is not followed yet. */
+  /** The outcomes of the records; `undefined`: they are followed already. */
   pending: PendingProduce | undefined
   /** The call before it that is not followed either. */
   before: CallTag | undefined

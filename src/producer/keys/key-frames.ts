@@ -41,13 +41,13 @@ export function headersIn(lines: string): KeptAnswer['headers'] {
   return pairs
 }
 
-/** What a frame says of its key. */
+/** One entry of the journal about a key. */
 export type KeyNews =
   /** Consecutive records of the request are in the durable log. */
   | { readonly type: 'stored'; readonly index: number; readonly sequence: number; readonly count: number }
   | { readonly type: 'outcome'; readonly index: number; readonly outcome: RecordOutcome }
   | { readonly type: 'answered'; readonly answer: KeptAnswer }
-  /** Nothing has to be known of the records any more: none of them was accepted, or the owner of the key has the answer. */
+  /** The records no longer matter: none of them was accepted, or the owner of the key keeps the answer. */
   | { readonly type: 'ended' }
 
 export interface KeyFrame {

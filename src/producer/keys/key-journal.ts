@@ -14,7 +14,7 @@ import {
   saltIn
 } from './key-frames.js'
 
-/** What was written survives a power cut after about this time. */
+/** Interval between two syncs of the journal: what was written longer ago survives a power cut. */
 const SYNC_MS = 200
 const FILE_NAME = /^(\d{16})\.keys$/
 
@@ -68,7 +68,7 @@ export class KeyJournal {
   readonly #files = new Map<number, KeyFile>()
   #open: { readonly id: number; readonly file: LogFile } | undefined
   #lastId = 0
-  /** Of all files. */
+  /** Size of all files of the journal. */
   sizeBytes = 0
   #waiting: WaitingFrame[] = []
   #isScheduled = false
@@ -235,7 +235,7 @@ export class KeyJournal {
     this.#directory.sync()
   }
 
-  /** Nothing is written to the open file any more. */
+  /** Closes the open file: nothing is written to it any more. */
   #leave(): void {
     const open = this.#open
     this.#open = undefined

@@ -9,7 +9,7 @@ import { type KeySpace, RECORD_BYTES } from './key-space.js'
 /** Whether nothing will change the outcome any more. */
 const isFinal = (outcome: RecordOutcome): boolean => outcome.type === 'delivered' || outcome.persisted === 'no'
 
-/** Never written to. */
+/** The empty list that requests without outcomes share; never written to. */
 const NONE: (RecordOutcome | 'open' | undefined)[] = []
 
 /**
@@ -57,13 +57,13 @@ export class KeyedRecords {
   state: StateOfKey = 'busy'
   answer: KeptAnswer | undefined
   #waiters: Waiters | undefined
-  /** Their sequences in the durable log, by index. */
+  /** Sequences of the records in the durable log, by index. */
   #sequences: number[] | undefined
   /** `undefined`: not accepted. */
   #outcomes: (RecordOutcome | 'open' | undefined)[] = NONE
   /** The request waits for the outcomes, so its answer has them. */
   isAwaited = false
-  /** At least one record is in the durable log, or may be. */
+  /** At least one record is, or may be, in the durable log. */
   isDurable = false
   /** The receipt of the request that is under way; `undefined`: it has none yet. */
   #receipt: GivenReceipt | undefined
@@ -118,7 +118,7 @@ export class KeyedRecords {
     return this.#sequences?.filter(sequence => sequence !== undefined) ?? []
   }
 
-  /** Where records of the request are in the durable log of this process; `undefined`: they are not there in one piece. */
+  /** The consecutive entries of these records in the durable log of this process; `undefined`: they are not stored in one run. */
   storedAt(indexes: readonly number[]): StoredRecords | undefined {
     const found: number[] = []
     let firstSequence: number | undefined
@@ -157,7 +157,7 @@ export class KeyedRecords {
     return outcome === 'open' ? undefined : outcome
   }
 
-  /** What a request was told. An outcome that is not certain means that the record was accepted. */
+  /** Notes the outcome that the request was answered with. An outcome that is not certain means that the record was accepted. */
   settle(index: number, outcome: RecordOutcome): void {
     if (isFinal(outcome)) this.conclude(index, outcome)
     else if (isDoubtful(outcome)) {
@@ -167,8 +167,8 @@ export class KeyedRecords {
   }
 
   /**
-   * Nothing will change the outcome any more, even if it says that Kafka may have the record. The first one counts, but for
-   * that of a record in doubt: it stays in doubt when another attempt is refused for good.
+   * Notes a final outcome, which may be that it is unknown whether Kafka has the record. The first final outcome
+   * counts; a record of unknown outcome stays unknown when another attempt is refused for good.
    */
   conclude(index: number, outcome: RecordOutcome): void {
     const before = this.outcomeOf(index)

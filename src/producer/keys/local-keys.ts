@@ -16,7 +16,7 @@ export interface AskedKey {
   readonly fingerprint: string
 }
 
-/** What a request with a key may do. */
+/** The result of claiming a key: what its request may do. */
 export type Claim =
   | { readonly type: 'claimed'; readonly key: ClaimedKey }
   | { readonly type: 'answered'; readonly answer: KeptAnswer }
@@ -48,7 +48,7 @@ const FILES = 16
 /** Memory of a key until its request has an answer, measured. */
 const KEY_BYTES = 400
 const SWEEP_MS = 1_000
-/** So many keys are forgotten in less than a millisecond. */
+/** Number of keys that are forgotten in one go: this takes less than a millisecond. */
 const MAX_SWEPT = 1_000
 /** A client whose key does not fit should not send it again before this time. */
 const LEAST_RETRY_MS = 60_000
@@ -67,7 +67,7 @@ export class LocalKeys {
   readonly #answered: AnsweredKeys
   readonly #damaged = new Set<string>()
   #sweptAt = 0
-  /** There may be expired keys that are not forgotten yet. */
+  /** Some expired keys may not have been forgotten yet. */
   #hasExpired = false
 
   constructor(options: LocalKeysOptions) {
@@ -158,7 +158,7 @@ export class LocalKeys {
     return this.#answered.isFull || this.#space.lacksFor(hash, KEY_BYTES)
   }
 
-  /** What a request is told for whose key there is no space: none is freed before the oldest key expires. */
+  /** The answer to a request for whose key there is no space. No space becomes free before the oldest key expires. */
   get #full(): Claim {
     const [oldestOpen = this.#newest] = this.#older.values()
     const oldest = Math.min(
@@ -204,7 +204,8 @@ export class LocalKeys {
       records.use(bytesOf(answer))
     }
     let isSettled = false
-    // Without an answer, the records must not count after a restart as those of a request that comes later.
+    // If there is no answer, the journal must forget the records: after a restart they would count for a later request
+    // with the key.
     journal.add(key, answer === undefined ? { type: 'ended' } : { type: 'answered', answer }, undefined, place => {
       if (this.find(key.hash) === records && (answer === undefined || place !== undefined)) {
         this.#remove(records)
@@ -253,7 +254,7 @@ export class LocalKeys {
     this.logged.journal?.expire(this.#sinceMs)
   }
 
-  /** Those of requests that are under way stay. @returns whether more may be left */
+  /** Forgets expired keys, except those of requests under way. @returns whether more may be left */
   #forgetExpired(): boolean {
     let left = MAX_SWEPT
     this.#begins(undefined)
@@ -290,7 +291,7 @@ export class LocalKeys {
     for (const frame of journal.read()) this.#restore(frame)
     use()
     await this.logged.scan(log, journal.bound, key => this.#restored(key))
-    // Where that cannot be read, the keys stay open until they expire: their requests are neither repeated nor answered.
+    // If the log cannot be read, the keys stay open until they expire: their requests are neither carried out again nor answered.
     void this.logged.resolve(log).catch((error: unknown) => this.#options.onUnresolved?.(error))
     journal.expire(this.#sinceMs)
   }

@@ -18,7 +18,7 @@ const SOMEWHERE = { type: 'delivered', partition: -1, offset: -1 } as const
 
 /** Records of requests with a key that are in the durable log, by their sequences. */
 export class LoggedRecords {
-  /** Those whose outcomes are waited for. */
+  /** Records by sequence whose outcomes are awaited. */
   readonly #bySequence = new Map<number, { readonly records: KeyedRecords; readonly index: number }>()
   /** Absent: no request with a key has had a record in the log. */
   journal: KeyJournal | undefined
@@ -69,7 +69,8 @@ export class LoggedRecords {
   }
 
   /**
-   * Before a record with a key goes to the durable log: each of them has to be found after a crash.
+   * Called before a record with a key is written to the durable log: from then on each of these records must be found
+   * after a crash.
    *
    * @throws when the disk does; the next one tries again
    */
@@ -110,7 +111,7 @@ const outcomeOf = (known: EntryOutcome | undefined): RecordOutcome | undefined =
     const { type, partition, offset, timestampMs } = known
     return { type, partition, offset, timestampMs }
   }
-  // Where that is not noted, an earlier attempt to send it may have had no answer.
+  // If `persisted` was not noted, an earlier attempt to send the record may have gone unanswered.
   const { code, message, persisted = 'unknown' } = known
   if (Object.hasOwn(errorCodes, code))
     return { ...failures.rejected(errorCodes[code as KafkaErrorName], persisted), message, retriable: false }

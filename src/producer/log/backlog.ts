@@ -57,7 +57,7 @@ export interface DestinationSearch {
 export interface FoundDestinations {
   /** The sequence of the first open entry of each, in the order of the log. */
   readonly destinations: ReadonlyMap<string, number>
-  /** Where the search goes on: all entries before it were searched. */
+  /** Sequence from which the search continues: all entries before it were searched. */
   readonly nextSequence: number
   readonly isAtEnd: boolean
 }

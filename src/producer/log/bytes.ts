@@ -7,7 +7,7 @@ import { crc32 } from 'node:zlib'
 export const saltedCrc = (bytes: Uint8Array, seed: number): number =>
   bytes.length === 0 ? seed >>> 0 : crc32(bytes, seed)
 
-/** What the steps of CRC-32 add, by the low byte; the high byte of each is another one. */
+/** Table of CRC-32 by the low byte. The high bytes of its entries all differ, so that they identify the entry. */
 const STEPS = Array.from({ length: 256 }, (_, byte) => {
   let step = byte
   for (let bit = 0; bit < 8; bit++) step = step & 1 ? (step >>> 1) ^ 0xedb88320 : step >>> 1
@@ -34,7 +34,7 @@ export function writeUInt64(bytes: Buffer, value: number, offset: number): void 
 export const readUInt64 = (bytes: Buffer, offset: number): number =>
   bytes.readUInt32BE(offset) * 0x1_0000_0000 + bytes.readUInt32BE(offset + 4)
 
-/** Of the journals: magic, version, salt, id, and their CRC. */
+/** Header of a journal: magic, version, salt, id, and their CRC. */
 export const JOURNAL_HEADER_BYTES = 32
 const VERSION = 1
 const CRC_AT = 28
@@ -56,7 +56,7 @@ export function saltOfJournal(bytes: Buffer, magic: Buffer): number | 'unknownVe
   return bytes.readUInt16BE(8) === VERSION ? bytes.readUInt32BE(12) : 'unknownVersion'
 }
 
-/** Before the payload of each frame of a journal: its length, and its CRC. */
+/** Header of a frame of a journal: length and CRC of the payload. */
 export const FRAME_HEADER_BYTES = 8
 
 export function encodeJournalFrame(payload: Buffer, salt: number): Buffer {

@@ -17,7 +17,7 @@ export interface DeadLetterReason {
 
 /** A record that Kafka refused for good, with everything needed to send it again. */
 export interface DeadLetter {
-  /** Its position among the dead letters; not its former sequence in the log. */
+  /** Position among the dead letters, which is not the former sequence in the log. */
   readonly sequence: number
   readonly destination: string
   /** When the gateway accepted the record, epoch milliseconds. */
@@ -34,7 +34,7 @@ export interface DeadLetterList {
   readonly isAtEnd: boolean
 }
 
-/** Its name below the log's directory. */
+/** Directory of dead letters, below that of the log. */
 export const DEAD_LETTER_DIRECTORY = 'dead'
 const LENGTH_BYTES = 4
 const MAX_DESTINATIONS = 50

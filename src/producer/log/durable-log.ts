@@ -57,7 +57,7 @@ export interface AppendResult {
 
 interface AppendWaiter {
   readonly entryCount: number
-  /** Where its entries are: the number of the group's chunk, and their position in it. */
+  /** Place of the entries: the number of a chunk of the group, and the offset in it. */
   readonly chunk: number
   readonly offset: number
   readonly sizeBytes: number

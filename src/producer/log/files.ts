@@ -21,11 +21,11 @@ export interface LogDirectory {
   directory(name: string, mustExist: true): LogDirectory | undefined
   /** Bytes that may still be written to the disk. */
   freeBytes(): number
-  /** For messages only. */
+  /** The path, for messages only. */
   readonly path: string
 }
 
-/** What can be read. Positions are bytes from the beginning of a file. */
+/** A file that can be read. Positions are bytes from the beginning. */
 export interface ReadableFile {
   /** Up to `length` bytes, fewer at the end of the file. The buffer has an ArrayBuffer of its own. */
   read(position: number, length: number): Buffer
@@ -94,5 +94,5 @@ export const placesName = (number: number): string => name(number, 'places')
 export const expiredName = (sequence: number): string => name(sequence, 'expired')
 export const expiredSequenceOf = (fileName: string): number | undefined => idOf(fileName, 'expired')
 
-/** Of a file of outcomes of a former release. */
+/** The id of a file of outcomes that a former release has written; `undefined`: the name is another. */
 export const outcomesIdOf = (fileName: string): number | undefined => idOf(fileName, 'outcomes')

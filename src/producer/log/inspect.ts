@@ -15,7 +15,7 @@ import { SegmentIndexes } from './segment-indexes.js'
 import { readTrailer } from './segment-writer.js'
 import { ReadablePages } from './unreadable.js'
 
-/** What one segment holds. */
+/** Facts about one segment. */
 export interface SegmentReport {
   readonly name: string
   readonly sizeBytes: number
@@ -76,7 +76,7 @@ export const verifyLog = (directory: LogDirectory, tell?: TellProgress): readonl
     return [...read, ...aside.map(unreadable)]
   })
 
-/** The files of a log whose own bytes are damaged, beside those of single records; a start goes on without what they held. */
+/** Files of a log that are damaged outside of single records. A start goes on without their content. */
 export const damagedLogFiles = (directory: LogDirectory): readonly string[] =>
   whileUnchanged(() => {
     const journals = directory.list().filter(name => journalIdOf(name) !== undefined)
@@ -133,7 +133,7 @@ function reportOf(directory: LogDirectory, segment: LogSegment): SegmentReport {
   return { ...countsOf(segment), isSealed }
 }
 
-/** Of a segment that is set aside: its open entries count as damaged until they are salvaged. */
+/** The report of a segment that is set aside. Its open entries count as damaged until they are salvaged. */
 const unreadable = (segment: LogSegment): SegmentReport => ({
   ...countsOf(segment),
   damagedEntries: segment.openCount,

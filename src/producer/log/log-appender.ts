@@ -40,7 +40,7 @@ export interface LogAppenderParts {
  * failure.
  */
 export class LogAppender {
-  /** By id of the segment: one past its last synced entry. */
+  /** Id of a segment => one past its last synced entry. */
   readonly synced: Map<number, number>
   readonly #parts: LogAppenderParts
   #writer: SegmentWriter | undefined
@@ -156,7 +156,7 @@ export class LogAppender {
     this.#parts.progress.mark({ type: 'synced', sequence: segment.endSequence, segmentId: segment.id })
   }
 
-  /** Nothing is written to this segment any more. */
+  /** Stops writing to this segment for good. */
   #left(writer: SegmentWriter): void {
     this.#writer = undefined
     this.#syncs += writer.syncs

@@ -69,9 +69,9 @@ export interface Note {
   readonly value: Uint8Array
 }
 
-/** What is known about a run of entries. Those that are neither open nor have an outcome are unknown, or expired. */
+/** The facts that are known of a run of entries. Entries that are neither open nor have an outcome are unknown or expired. */
 export interface KnownEntries extends FoundOutcomes {
-  /** In the order of their sequences. */
+  /** The open entries in the order of their sequences. */
   readonly open: readonly OpenEntry[]
   /** When the first open entry was accepted, epoch milliseconds; `undefined`: there is none, or it cannot be read. */
   readonly openSinceMs: number | undefined
@@ -303,7 +303,7 @@ export class LogStore {
     }
   }
 
-  /** Its entries wait, but for those with an outcome: Kafka has them, and a power cut took their completions alone. */
+  /** Sets a segment aside. Its entries wait, except those with an outcome, of which a power cut has taken only the completion. */
   #holdAside(segment: LogSegment, err?: unknown): void {
     for (const { first, count } of openRunsBetween([segment], segment.firstSequence, segment.endSequence))
       for (let from = first; from < first + count; from += OUTCOMES_AT_ONCE)

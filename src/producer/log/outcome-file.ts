@@ -14,7 +14,7 @@ const TIME_RANGE_MS = 2 ** 31
 const LINE_END = 0x0a
 const LINE = /^(.*) ([0-9a-f]{8})$/s
 
-/** What rows of a file have in common. A row names its place by number. */
+/** The part that several rows of a file share. Rows refer to their place by its number. */
 type RowPlace =
   | readonly [number: number, destination: string, partition: number, sinceMs: number]
   /** A dead letter: the place of one row only. */
@@ -34,12 +34,12 @@ export class OutcomeFile {
   readonly #number: number
   readonly #rows: LogFile
   readonly #lines: LogFile
-  /** Where the next line is written. */
+  /** Position where the next line is written. */
   #linesEnd = 0
   readonly #places: (KnownPlace | undefined)[] = [undefined]
   /** Numbers of places of delivered records, by destination, and by partition and time. */
   readonly #numbers = new Map<string, Map<number, number>>()
-  /** From the beginning: a process that has crashed may not have synced them. */
+  /** True from the start, because a process that crashed may not have synced its rows. */
   #areRowsDirty = true
   #areLinesDirty = true
   /** False: lines before the last whole one are damaged. */
@@ -65,7 +65,7 @@ export class OutcomeFile {
         opened.push(directory.open(name, mode === 'write' && !names.includes(name) ? 'create' : mode))
       const file = new OutcomeFile(number, opened[0]!, opened[1]!)
       file.#readLines()
-      // What a crash has left behind the last whole line.
+      // Removes an incomplete line that a crash has left behind the last whole one.
       if (mode === 'write' && file.#lines.sizeBytes > file.#linesEnd) file.#lines.truncate(file.#linesEnd)
       return file
     } catch (error) {

@@ -36,7 +36,7 @@ export interface OutcomeStoreOptions extends OutcomeLimits {
 }
 
 export interface FoundOutcomes {
-  /** By sequence. */
+  /** Outcomes by sequence. */
   readonly outcomes: ReadonlyMap<number, EntryOutcome>
   /** Outcomes up to this sequence may have been removed, because they were old, or too many. */
   readonly expiredUpTo: number
@@ -76,7 +76,7 @@ function isWholeFile(directory: LogDirectory, name: string): boolean {
 const bytesOf = (directory: LogDirectory, name: string): Buffer =>
   withFile(directory, name, file => file.read(0, file.sizeBytes))
 
-/** Its name below the log's directory. */
+/** Directory of outcomes, below that of the log. */
 export const RECEIPT_DIRECTORY = 'receipts'
 const ID_NAME = 'ID'
 const ID_BYTES = 8
@@ -101,9 +101,9 @@ export class OutcomeStore {
   readonly logId: Buffer
   readonly #options: OutcomeStoreOptions
   readonly #directory: LogDirectory
-  /** By number. */
+  /** Files by number. */
   readonly #kept = new Map<number, KeptFile>()
-  /** Of all files. It is asked for with every group of outcomes, and there may be thousands of files. */
+  /** Size of all files, kept as a sum: it is asked for with every group of outcomes, and there may be thousands of files. */
   sizeBytes = 0
   /** Least recently used first. */
   readonly #open = new Map<number, OutcomeFile>()
@@ -234,7 +234,7 @@ export class OutcomeStore {
     for (const name of [rowsName(number), placesName(number)]) tryTo(() => this.#directory.remove(name))
   }
 
-  /** What has expired is on disk before its file is gone, so that it is never taken for lost. */
+  /** Removes old files, after the sequence was synced up to which outcomes have expired: they must never count as lost. */
   #expire(upTo: number): void {
     if (upTo <= this.#expiredUpTo) return
     const before = this.#expiredUpTo
@@ -253,12 +253,12 @@ export class OutcomeStore {
     const numbers = this.#directory.list().flatMap(name => rowsNumberOf(name) ?? [])
     const newest = Math.max(...numbers)
     for (const number of numbers.toSorted((one, other) => one - other)) {
-      // It may be readable at another start.
+      // A file that cannot be read now may be readable at another start.
       const isRead = tryTo(() => {
         const file = this.#opened(number)
         if (number === newest) this.#highest = Math.max(this.#highest, file.lastSequence)
         this.#keep(number, file)
-        // There may be many: only the newest one is worth a sync.
+        // Only the newest file needs to stay open: syncing all of them would be too slow.
         if (number !== newest && this.#open.delete(number)) file.close()
       })
       if (!isRead) this.#tellDamage(rowsName(number))

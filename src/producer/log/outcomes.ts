@@ -1,6 +1,6 @@
 import type { Persisted } from '../../core/model.js'
 
-/** Where Kafka has a record. */
+/** Place of a record in Kafka. */
 export interface RecordPlace {
   readonly partition: number
   /** -1: unknown. */
@@ -20,7 +20,7 @@ export interface DeadOutcome {
   readonly persisted?: Persisted | undefined
 }
 
-/** What became of one entry of the log. */
+/** Outcome of one entry of the log. */
 export type EntryOutcome =
   | ({ readonly type: 'delivered'; readonly sequence: number; readonly destination: string } & RecordPlace)
   | DeadOutcome

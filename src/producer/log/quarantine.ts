@@ -5,7 +5,7 @@ import { createJournalFile, type LogProgress, readJournal, saltOfProgress } from
 import { completeRange, LogSegment, type SequenceRange } from './segment.js'
 import { ReadablePages } from './unreadable.js'
 
-/** Its name below the log's directory. */
+/** Directory of the quarantine, below that of the log. */
 export const QUARANTINE_DIRECTORY = 'quarantine'
 
 /**
@@ -64,7 +64,7 @@ function* progressOf(segment: LogSegment): Generator<LogProgress> {
   for (const range of notOpenIn(segment)) yield { type: 'completed', range }
 }
 
-/** Also the gaps between the sequences of a merged segment. */
+/** The ranges of sequences that are not open, gaps of a merged segment included. */
 function* notOpenIn(segment: LogSegment): Generator<SequenceRange> {
   let next = segment.firstSequence
   for (const { first, count } of openRunsBetween([segment], next, segment.endSequence)) {

@@ -24,7 +24,7 @@ import { isOfDisk, ReadablePages } from './unreadable.js'
 export interface Recovered {
   /** Rising ids. All are closed. */
   readonly segments: readonly LogSegment[]
-  /** Those that the disk cannot read now, or could not at an earlier time. */
+  /** Segments that the disk cannot read now, or could not read at an earlier time. */
   readonly aside: readonly LogSegment[]
   /** Indexes of the segments that had to be scanned. */
   readonly indexes: ReadonlyMap<LogSegment, SegmentIndex>
@@ -80,7 +80,7 @@ export function recover(directory: LogDirectory): Recovered {
   const journals = journalIds.map(id => readProgress(directory, journalName(id)))
   const headers = readHeaders(directory, names)
   const { headed, damagedNames, leftovers, unreadable } = headers
-  // Nothing of the log can be read: what it holds is not to be told by that.
+  // If nothing of the log can be read, it must not look like a log without entries.
   if (unreadable.length > 0 && headed.length === 0 && journals.some(({ isWhole }) => !isWhole))
     throw new LogUnusableError(`the disk cannot read the files in ${directory.path}`)
   const progress = journals.flatMap(one => one.progress)
@@ -183,8 +183,8 @@ function guessAll(
 }
 
 /**
- * A segment that the disk cannot read: what is known from those around it. Entries may seem to be in it that are in none any
- * more; none of its own is missing.
+ * Describes a segment that the disk cannot read, from what is known of its neighbours. It may seem to have entries that
+ * do not exist any more; it lacks none of its own.
  *
  * @param end no entry that the journals know, or that may be in an earlier such segment, has a higher sequence
  */
@@ -199,14 +199,14 @@ function guessed(
   const own = headed.find(one => one.name === name)?.header
   const next = read.find(one => one.id > id)?.firstSequence
   const endBytes = readable(() => sizeIn(directory)(name)) ?? 0
-  // Those in quarantine may seem to reach further than they do.
+  // Segments in quarantine are left out: their end may be too high.
   const before = read.reduce((end, other) => (other.id < id ? Math.max(end, other.endSequence) : end), 1)
   const isWhole = own !== undefined && own.mergedUpTo === undefined
   const [first, last] = (isWhole ? undefined : readable(() => sequencesIn(directory, name))) ?? [before, before]
   // The first entry that can be read need not be the first one, but sequences are skipped after a crash.
   const firstSequence = own?.firstSequence ?? (first - before > mostEntriesIn(endBytes) ? first : before)
   const sealed = isWhole && readable(() => withFile(directory, name, file => readTrailer(file, own.salt)))
-  // Those of a merged segment may lie far apart.
+  // The sequences of a merged segment may lie far apart.
   const most = next ?? Math.max(firstSequence, last, end) + mostEntriesIn(endBytes)
   const entryCount = sealed ? sealed.entryCount : most - firstSequence
   return closed(new LogSegment({ id, salt: own?.salt ?? 0, firstSequence }, { endBytes, entryCount }))
@@ -302,7 +302,7 @@ interface ReadSegment {
   readonly cutEntries: number
 }
 
-/** What journals record about the end of a segment. */
+/** End of a segment as journals record it. */
 interface KnownEnd {
   /** One past the last synced entry; 0: not known. */
   readonly synced: number

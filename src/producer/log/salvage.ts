@@ -63,19 +63,19 @@ export function* entriesAside(
   }
 }
 
-/** The salt of the file; where its header cannot be read, that of its entries. */
+/** The salt of a file; if its header cannot be read, the salt of its entries. */
 function saltOf(file: ReadableFile, sizeBytes: number, { salt }: LogSegment): number {
   const header = decodeSegmentHeader(file.read(0, SEGMENT_HEADER_BYTES))
   if (typeof header !== 'string') return header.salt
   return salt !== 0 ? salt : (firstEntryOf(file, sizeBytes)?.salt ?? salt)
 }
 
-/** What came of one segment that was set aside. */
+/** Result of salvaging one segment that was set aside. */
 export interface SalvagedSegment {
   readonly name: string
   /** Records that are back in the log. */
   readonly records: number
-  /** At most so many others had been set aside in it. */
+  /** Upper limit of the records of the segment that could not be brought back. */
   readonly lost: number
 }
 

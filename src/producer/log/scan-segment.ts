@@ -87,7 +87,7 @@ class Window {
   }
 }
 
-/** What reading a segment from its first entry to its last has found. */
+/** Result of reading a segment from its first entry to its last. */
 export interface ScannedSegment {
   readonly index: SegmentIndex
   /** The offset behind the last valid entry. */
@@ -181,8 +181,8 @@ class Scan {
 const SALT_WINDOW_BYTES = 8 * 1024 * 1024
 
 /**
- * The first entry of a file whose header is damaged: one that fits to some salt. Where the file was another segment before,
- * entries of that one may stand before and behind; theirs are the lower sequences. `undefined`: it has none.
+ * The first entry of a file whose header is damaged: the one that fits to some salt. If the file was another segment before,
+ * entries of that segment may stand before and behind it; they have lower sequences. `undefined`: there is none.
  */
 export function firstEntryOf(
   file: ReadableFile,
@@ -204,7 +204,7 @@ interface SaltedSequence {
   readonly sequence: number
 }
 
-/** In order of their places. What stands inside a whole entry is none. */
+/** Entries with any salt, by position. Bytes inside a whole entry are not taken for another entry. */
 function* entriesOfAnySalt(file: ReadableFile, sizeBytes: number, windowBytes: number): Generator<SaltedSequence> {
   let next = 0
   for (let from = 0; from + ENTRY_HEADER_BYTES <= sizeBytes; from = next) {
@@ -218,7 +218,7 @@ function* entriesOfAnySalt(file: ReadableFile, sizeBytes: number, windowBytes: n
       const found = decodeEntry(bytes, at, salt)
       if (found.type === 'entry') yield { salt, sequence: found.sequence }
       const endBytes = found.type === 'incomplete' ? at + found.sizeBytes : at + LARGEST_HEADER_BYTES
-      // The next window begins with what ends behind this one, unless that is larger than half of it.
+      // The next window begins with the bytes behind this entry, unless they are more than half of it.
       if (!isLast && found.type !== 'entry' && endBytes > bytes.length && at > windowBytes / 2) {
         next = from + at
         break

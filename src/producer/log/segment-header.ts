@@ -8,7 +8,7 @@ const MERGED_VERSION = 2
 const MERGED_AT = 56
 const CRC_AT = 60
 
-/** What tells a segment from others. */
+/** Fields that identify a segment. */
 export interface SegmentIdentity {
   readonly salt: number
   readonly id: number
@@ -22,7 +22,7 @@ export interface SegmentHeader extends SegmentIdentity {
   /** Bytes behind this length in the segment before were refused. */
   readonly previousEndBytes: number
   readonly createdAtMs: number
-  /** In a merged segment: the id of the last segment that it replaces; its own id is that of the first. */
+  /** Only in merged segments: id of the last segment that this one replaces. Its own id is that of the first one. */
   readonly mergedUpTo?: number | undefined
 }
 

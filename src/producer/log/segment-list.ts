@@ -22,7 +22,7 @@ export interface SegmentListOptions {
 /** All segments, by rising ids and sequences. Finished ones leave the list: they are reused, removed or quarantined. */
 export class SegmentList {
   readonly all: LogSegment[]
-  /** Those with open entries that the disk cannot read, by rising ids; they are in no other list. */
+  /** Segments with open entries that the disk cannot read, by rising ids. They are in no other list. */
   readonly aside: LogSegment[]
   readonly #options: SegmentListOptions
   readonly #reusable = new WeakSet<LogSegment>()

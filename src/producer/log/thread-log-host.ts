@@ -7,7 +7,7 @@ import type { LogCallName, LogHost } from './log-host.js'
 import type { LogStoreOptions } from './log-store.js'
 import type { RecoveryReport } from './recovery.js'
 
-/** What the thread needs to open the log. */
+/** Options that the thread needs to open the log. */
 export interface LogThreadOptions
   extends Pick<LogStoreOptions, 'segmentBytes' | 'maxBytes' | 'minFreeBytes' | 'syncPuts' | 'syncTakes' | 'receipts'> {
   /** The directory of the log. */
@@ -78,7 +78,7 @@ export async function openLogThread(options: LogThreadOptions, deps: LogThreadDe
 class LogThread implements LogHost {
   readonly #deps: LogThreadDeps
   readonly #worker: Worker
-  /** Those who wait for answers, in the order of their calls. */
+  /** Callers that wait for answers, in the order of their calls. */
   readonly #waiters: AnswerWaiter[] = []
   #end: Error | undefined
   /** True before the log is open and while it closes: the thread may then end without that being a crash. */

@@ -35,7 +35,7 @@ export function readable<T>(segment: LogSegment, read: () => T): T {
 /** Disks lose sectors; file systems read pages. */
 const PAGE_BYTES = 4096
 
-/** What the disk can read of a file, page by page. Pages that it cannot read are zeros, which belong to no entry. */
+/** A file of which some pages cannot be read. They are returned as zeros, which belong to no entry. */
 export class ReadablePages implements ReadableFile {
   readonly #file: ReadableFile
 

@@ -39,7 +39,7 @@ export class Attempts {
   #isDenied = false
   /** Why the leader could not be reached; cleared when a broker answers. */
   #lastError: string | undefined
-  /** What the last answer says; `undefined`: a success, or none yet. */
+  /** The problem that the last answer reports; `undefined`: the answer was a success, or there was none yet. */
   #obstacle: Obstacle | undefined
 
   constructor(partition: AttemptingPartition, cluster: ClusterState, log: Logger) {

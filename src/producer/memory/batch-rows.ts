@@ -20,7 +20,7 @@ const newRow = (): BatchRow => ({ receiver: undefined, index: 0, count: 0, times
  * entry for each record would be much garbage. The first row is used again with the batch.
  */
 export abstract class BatchRows {
-  /** At least one. */
+  /** Always holds at least one row. */
   protected rows: BatchRow[] = [newRow()]
   /** Number of records, withdrawn ones included. */
   protected records = 0
@@ -77,7 +77,7 @@ export abstract class BatchRows {
     )
   }
 
-  /** It has records of the request. */
+  /** Whether the batch has records of this request. */
   has(receiver: OutcomeReceiver): boolean {
     return this.rows.some(row => row.receiver === receiver)
   }

@@ -54,7 +54,7 @@ export class Batch extends BatchRows {
   #sizeBytes = 0
   /** The outcome of an attempt is unknown, so brokers may have written the batch. Only an acknowledgement ends this. */
   maybeWritten = false
-  /** By how much its timestamps were set back when Kafka had refused the former ones. `undefined`: it has not. */
+  /** Milliseconds by which the timestamps were set back after Kafka had refused them. `undefined`: they are unchanged. */
   setBackMs: number | undefined
   chargedBytes = 0
   /** The span of the batch on its way to Kafka. `undefined`: it was not sent yet, or nothing records spans. */
@@ -181,7 +181,7 @@ export class Batch extends BatchRows {
     if (this.#bytes !== undefined && this.#numbering !== numbering)
       this.#bytes = resealBatch(this.#bytes, this.#sealedAs(numbering))
     this.#numbering = numbering
-    // What compression makes of it, and that it fails, is known before the Router has it.
+    // Compresses now, so that the size, or a failure to compress, is known before the Router gets the batch.
     if (this.#options.compression !== 'none') void this.bytes
     return this
   }

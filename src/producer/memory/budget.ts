@@ -5,7 +5,7 @@ import type { OutcomeReceiver } from './pending-produce.js'
 
 /** Memory for accepted records that wait for Kafka or for the disk. */
 export interface BufferCapacity {
-  /** Its name in error messages; `setting` is the setting that limits it. */
+  /** Name of the buffer in error messages; `setting` is the setting that limits it. */
   readonly what: string
   readonly setting: string
   readonly maxBytes: number

@@ -12,7 +12,7 @@ import type { SenderSettings } from './settings.js'
 /** Memory of buffers that are kept for the next batches: as much as several busy partitions fill in one round trip. */
 const SPARE_SEGMENT_BYTES = 8 * 1024 * 1024
 
-/** What differs between records in memory and those of the durable log. */
+/** Options that differ between records in memory and records of the durable log. */
 export interface ClusterSenderOptions extends Pick<PartitionScheduleOptions, 'beforeSending'> {
   readonly settings: SenderSettings
   /** Brokers refuse to give these partitions a producer id. */
@@ -27,7 +27,7 @@ export interface ClusterSenderOptions extends Pick<PartitionScheduleOptions, 'be
  */
 export class ClusterSender implements ClusterState {
   readonly schedule: PartitionSchedule
-  /** What all of its partitions have in common. */
+  /** The objects that all partitions of the sender share. */
   readonly shared: SharedByPartitions
   readonly #identity: NumberingIdentity
   readonly #written: LogSearch
@@ -55,7 +55,7 @@ export class ClusterSender implements ClusterState {
       cluster: this,
       schedule: this.schedule,
       numbers: this.#identity,
-      // What a broker has forgotten ends a transaction.
+      // Transactions need no search of the log: a batch that a broker has forgotten ends the transaction.
       written: identity === undefined ? this.#written : undefined,
       ownTime: new OwnTime(deps),
       tracing
@@ -70,7 +70,7 @@ export class ClusterSender implements ClusterState {
     return this.#identity.refusal
   }
 
-  /** These partitions have batches to send. */
+  /** Schedules these partitions, which have batches to send. */
   ready(producers: readonly ScheduledProducer[]): void {
     for (const producer of producers) this.schedule.ready(producer)
   }

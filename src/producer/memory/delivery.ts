@@ -120,7 +120,7 @@ export interface Acceptor {
 export interface Delivery extends Acceptor {
   /** The memory of accepted records. */
   readonly capacity: BufferCapacity
-  /** For operators. */
+  /** Warnings for operators. */
   readonly warnings: readonly Notice[]
   /** How far the clock of this machine is ahead of that of a broker, in milliseconds; `undefined`: no broker has told. */
   readonly clockAheadMs: number | undefined

@@ -34,7 +34,7 @@ const RETRY_MS = 60_000
 
 /** A batch that a broker may have written. */
 export interface SoughtBatch extends TopicPartition {
-  /** As in its header: `nextSequence` is the sequence of its first record. */
+  /** Numbering in the header of the batch: `nextSequence` is the sequence of the first record. */
   readonly numbering: Numbering
   readonly recordCount: number
   /** Epoch milliseconds. Its newest record has this timestamp or a later one. */
@@ -49,7 +49,7 @@ export type Finding =
   | { readonly type: 'found'; readonly baseOffset: Offset }
   /** The batch is not in the log, whose end is `end`; or brokers still know the producer and will recognise it. */
   | { readonly type: 'absent'; readonly end: Offset }
-  /** It cannot be found out. */
+  /** The search cannot tell. */
   | { readonly type: 'unknown'; readonly reason: string }
 
 /** How long the brokers of one cluster remember a producer that writes nothing. */
@@ -78,7 +78,7 @@ function success<Result extends { readonly type: string }>(result: Result): Extr
   throw retriable ? new Error(message) : new Unknowable(message)
 }
 
-/** What a partition needs of {@link LogSearch}. */
+/** The part of {@link LogSearch} that partitions use. */
 export type WrittenBatches = Pick<LogSearch, 'now' | 'mayBeForgotten' | 'find' | 'sentUnknown'>
 
 /**
@@ -240,7 +240,7 @@ export class LogSearch {
   }
 }
 
-/** What a partition knows of its present batch that helps to find it in the log. */
+/** Facts about the present batch of a partition that help to find it in the log. */
 export class PartitionSearch {
   readonly #partition: TopicPartition
   readonly #written: WrittenBatches | undefined
@@ -319,7 +319,7 @@ export class PartitionSearch {
       from,
       isForgotten
     })
-    // Otherwise another batch is being sent by now.
+    // If the numbering has changed, another batch is being sent by now.
     if (this.sentAs === numbering) {
       this.#isLooked = true
       if (finding.type === 'absent') this.from = finding.end

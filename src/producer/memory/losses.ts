@@ -22,7 +22,7 @@ interface LossView {
   /** The message of the last one. */
   readonly message: string
   readonly records: number
-  /** As of the last seconds. */
+  /** Losses per second in the last seconds. */
   readonly perSecond: number
   /** Monotonic milliseconds. */
   readonly firstAt: number
@@ -56,9 +56,9 @@ interface Account {
 export class Losses {
   readonly #deps: LossesDeps
   readonly #accounts = new Map<string, Account>()
-  /** By API, reason and topic, for the status page. */
+  /** Losses by API, reason and topic, for the status page. */
   readonly #kept = new Map<string, Kept>()
-  /** Many records are lost at the same moment, mostly for the same reason. */
+  /** The entry of the last loss: many records are lost at the same moment, mostly for the same reason. */
   #last: Kept | undefined
   records = 0
   #isScheduled = false

@@ -39,10 +39,10 @@ import { CapacityLines, roughSizeOf } from './waiting-records.js'
 
 /** Deadlines are met with this precision. */
 const TICK_MS = 50
-/** So many partitions are looked at for the metrics in one tick on average. */
+/** Average number of partitions that are looked at for the metrics per tick. */
 const PRODUCERS_PER_TICK = 250
 const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
-/** At most so many records are looked at before they are taken in one go. */
+/** Limit of records that are examined together and then taken in one go. */
 const MOST_IN_A_ROW = 256
 
 /** Delivery from memory: one flush per tick of the event loop, and one coarse timer for all deadlines. */
@@ -58,7 +58,7 @@ export class MemoryDelivery implements Delivery {
   #ticker: NodeJS.Timeout | undefined
   #tickAt = 0
   #lastTopic: Topic | undefined
-  /** Of the request whose records are being taken. */
+  /** The holder of the request whose records are being taken. */
   #holder: ReceiptHolder | undefined
   #ticksToReport = 0
   #isClosed = false
@@ -142,7 +142,7 @@ export class MemoryDelivery implements Delivery {
       this.#holder = undefined
       this.#taken(records, options, pendingProduce, holder)
     } else {
-      // None is known to be accepted before the last one is.
+      // No record counts as accepted before the last one is accepted.
       pendingProduce.wait()
       inTurns(this.#takeInTurns(records, options, timestampMs, pendingProduce, holder))
     }
@@ -187,7 +187,7 @@ export class MemoryDelivery implements Delivery {
     const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
     const nowMs = pendingProduce.acceptedAt
     let refusal = before
-    // Where no row is taken, the next one is tried later and later: each try looks at many records.
+    // After a failed attempt to take a row, the next attempt is delayed more and more: each attempt looks at many records.
     let nextRowAt = from
     let pause = 1
     for (let index = from; index < to; index++) {
@@ -346,7 +346,7 @@ export class MemoryDelivery implements Delivery {
     this.#ticker = setInterval(() => this.#tickSoon(), TICK_MS)
   }
 
-  /** After the process has stood still, answers come first that wait in the sockets. */
+  /** Delays the tick after the process has stood still, so that answers which wait in the sockets are handled first. */
   #tickSoon(): void {
     const nowMs = this.#deps.clock()
     const isLate = nowMs - this.#tickAt >= TICK_MS
@@ -471,7 +471,7 @@ export class MemoryDelivery implements Delivery {
     const held = await this.flush(timeoutMs)
     this.#topics.close()
     this.#sender.close()
-    // Those that wait for capacity are not among the held ones.
+    // Records that wait for capacity are not among the held ones.
     for (const topic of this.#topics.values()) topic.refuseWaiting(failures.shuttingDown())
     const lostBefore = this.#losses.records
     this.#failWaiting(failures.shuttingDown)

@@ -31,7 +31,7 @@ interface KeptRequest {
 const MAX_REQUESTS = 16_384
 /** Records of them. */
 const MAX_RECORDS = 262_144
-/** So many requests beyond these limits are looked at with each new request, and removed if they are settled. */
+/** Number of requests beyond these limits that are checked with each new request, and removed if they are settled. */
 const SWEPT_PER_REQUEST = 2
 
 /**
@@ -47,7 +47,7 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
   readonly #slots = new Slots(MAX_REQUESTS)
   /** Older ones with records that are held. */
   readonly #held = new Map<number, KeptRequest>()
-  /** To be called when all records of a request are settled. */
+  /** Functions to call when all records of a request are settled. */
   readonly #waits = new WeakMap<MemoryPendingProduce, Set<() => void>>()
   #sweep: Iterator<[number, KeptRequest]> | undefined
   #records = 0
@@ -228,7 +228,10 @@ class Slots {
   }
 }
 
-/** Those who are to be woken. A promise would keep what waits for it until it is resolved, also after the wait is over. */
+/**
+ * The functions to call when the request is settled. A promise instead would keep its waiters in memory until it is
+ * resolved, even after their wait is over.
+ */
 function watched(pendingProduce: MemoryPendingProduce): Set<() => void> {
   const waits = new Set<() => void>()
   void pendingProduce.outcomes().then(() => {

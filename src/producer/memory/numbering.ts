@@ -108,7 +108,7 @@ export class PartitionNumbering {
     if (this.#current === undefined) this.#numbers.usedUp(used.producerId)
   }
 
-  /** In another cluster the producer id is void: a broker could take it for another producer's. */
+  /** Gives up the producer id after another cluster is connected: there it may be the id of another producer. */
   forget(): void {
     this.#isSeen = false
     this.#current = undefined
@@ -119,7 +119,7 @@ export class PartitionNumbering {
 export interface NumberingIdentity extends Numbers {
   /** A partition's producer is forgotten. A later one must not repeat its sequences. */
   retired(numbering: Numbering): void
-  /** In the new cluster the id may belong to another producer. */
+  /** Called when another cluster is connected, where the id may belong to another producer. */
   clusterChanged(): void
   /** Why brokers refuse a producer id; `undefined`: they have given one since, or were not asked for a minute. */
   readonly refusal?: IdRefusal | undefined

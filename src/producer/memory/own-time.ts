@@ -7,7 +7,7 @@ const FIRST_STEP_MS = 1_000
 const MOST_MS = 2 ** 29 * 1_000
 /** The clock of this machine counts as set when it has moved so far. */
 const SET_MS = 30_000
-/** What a broker has told of its clock counts for this time. */
+/** The time of a broker's clock counts for this long after the broker has told it. */
 const TOLD_MS = 600_000
 
 /**
@@ -20,7 +20,7 @@ export class OwnTime {
   readonly #clock: MonotonicClock
   readonly #log: Logger
   #setBackMs = 0
-  /** What the two clocks differed by when `#setBackMs` was found. */
+  /** Difference of the two clocks when `#setBackMs` was computed. */
   #difference = 0
   #aheadMs = 0
   #toldAt = Number.NEGATIVE_INFINITY
@@ -31,7 +31,7 @@ export class OwnTime {
     this.#log = log
   }
 
-  /** By how much times are set back. */
+  /** Milliseconds by which timestamps are set back. */
   get setBackMs(): number {
     if (this.#setBackMs === 0) return 0
     if (Math.abs(this.#wallClock() - this.#clock() - this.#difference) > SET_MS) this.#setBackMs = 0
@@ -46,7 +46,9 @@ export class OwnTime {
     return this.#wallClock() - setBackMs
   }
 
-  /** What to try after times were refused. @param setBackMs what was tried; `undefined`: times of acceptance */
+  /**
+   * The next value to try after Kafka has refused timestamps. @param setBackMs the one tried; `undefined`: times of acceptance
+   */
   nextAfter(setBackMs: number | undefined): number {
     const known = this.setBackMs
     return setBackMs === undefined || known > setBackMs ? known : Math.max(FIRST_STEP_MS, 2 * setBackMs)
@@ -74,7 +76,7 @@ export class OwnTime {
     return this.#clock() - this.#toldAt <= TOLD_MS ? this.#aheadMs : undefined
   }
 
-  /** For operators, while times are set back. */
+  /** Warnings for operators while timestamps are set back. */
   get warnings(): readonly Notice[] {
     return this.setBackMs === 0 ? [] : [{ kind: 'clockAhead', text: this.#warning }]
   }

@@ -51,7 +51,7 @@ export interface BatchOwner {
   suspended(producer: ScheduledProducer, failure: RecordFailure): void
 }
 
-/** What the partitions of one topic have in common. */
+/** Settings and state that the partitions of one topic share. */
 export interface Siblings {
   /** Limit of the size of a batch before compression. */
   readonly batchMaxBytes: number
@@ -74,7 +74,7 @@ export interface ClusterState {
   readonly awayBecause: string | undefined
 }
 
-/** What all partitions of one delivery share. */
+/** Settings and state that all partitions of one delivery share. */
 export interface SharedByPartitions {
   /** Records of a partition whose `timeoutMs` is infinite never expire. */
   readonly settings: SenderSettings

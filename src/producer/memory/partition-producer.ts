@@ -97,7 +97,7 @@ export class PartitionProducer extends PartitionSender {
     this.becomeReady()
   }
 
-  /** Why Kafka does not have the head, or what waits behind it, yet. */
+  /** Why the first waiting batch, or the ones behind it, are not in Kafka yet. */
   get whyWaiting(): string {
     const { cause } = this.sending
     if (this.current === 'awaiting') return cause ?? 'it was sent, and kafka has not acknowledged it yet'
@@ -145,7 +145,7 @@ export class PartitionProducer extends PartitionSender {
     if (this.current === 'suspended' && !this.isDeadLettering) this.becomeReady()
   }
 
-  /** In another cluster the producer id is void: a broker could take it for another producer's. */
+  /** Gives up the producer id after another cluster is connected: there it may be the id of another producer. */
   clusterChanged(): void {
     this.numbers.forget()
     this.search.clusterChanged()

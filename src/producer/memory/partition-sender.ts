@@ -124,8 +124,8 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.enter('sought')
     const numbering = this.search.sentAs
     const finding = await this.search.look(head)
-    // While the log is searched, the head may be given up: its time is over, or `close` is called. Or another cluster is connected:
-    // the head is sent there under another number, and sought again; then this finding comes, about the log of the former one.
+    // The finding is void if something has changed during the search: the head was given up (its time is over, or
+    // `close` was called), or another cluster was connected, where the head is sent under another number.
     if (this.head !== head || this.current !== 'sought' || this.search.sentAs !== numbering) return
     if (finding.type === 'found') {
       // The answer to it was lost. If the number was raised meanwhile, the raised one was not used.

@@ -20,7 +20,7 @@ export type Choice = number | 'sticky' | 'random' | 'roundRobin'
 /** `partitionCount` is at least 1. */
 export interface Partitioner {
   (key: Bytes, partitionCount: number, topic: string): Choice
-  /** It belongs to the program: it may throw, and may choose a partition that there is not. Use {@link placedBy}. */
+  /** The partitioner is the program's: it may throw, or choose a partition that does not exist. Call it by {@link placedBy}. */
   readonly isOfProgram?: true
 }
 

@@ -29,7 +29,7 @@ export const outcomeAt = (partition: number, first: number, nth: number, timesta
 const outcomeIn = ({ partition, offset, timestampMs }: DeliveredRow, nth: number): RecordOutcome =>
   outcomeAt(partition, offset, nth, timestampMs)
 
-/** Never written to. */
+/** Empty lists that many requests share; never written to. */
 const NO_ROWS: DeliveredRow[] = []
 const NO_OUTCOMES: (RecordOutcome | undefined)[] = []
 
@@ -218,7 +218,7 @@ export abstract class RequestOutcomes {
   }
 }
 
-/** In the place of callbacks that were called, with all that they know: a request that a receipt keeps is small. */
+/** Replaces callbacks that were called, so that requests which a receipt keeps do not keep what the callbacks refer to. */
 const told = (): void => {}
 
 const both =
@@ -280,9 +280,9 @@ export interface OutcomeReceiver {
   /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void
   isSettled(index: number): boolean
-  /** The trace of the request that the record came with, as far as it is known. Absent: there is none. */
+  /** The trace of the request to which the record belongs, as far as it is known. Absent: there is none. */
   traceOf?(index: number): TraceContext | undefined
-  /** What has placed the record; `undefined`: its caller has named the partition. Absent: records stay where they are. */
+  /** The partitioner that has placed the record; `undefined`: the caller named the partition. Absent: records are not moved. */
   partitionerOf?(index: number): Partitioner | undefined
 }
 
@@ -323,11 +323,11 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
   receipt: string | undefined
   #subscriber: DeliverySubscriber | undefined
   #subscribedAs = 0
-  /** Its records may wait for capacity until this time; negative infinity: they do not wait. */
+  /** Time until which records of the request may wait for capacity; negative infinity: they do not wait. */
   readonly capacityUntil: number
   /** How many unknown topics the request has added. */
   newTopics = 0
-  /** Of how many unknown topics its records were the first to be accepted. */
+  /** Number of unknown topics whose first accepted record came from this request. */
   placesTaken = 0
   /** Number of records that wait for capacity. */
   #waiting = 0
@@ -444,7 +444,7 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
       if (named[middle]! <= index) before = middle + 1
       else end = middle
     }
-    // It is in a row whose end has not come.
+    // An odd number of ends: the record lies inside a range of records whose partition was named.
     const isNamed = before % 2 === 1
     return partitioner === undefined || isNamed ? undefined : partitionerOf(partitioner)
   }

@@ -12,7 +12,7 @@ const SPREADING: ReadonlySet<Choice> = new Set(['random', 'roundRobin'])
 /** Chooses the partition of records that name none. */
 export class PartitionChoice {
   protected readonly topic: string
-  /** By partition; `undefined`: no record was written to it. */
+  /** Producers by partition; `undefined`: no record was written to the partition. */
   all: (PartitionProducer | undefined)[]
   readonly #random: () => number
   #sticky = -1
@@ -81,7 +81,7 @@ export class PartitionChoice {
   }
 }
 
-/** Where the records of a partition go that the topic does not have. */
+/** Takes records whose partition the topic does not have. */
 export interface MisplacedRecords {
   misplaced(producer: PartitionProducer): void
 }

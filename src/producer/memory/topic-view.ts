@@ -25,7 +25,7 @@ export interface TroubledPartition {
  */
 export type TopicState = 'idle' | 'flowing' | 'stuck' | 'lookingUp' | 'missing' | 'refused'
 
-/** What waits for one topic, for the status page. */
+/** Waiting records of one topic, for the status page. */
 export interface TopicView {
   readonly topic: string
   readonly state: TopicState
@@ -51,7 +51,7 @@ interface Viewed {
   refusalAt(nowMs: number): RecordFailure | undefined
 }
 
-/** So many troubled partitions are named one by one. */
+/** Of the troubled partitions, at most so many are listed one by one. */
 const MAX_NAMED = 5
 
 /** Whether nothing of the topic is held, and nothing was refused: most topics, so it is found out at little cost. */
@@ -74,7 +74,7 @@ export function troubledOf(producers: readonly (Viewed | undefined)[]): Troubled
   return troubled
 }
 
-/** What waits in all partitions of a topic. `oldestAt`: infinite where nothing does. */
+/** Sums up the waiting records of all partitions of a topic. `oldestAt` is infinite when none wait. */
 export function viewOf(producers: readonly (Viewed | undefined)[], nowMs: number) {
   let [records, bytes, partitions, troubledCount] = [0, 0, 0, 0]
   let oldestAt = Number.POSITIVE_INFINITY

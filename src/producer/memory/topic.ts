@@ -101,7 +101,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     return troubledOf(this.#producers.all)
   }
 
-  /** What waits for it, for the status page; `undefined`: nothing does. */
+  /** The waiting records of the topic for the status page; `undefined`: none wait. */
   view(nowMs: number): TopicView | undefined {
     const isKnownQuiet = this.isKnown && this.#remembered === undefined && !this.#isWaitedFor
     return isKnownQuiet && isQuiet(this.#producers.all, nowMs) ? undefined : this.#view(nowMs)
@@ -184,8 +184,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   }
 
   /**
-   * Records went to a partition that the topic does not have any more: it was created again. They wait until it is looked up,
-   * before later ones. Where later ones have gone where their keys belong now, they fail.
+   * Takes records of a partition that the topic no longer has, because it was created again. They wait, before later records,
+   * until the topic is looked up. They fail if later records of their keys have already been sent to the present partitions.
    */
   misplaced(producer: PartitionProducer): void {
     const { unknown, lookUps } = this.#deps
@@ -204,12 +204,14 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     this.#doubted = this.#placedAmong
   }
 
-  /** Whether no later record can have gone where those of the producer belong. */
+  /** Whether no later record can have been placed before the records of the producer. */
   #isPlacedLast({ partition, oldestAt }: PartitionProducer): boolean {
     return partition < this.#placedAmong && oldestAt >= this.#changedAt
   }
 
-  /** What a partitioner has placed. Records that wait for capacity there came after it, and are refused. */
+  /**
+   * Takes back records that a partitioner has placed. Those that wait for capacity in the partition came later and are refused.
+   */
   #takeFrom(producer: PartitionProducer): readonly Arrival[] {
     const { counters, capacityQueues } = this.#deps
     counters.refused += capacityQueues.close(producer, failures.unknownPartition(this.name, producer.partition))
@@ -220,13 +222,13 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     return nowMs - this.#deniedAt <= DENIAL_COUNTS_FOR_MS
   }
 
-  /** The record, with its partition if a partitioner of the program chooses it; or why there is none. */
+  /** The record, with its partition if a partitioner of the program chooses one; or why it cannot be placed. */
   #placed(record: ProduceRecord, partitioner: Partitioner): ProduceRecord | RecordFailure {
     const isOfProgram = record.partition === undefined && partitioner.isOfProgram
     return isOfProgram ? placedBy(partitioner, record, this.#partitionCount) : record
   }
 
-  /** Its partition has no capacity: the record waits, if its request allows that. */
+  /** Lets a record wait whose partition has no capacity, if its request allows that. */
   #waitForCapacity(arrival: Arrival, nowMs: number): RecordFailure | undefined {
     const { budget, settings, capacityQueues } = this.#deps
     const { record, partitioner, pendingProduce } = arrival
@@ -269,7 +271,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     return true
   }
 
-  /** Where they wait. */
+  /** The list of records that wait, made when the first one does. */
   get #waiting(): WaitingRecords {
     if (this.#deferred === NONE_WAIT) this.#deferred = new WaitingRecords()
     return this.#deferred
@@ -344,7 +346,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     }
     this.#partitionCount = this.#placedAmong = partitionCount
     this.#forgetDenial()
-    // They came before those that wait.
+    // Records of removed partitions came before those that wait.
     for (const arrival of gone.flatMap(producer => this.#takeFrom(producer!))) this.#enterProducer(arrival, nowMs)
     if (!this.#isWaitedFor) return
     for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)

@@ -101,7 +101,7 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** The topics of the same kind have capacity for this many bytes more. */
   hasCapacity(topic: Topic, bytes: number): boolean {
     const { pending, missing } = this.#pools
-    // Those that turn out to be missing keep their memory until they are created.
+    // Topics that turn out to be missing keep their memory until they are created.
     const areFull =
       this.#newTopics !== undefined && pending.bytes.value + missing.bytes.value + bytes > 2 * this.#maxBytes
     return !areFull && this.#poolOf(topic).bytes.value + bytes <= this.#maxBytes

@@ -14,13 +14,13 @@ export interface HeadFacts {
   readonly isExpired: boolean
   /** The records are in the durable log: they do not expire, and a refused record must not fail others. */
   readonly isDurable: boolean
-  /** Its timestamps are not those of callers, and others can be tried. Absent: they stay. */
+  /** The timestamps were set by Castellan and may be changed. Absent: they stay. */
   readonly canRestamp?: boolean | undefined
   /** Why the leader could not be reached; absent if a broker has answered since. */
   readonly lastError?: string | undefined
 }
 
-/** What an answer means. `renumber`: raise the epoch before the next batch, because a late copy of this one may still arrive. */
+/** Meaning of an answer to a batch. `renumber`: raise the epoch before the next batch, as a late copy of this one may arrive. */
 export type Verdict =
   /** `baseOffset` -1: Kafka has the batch, but does not know its offset any more. */
   | { readonly type: 'delivered'; readonly baseOffset: number; readonly logAppendTimeMs: number }

@@ -5,7 +5,7 @@ import type { OutcomeReceiver, Row } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
 const NO_RECORDS = [0, 0] as const
-/** Never written to. Most partitions of many have one batch or none, and so no list. */
+/** The empty list that partitions with at most one batch share; never written to. */
 const NO_BATCHES: Batch[] = []
 
 /** The partition of waiting batches. */

@@ -14,7 +14,7 @@ export const roughSizeOf = ({ key, value, headers }: ProduceRecord): number =>
 const sizeOfHeaders = (headers: readonly RecordHeader[]): number =>
   headers.reduce((sum, { key, value }) => sum + key.length + lengthOf(value), 0)
 
-/** Called with what is not held any more before its callers hear of it: they may send others at once. */
+/** Called with the amount that is no longer held, before callers hear of the outcomes: they may send further records at once. */
 type TellLeft = (bytes: number, records: number) => void
 
 /** Records of one topic that wait until its partitions are known, in order. */
@@ -216,7 +216,7 @@ export class CapacityLines {
     return true
   }
 
-  /** There may be capacity in partitions. Called often. */
+  /** Called, often, when partitions may have capacity again. */
   freed(): void {
     if (this.#lines.size === 0 || this.#isServingSoon) return
     this.#isServingSoon = true
@@ -271,7 +271,7 @@ export class CapacityLines {
     const line = this.#lines.get(producer)
     if (line === undefined) return undefined
     const result = change(line)
-    // A caller that has heard of its records may have sent others, which wait in a line of their own where this one was left.
+    // A caller that has heard of its records may have sent others: those wait in another line if this one was left.
     if (line.isEmpty && this.#lines.get(producer) === line) {
       producer.charge.isWaitedFor = false
       this.#lines.delete(producer)

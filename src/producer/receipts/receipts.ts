@@ -17,11 +17,11 @@ export interface ReceiptHolder {
   readonly isAsked?: boolean | undefined
   /** Lets the acceptance of many records go in turns; see `ProduceOrigin`. */
   readonly inTurns?: ((work: InPieces<void>) => void) | undefined
-  /** Where the records that are produced stand in their request. Absent: they are all of its records. */
+  /** Positions of the produced records in their request. Absent: all of its records are produced. */
   places?: RecordPlaces | undefined
 }
 
-/** Some records of a request; the others were refused before. */
+/** Selects some records of a request, of which the others were refused before. */
 export interface RecordPlaces {
   /** Records of the request. */
   readonly count: number
@@ -36,9 +36,9 @@ export function placesOf(count: number, isRefused: (index: number) => boolean): 
   return { count, indexes }
 }
 
-/** What is known about one record of a request. */
+/** State of one record of a request. */
 export type RecordState =
-  /** It is not in Kafka yet, and Castellan keeps trying. */
+  /** The record is not in Kafka yet, and Castellan keeps trying. */
   | { readonly state: 'waiting'; readonly topic?: string; readonly sinceMs?: number | undefined; readonly why: string }
   | {
       readonly state: 'inKafka'
@@ -51,11 +51,11 @@ export type RecordState =
     }
   /** Kafka has refused it for good; an operator can send it again. */
   | { readonly state: 'deadLetter'; readonly topic: string; readonly code: string; readonly why: string }
-  /** It was accepted, and certainly never reaches Kafka. */
+  /** The record was accepted, and certainly never reaches Kafka. */
   | { readonly state: 'lost'; readonly topic?: string | undefined; readonly why: string }
-  /** It was refused when its request was answered. */
+  /** The record was refused when its request was answered. */
   | { readonly state: 'refused' }
-  /** It may be in Kafka or not. */
+  /** The record may be in Kafka or not. */
   | { readonly state: 'unknown'; readonly why: string }
 
 /** Records of a receipt, and whether all of its records are settled. */

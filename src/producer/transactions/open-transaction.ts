@@ -46,7 +46,7 @@ export interface ConsumedPositions {
   tooLarge(group: string, topicPartition: TopicPartition): void
   /** @throws TransactionError when the positions are not to count any more */
   check(): void
-  /** Only the first call counts. */
+  /** Ends the positions with the result of the transaction. Only the first call counts. */
   end(result: 'committed' | 'aborted' | 'unknown'): void
 }
 
@@ -69,7 +69,7 @@ export class OpenTransaction {
   /** Partitions and groups that the coordinator knows of. */
   readonly #partitions = new Set<string>()
   readonly #groups = new Set<string>()
-  /** By group, then by partition. */
+  /** Offsets by group, then by partition. */
   readonly #offsets = new Map<string, Map<string, TransactionOffset>>()
   /** The coordinator was asked to add something. */
   #isBegun = false
@@ -108,7 +108,7 @@ export class OpenTransaction {
     return this.#doomed.signal
   }
 
-  /** It has committed, or its end was asked for and not answered. */
+  /** Whether the transaction has committed, or its end was asked for and not answered. */
   get isOver(): boolean {
     return this.#isOver
   }
@@ -165,7 +165,9 @@ export class OpenTransaction {
     }
   }
 
-  /** What its function has asked for is not in it, so that it can only abort. */
+  /**
+   * Notes a mistake of the transaction's function: it asked for something that is not in the transaction, which now must abort.
+   */
   mistaken(error: unknown): void {
     this.fail(
       new TransactionError('aborted', messageOf(error), 'no', error, error instanceof CastellanError && error.retriable)
@@ -313,7 +315,7 @@ export class OpenTransaction {
       const result = await calls.ask({ type: 'addOffsetsToTxn', producer, group }, this.#until)
       if (result.type !== 'success') return result
       this.#groups.add(group)
-      // The transaction may be aborting since, and its end is then on its way: what comes after it would belong to the next one.
+      // The transaction may be aborting meanwhile, with its end in flight: what comes later would belong to the next transaction.
       this.#checkFailure()
     }
     const member = { memberId, generationId, instanceId: groupInstanceId }

@@ -71,8 +71,8 @@ export class TransactionalCalls {
   }
 
   /**
-   * Calls that were begun before are not sent any more: what they add would come after the end of their transaction. One that is on
-   * its way is waited for by the next call.
+   * Stops calls that were begun before from being sent: what they add would come after the end of their transaction.
+   * The next call waits for one that is in flight.
    */
   interrupt(): void {
     this.#interruptions++
@@ -120,6 +120,6 @@ const mayBeDone = (kind: TransactionalKind, { errorCode }: FailedCall): boolean 
 
 function isAskedAgain(kind: TransactionalKind, { type, errorCode, code, retriable }: FailedCall): boolean {
   if (type !== 'failed') return false
-  // Without a code of Kafka no byte was sent.
+  // A failure without a code of Kafka means that no byte was sent.
   return errorCode === undefined ? retriable === true && code !== 'shuttingDown' : isPassing(kind, errorCode)
 }

@@ -24,7 +24,10 @@ interface Sending {
 
 /** Another producer has the transactional id, or the coordinator has ended the transaction because it took too long. */
 const fencing = codesOf('INVALID_PRODUCER_EPOCH', 'PRODUCER_FENCED')
-/** Nothing is open. A coordinator also forgets an id that was not used for a week; whether it has another owner, InitProducerId tells. */
+/**
+ * No transaction is open. Coordinators also answer this for an id that was not used for a week; InitProducerId tells
+ * whether the id has another owner.
+ */
 const nothingOpen = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING')
 /** The next transaction of the id begins again, so these do not come again. */
 const passesAnew = codesOf('INVALID_TXN_STATE', 'INVALID_PRODUCER_ID_MAPPING', 'TRANSACTION_ABORTABLE')
@@ -94,7 +97,7 @@ export class TransactionalProducer {
     return identified && newNumbering(identified.producerId, identified.producerEpoch)
   }
 
-  /** Its producer id and epoch. Known after {@link ready}. */
+  /** Producer id and epoch, known after {@link ready}. */
   get identified(): Identified {
     return this.#identified!
   }
@@ -130,7 +133,7 @@ export class TransactionalProducer {
     return new InvalidRequestError(`timeoutMs of a transaction and 10 s more (${timeoutMs} ms) are more than ${limit}`)
   }
 
-  /** From now on until {@link settle}, its records belong to this transaction. */
+  /** Begins a transaction: until {@link settle}, all records belong to it. */
   begin(sending: Sending): void {
     this.#sending = sending
   }
@@ -201,7 +204,7 @@ export class TransactionalProducer {
     this.#sending?.needsEpoch()
   }
 
-  /** In another cluster the id is opened again. */
+  /** Opens the id again after another cluster is connected. */
   clusterChanged(change: ClusterChange): void {
     this.#delivery?.clusterChanged(change)
     if (change.before === undefined) return

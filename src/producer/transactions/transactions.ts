@@ -15,7 +15,7 @@ const BROKER_MARGIN_MS = 10_000
 const ABORT_MS = 10_000
 /** The delivery of an id that was not used for this time, or a little longer, is closed when another transaction begins. */
 const REST_AFTER_MS = 60_000
-/** With thousands of ids, to look at all of them for each transaction would cost more than the transaction. */
+/** Interval of the search for ids that rest: searching thousands of ids for each transaction would cost more than it. */
 const REST_EVERY_MS = 1_000
 
 export interface TransactionLimits {
@@ -65,11 +65,11 @@ interface Running {
   isOver: boolean
 }
 
-/** Transactions of any number of ids: those of one id take turns, those of different ids run beside each other. */
+/** Transactions of any number of transactional ids. Those of one id take turns; those of different ids run side by side. */
 export class Transactions {
   readonly #deps: TransactionalDeps
   readonly #maxResting: number
-  /** In the order of their last use. */
+  /** Ids in the order of their last use. */
   readonly #turns = new Map<string, TurnsOfId>()
   /** Ids that were fenced and rest, in the order of their last use. */
   readonly #fenced = new Set<string>()
