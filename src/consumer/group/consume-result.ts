@@ -26,7 +26,7 @@ export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly topicId?: string | undefined
   /** Number of this offer, which no other offer of the process has. */
   readonly serial: number
-  /** That of the first offer of the message in this process. */
+  /** Number of the first offer of the message in this process. */
   readonly firstSerial: number
   /** The member and generation that offer it. Absent: another process offers it. */
   readonly member?: GroupMembership | undefined
@@ -99,7 +99,7 @@ export interface TopicOffers {
    * - `notNow`: it cannot be read at the moment
    */
   readonly readAgain: (place: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void) => void
-  /** What is read of a partition now, for transactions. `undefined`: the partition is not read. */
+  /** How far a partition is read now, for transactions. `undefined`: the partition is not read. */
   readonly read: (partition: number) => ReadPartition | undefined
 }
 
@@ -170,13 +170,13 @@ export interface MessageId extends TopicPartition {
 /** Returns the reason why no broker can be reached, if this is so. */
 export type AwayBecause = () => Error | undefined
 
-/** So long beyond its time limit a request waits for a message that may be on its way from another gateway. */
+/** A request waits so much longer than its time limit for a message that may be on its way from another gateway. */
 const LONGEST_TAKE_MS = 500
 
 const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the topic yet: joining it takes long', true)
 
 interface Hold {
-  /** Those who have not released the request: the topics that it asks for and that have not begun. */
+  /** The topics that hold the request: topics that it asks for and that have not begun. */
   readonly holders: Set<object>
   readonly graceMs: number
   readonly wait: () => void
@@ -198,7 +198,7 @@ interface Bond {
 export class WaitingRequest implements Due {
   deadlineAt: number
   readonly limits: MessageLimits
-  /** It asks for the topics that match a pattern, and goes on without those that may not be read. */
+  /** The request asks for the topics that match a pattern, and ignores those that it may not read. */
   readonly isOfPattern: boolean
   readonly #requester: Requester<ConsumeManyResult>
   readonly #awayBecause: AwayBecause

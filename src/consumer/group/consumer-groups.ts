@@ -43,7 +43,7 @@ import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
 import { PatternLookUps } from './topic-patterns.js'
 import { problemOfClientsGroup } from './webhook-groups.js'
 
-/** In characters, far below the limit of the protocol. Kafka has no topic with a longer name. */
+/** Limit of characters in the name of a topic, far below the limit of the protocol. No topic of Kafka has a longer name. */
 const LONGEST_TOPIC = 8_000
 /** Time limit for what the group's actor answers in its next tick. */
 const ANSWER_MS = 10_000
@@ -105,7 +105,7 @@ export class ConsumerGroups implements LendingGroups {
   readonly #deps: ConsumerGroupsDeps
   readonly #deadlines: Deadlines
   readonly #batches: HeldBatches
-  /** Of the loops of all groups. */
+  /** Parked bytes of the loops of all groups. */
   readonly parkedBytes: ParkedBytes
   readonly #shared: SharedRuntime
   readonly #patterns: PatternLookUps
@@ -334,7 +334,7 @@ export class ConsumerGroups implements LendingGroups {
     this.#deadlines.stop()
   }
 
-  /** Once for each group, also when one that is being left is stopped with all others. */
+  /** Leaves a group. A second call, such as the stop of all groups, shares the result of the first. */
   #leave(groupId: string, group: Group, graceMs: number): Promise<void> {
     return (group.leaving ??= this.#leaveOnce(groupId, group, graceMs))
   }

@@ -28,7 +28,7 @@ export interface Batch extends Iterable<Message> {
   readonly topic: string
   /** `undefined`: the messages are of several partitions. */
   readonly partition: number | undefined
-  /** What the function makes of each message, in the order of the batch. */
+  /** Calls the function for each message, in the order of the batch, and returns the results. */
   map<Item>(toItem: (message: Message, index: number) => Item): Item[]
   /** Acknowledges all messages. */
   ack(): void
@@ -38,13 +38,13 @@ export interface Batch extends Iterable<Message> {
 
 /** The handler of a message, and the lane of the message in which others wait behind it. */
 export interface MessageLane {
-  /** Takes the message back, to wait before those that are behind it. @returns false, and nothing happens: it cannot */
+  /** Takes the message back to wait before later ones of its lane. @returns false, and nothing happens: it cannot */
   parkAgain(message: GivenMessage): boolean
   /** The message belongs to no open transaction any more. */
   leftTransaction(): void
 }
 
-/** So many messages are kept before those are dropped that were settled by their offsets, or offered again. */
+/** With more messages than this, those are dropped that were settled by their offsets or offered again. */
 const FEWEST_KEPT = 1_000
 
 /** The messages that a loop has given out, and that are neither acknowledged nor released. */
@@ -98,7 +98,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   readonly #offers: TopicOffers
   /** The messages of the loop that are neither acknowledged nor released. */
   readonly #open: Set<GivenMessage>
-  /** Absent: none waits behind it. */
+  /** Absent: no message waits behind this one. */
   #lane: MessageLane | undefined
   #isAcked = false
   #isReleased = false
@@ -127,11 +127,11 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   readonly release = (): void => {
     if (!this.noteReleased()) return
     if (this.#lane === undefined) settle('releaseAll', [this])
-    // At once: a later message of its lane could be offered before it otherwise.
+    // At once, because otherwise a later message of the lane could be offered first.
     else if (!this.#lane.parkAgain(this)) settle('releaseNow', [this])
   }
 
-  /** From now on, others may wait behind it. */
+  /** Enters a lane, in which later messages may wait behind this one. */
   joins(lane: MessageLane): void {
     this.#lane = lane
   }

@@ -193,7 +193,7 @@ export function assignRanges(
   return assignments
 }
 
-/** Those of the topics that a Castellan reads, and that no member has begun to read. */
+/** The topics that a Castellan reads and that no member has begun to read. */
 function notBegun(topics: readonly string[], subscriptions: readonly Subscription[]): readonly string[] {
   const ofCastellan = new Set(subscriptions.filter(one => one.isCastellan).flatMap(one => one.topics))
   const begun = new Set(subscriptions.flatMap(one => one.begun))

@@ -19,7 +19,7 @@ const FIRST_MAX_WAIT_MS = 10_000
 /** Time limit of a request, long enough for a broker to come back. */
 const TIMEOUT_MS = 40_000
 
-/** What a read of one offset tells where its record is read, or gone. */
+/** Outcomes of the read of one offset which show that the record can be read, or is gone. */
 const goneTypes: ReadonlySet<ReadOutcome['type']> = new Set(['records', 'skipped', 'beyond', 'recreated'])
 
 export interface GroupLogReaderOptions {
@@ -71,7 +71,7 @@ export class GroupLogReader implements BatchHolder {
   #hasRead = false
   /** The position was set beyond the end of the log: what is below it counts as acknowledged, and was not read. */
   #isSetBeyond = false
-  /** That of the reads; an answer that comes with another one is for a position which the group has left. */
+  /** The tracker to which the reads belong. An answer for another tracker is for a position that the group has left. */
   #tracker: OffsetTracker | undefined
 
   constructor(options: GroupLogReaderOptions) {

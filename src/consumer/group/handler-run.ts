@@ -9,7 +9,7 @@ import { Lanes, laneOfKey, type Turn } from './lanes.js'
 import type { LoopDemand, ParkingSink } from './loop-demand.js'
 import { type ParkedBytes, PartitionRooms } from './parking-rooms.js'
 
-/** Which messages are handled one after another, in the order of their partition. Messages without a key have no order by `key`. */
+/** The messages that are handled one after another, in the order of their partition. `key` does not order those without a key. */
 export type HandlingOrder = 'partition' | 'key' | 'none'
 
 export interface RunOptions {
@@ -97,7 +97,7 @@ export class HandlerRun implements ParkingSink {
   /** The newest offers of messages whose handlers run. */
   readonly inFlight = new Set<GivenMessage>()
   #running = 0
-  /** So many messages may be taken at once, because as many were handled quickly. */
+  /** Number of messages that may be taken at once, because as many were handled quickly before. */
   #quick = 1
   #failure: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
@@ -266,7 +266,7 @@ export class HandlerRun implements ParkingSink {
     if (this.#running === 0 || !this.#isBusy) this.#wake()
   }
 
-  /** The message of a flight is parked before those behind it. @returns false: it has to be given back */
+  /** Parks a message of a flight before those behind it. @returns false: it has to be given back */
   parkAgain(message: GivenMessage, flight: Flight): boolean {
     if (this.#options.end.signal.aborted) return false
     const { offers, record } = message.place

@@ -30,7 +30,7 @@ export class HeldBatches {
     this.release(holder)
     this.#held.set(holder, bytes)
     this.#bytes += bytes
-    // To look for the first one means to pass all places that were given up.
+    // Below the limit, no batch is searched for: the search passes all batches that were given up.
     if (this.#bytes <= this.#maxBytes) return
     for (const [other] of this.#held) {
       if (this.#bytes <= this.#maxBytes || other === holder) break
@@ -53,7 +53,7 @@ export class HeldBatches {
   }
 }
 
-/** What a record takes besides its bytes: its object, and those of its key and value. */
+/** Memory of a record besides its bytes: its object, and the objects of its key and value. */
 const RECORD_BYTES = 300
 
 export const heldBytesOf = (record: KafkaRecord): number =>
@@ -77,7 +77,7 @@ export function copyFewOfMany(records: readonly KafkaRecord[], from = 0, smallBy
   }
 }
 
-/** Most larger batches were compressed: their memory is counted while their records are not in use. */
+/** Most batches above this size were compressed: their memory is counted while their records are not in use. */
 const LARGE_BATCH_BYTES = 1024 * 1024
 
 /** Lets a record that may wait for its client keep no large batch. */

@@ -30,7 +30,7 @@ interface Entry<Item> extends Turn<Item> {
   readonly lane: Lane<Item>
   readonly room: PartitionRoom | undefined
   readonly bytes: number
-  /** It was begun before. */
+  /** The item was begun before. */
   readonly isAgain: boolean
 }
 

@@ -2,7 +2,7 @@ import { memoryOfRecord } from '../../core/bytes.js'
 import type { RecordContent } from '../../core/model.js'
 import type { ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
 
-/** What one topic of a group tells those who lend its messages to other gateways, and borrow from them. */
+/** One topic of a group, as seen by the code that lends its messages to other gateways and borrows from them. */
 export interface TopicLending {
   /** True while clients of another gateway wait for messages of the topic. */
   readonly isWanted: boolean
@@ -52,10 +52,10 @@ export interface LentLimits extends MessageLimits {
   readonly maxMessageBytes: number
 }
 
-/** In JSON, each character of a header's key may become six. */
+/** In JSON, a character of a header's key may take six characters: five more than itself. */
 const MORE_IN_JSON = 5
 
-/** What a message that is lent keeps in memory on its way, at the most. */
+/** Upper limit of the memory that a message takes while it is lent. */
 export function bytesOnTheWay(record: RecordContent): number {
   let characters = 0
   for (const { key } of record.headers) characters += key.length

@@ -22,7 +22,7 @@ export interface ParkingSink extends ParkedHolder {
   lost?(partition: TopicPartition, from: Offset, to: Offset, records: number): void
 }
 
-/** What a loop needs of the group in which it is registered. */
+/** The part of a group that its loops use. */
 export interface LoopGroup {
   /** Number of the partitions that are assigned to the member, of all topics. */
   readonly partitionCount: number
@@ -33,7 +33,7 @@ export interface LoopGroup {
   left(topic: string): void
 }
 
-/** What a loop needs of a topic with which it is registered. */
+/** The part of a topic that its loops use. */
 export interface LoopTopic {
   addLoop(loop: LoopDemand): void
   removeLoop(loop: LoopDemand): void
@@ -49,9 +49,9 @@ export interface LoopOptions {
   readonly groupId: string
   /** Where the group begins if it has committed nothing. Absent: where `consumer.start` says. */
   readonly start?: OffsetType | undefined
-  /** It asks for the topics that match a pattern, and goes on without those that may not be read. */
+  /** The loop asks for the topics that match a pattern, and ignores those that it may not read. */
   readonly isOfPattern?: boolean | undefined
-  /** It waits for partitions as long as it takes: heartbeats are not more frequent for its sake. */
+  /** The loop waits for partitions as long as it takes, without more frequent heartbeats. */
   readonly isPatient?: boolean | undefined
 }
 
@@ -71,7 +71,7 @@ export class LoopDemand {
   readonly isPatient: boolean
   /** Absent: messages count as offered when they are taken. */
   sink: ParkingSink | undefined
-  /** Those of its topics that a group without a commit reads from their beginning, where `start` is `latest`. */
+  /** Topics of the loop that a group without a commit reads from their beginning although `start` is `latest`. */
   later: ReadonlySet<string> | undefined
   #topics: ReadonlySet<string> = new Set()
   #longestTopic = ''

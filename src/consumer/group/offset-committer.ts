@@ -62,7 +62,7 @@ interface Partition {
   tooLong: number
   /** True: the last commit got no answer, so it may come late. The next one is answered after it. */
   isUnsure: boolean
-  /** In the order of their turns. */
+  /** Locks of the partition in the order of their turns. */
   readonly locks: (CommitLock & { isHeld: boolean; readonly onHeld: () => void })[]
 }
 
@@ -218,7 +218,7 @@ export class OffsetCommitter {
   #schedule(): void {
     for (const partition of this.#partitions.values()) {
       const { waiting, dueAt } = partition
-      // What had a pause of its own does not wait for `commitIntervalMs` as well.
+      // A commit after a pause of its own does not wait for `commitIntervalMs` as well.
       if (waiting && mayCommit(partition)) this.#wakeAt(dueAt === WITH_NEXT ? this.#nextAt : dueAt)
     }
   }

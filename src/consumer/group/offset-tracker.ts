@@ -25,7 +25,7 @@ export interface TrackedPosition {
   readonly leaderEpoch?: number | undefined
 }
 
-/** Which offer of a partition is meant. */
+/** Identifies an offer of a message: the offset and the number of the offer. */
 export interface OfferId {
   readonly offset: Offset
   /**
@@ -61,11 +61,11 @@ interface OpenOffer {
   serial: number
   retries: number
   deadlineAt: number
-  /** Its time is over, and the message is about to be offered again. */
+  /** The time limit for the acknowledgement is over, and the message is about to be offered again. */
   isOver: boolean
-  /** It belongs to a transaction: its time does not run, and only the end of the transaction settles it. */
+  /** The message belongs to a transaction: its time does not run, and only the end of the transaction settles it. */
   isHeld: boolean
-  /** Who has it parked; `undefined`: it is not parked. */
+  /** The owner of the parked message; `undefined`: it is not parked. */
   holder: ParkedHolder | undefined
   /** Number of the offer before, which was released. It counts until this one, which is parked, is begun. */
   former: number | undefined
@@ -298,7 +298,10 @@ export class OffsetTracker {
     if (committed !== undefined) this.#keep(acksIn(committed) ?? [])
   }
 
-  /** They were committed together, so they fit. After a cut some of them are of records that are in the log no more. */
+  /**
+   * Keeps acknowledgements from the metadata of a commit. They were committed together, so either all or none of them
+   * fit. When the log was cut, some belong to records that no longer exist.
+   */
   #keep(acks: readonly AckedRange[]): void {
     if (!acks.every(({ from, to }) => this.nextNotAcked(from) >= to)) return
     this.#kept = new OffsetRanges(acks)

@@ -5,7 +5,7 @@ import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { MIB } from '../../core/settings/units.js'
 
 const MOST_PARKED_BYTES = 64 * MIB
-/** So many partitions are told of room in one tick, so that many that wait cost little a message. */
+/** Number of waiting partitions that are called in one tick, so that many waiting partitions cost little per message. */
 const TOLD_A_TICK = 16
 
 interface Waiting {
@@ -14,15 +14,15 @@ interface Waiting {
 }
 
 /**
- * Limits the bytes that parked messages keep, those of all lanes of a process together: half of what its records may, and 64 MiB
- * at most. An owner may have as many bytes as stay free, so about half of them.
+ * Limits the bytes of the parked messages of all lanes of a process: half of the budget of records, and 64 MiB at most.
+ * An owner may have as many bytes as stay free, so about half of them.
  */
 export class ParkedBytes {
   readonly maxBytes: number
   readonly #records: RecordBudget
   readonly #held: HeldRecords
   readonly #byOwner = new Map<string, number>()
-  /** What was refused for want of room, by whom it is to be told. */
+  /** Callbacks of partitions that were refused bytes => what they wait for. */
   readonly #waiting = new Map<() => void, Waiting>()
 
   constructor(records: RecordBudget) {
@@ -60,7 +60,9 @@ export class ParkedBytes {
     this.#waiting.delete(tell)
   }
 
-  /** Those that are told may have nothing to park any more, so others are told in the next tick if there is room still. */
+  /**
+   * Calls some waiting partitions; they may have nothing to park any more. The next tick calls others if bytes are still free.
+   */
   readonly #tellSome = (): void => {
     const told: (() => void)[] = []
     for (const [tell, { owner, bytes }] of this.#waiting) {
@@ -83,7 +85,7 @@ export interface RoomsOptions<Item> {
   /** Limit of the messages of a partition that are parked or begun. */
   readonly maxOpen: number
   readonly bytes: ParkedBytes
-  /** Who shares {@link bytes} with others: the group. */
+  /** The group that shares {@link bytes} with other groups. */
   readonly owner: string
   /** Number of the partitions that share {@link bytes}. */
   readonly partitions: () => number
@@ -98,7 +100,7 @@ export interface RoomsOptions<Item> {
  */
 export class PartitionRooms<Item extends TopicPartition> {
   readonly #options: RoomsOptions<Item>
-  /** Those with messages, by topic and partition. */
+  /** Partitions with parked or begun messages, by topic and partition. */
   readonly #rooms = new Map<string, PartitionRoom>()
 
   constructor(options: RoomsOptions<Item>) {
@@ -110,7 +112,7 @@ export class PartitionRooms<Item extends TopicPartition> {
     return this.#rooms.get(topicPartitionKey(topic, partition))?.mayPark(bytes) !== false
   }
 
-  /** That of the partition of a message, as long as one of its messages is parked or begun. */
+  /** The limit of a message's partition, which exists while one of its messages is parked or begun. */
   of({ topic, partition }: Item): PartitionRoom {
     const key = topicPartitionKey(topic, partition)
     const create = () => new PartitionRoom({ topic, partition }, this.#options, () => this.#rooms.delete(key))
@@ -122,14 +124,14 @@ export class PartitionRooms<Item extends TopicPartition> {
   }
 }
 
-/** What the messages of one partition take: a place each until they are over, and their bytes while they are parked. */
+/** The places and bytes of the messages of one partition: a place until the message is over, and bytes while it is parked. */
 export class PartitionRoom {
   readonly #partition: TopicPartition
   readonly #options: Omit<RoomsOptions<never>, 'bytesOf'>
   readonly #onUnused: () => void
   #parked = 0
   #begun = 0
-  /** Of those that are parked. */
+  /** Bytes of the parked messages. */
   #bytes = 0
   /** A message was refused since there was room last. */
   #isFull = false
@@ -161,7 +163,7 @@ export class PartitionRoom {
     this.drop(bytes)
   }
 
-  /** It is parked no longer. */
+  /** Releases a message that is no longer parked. */
   drop(bytes: number): void {
     const { bytes: all, owner } = this.#options
     this.#parked--

@@ -142,7 +142,7 @@ export class PartitionConsumer {
   get held(): number {
     return this.#tracker?.held ?? 0
   }
-  /** What is read now, for transactions; `undefined`: reading has not begun. */
+  /** How far the partition is read now, for transactions; `undefined`: reading has not begun. */
   get read(): ReadPartition | undefined {
     return this.#read
   }
@@ -235,7 +235,7 @@ export class PartitionConsumer {
     const all = records.filter(({ offset, serial }) => tracker.released(offset, serial))
     const again = all.filter(record => parked.has(record)).map(({ offset }) => offset)
     if (again.length > 0) this.#goBackTo(Math.min(...again))
-    // What is behind the position is read again, between those that were parked.
+    // Records behind the position are read again, together with those that were parked.
     const given = all.filter(record => !parked.has(record) && record.offset < this.#reader.position)
     if (given.length > 0) this.#keepReleased(given)
     if (all.length === 0) return
@@ -292,8 +292,8 @@ export class PartitionConsumer {
   }
 
   /**
-   * Gives up the prefetched message, which is read again later. One that has bytes of its own is kept: it keeps no batch in
-   * memory, and those that wait behind it would come before it.
+   * Gives up the prefetched message, which is read again later. A message with bytes of its own is kept: it keeps no
+   * batch in memory, and later messages would come before it.
    */
   #releasePrefetched(): Offset | undefined {
     const { offset } = this.#prefetched ?? {}

@@ -10,7 +10,7 @@ const HIDDEN = '__'
 /** The topics that match a pattern now. */
 export interface MatchingNow {
   readonly topics: readonly string[]
-  /** Those of which the group is offered every record, as it may not have known them from their beginning on. */
+  /** Topics of which the group is offered every record, because it may not have known them since they exist. */
   readonly later: ReadonlySet<string>
 }
 

@@ -10,7 +10,7 @@ const constants = {
   partitionCheckMs: 10_000,
   /** Interval of the checks for topics that did not exist when a group asked for them. */
   missingTopicCheckMs: 1_000,
-  /** More topics in one group mean that a client invents names. Further topics are refused as `overloaded`. */
+  /** Limit of topics in one group; a client with more invents names. Further topics are refused as `overloaded`. */
   maxTopicsPerGroup: 1_000
 }
 

@@ -48,8 +48,8 @@ export interface TopicConsumerOptions {
 }
 
 /**
- * What a request is answered. A literal with a getter would take five times the memory: V8 makes a hidden class for each one, and
- * puts it among old objects at once, so that it keeps the request until the whole heap is collected.
+ * The answer to a request. It is a class, because a literal with a getter would take five times the memory: V8 makes a hidden
+ * class for each literal and puts it among old objects at once, where it keeps the request until the whole heap is collected.
  */
 class OfferedMessages implements ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
@@ -69,7 +69,7 @@ class OfferedMessages implements ConsumedMessages {
   }
 }
 
-/** Who gets messages of the prefetched partitions. */
+/** A taker of messages from the prefetched partitions. */
 interface Taker {
   /** The prefetched partitions that it takes messages of. */
   readonly turns: TurnOrder
@@ -106,7 +106,7 @@ export class TopicConsumer implements LoopTopic {
   readonly #idle = new Set<number>()
   /** Assigned partitions that are not read while their offsets are changed. */
   readonly #setAside = new Set<number>()
-  /** By loop: the prefetched partitions that it has not refused. The loop that was served last comes last. */
+  /** Loop => the prefetched partitions that it has not refused. The loop that was served last comes last. */
   readonly #loops = new Map<LoopDemand, TurnOrder>()
   #queue: WaitingRequest[] = []
   #lastServed = -1
@@ -183,7 +183,7 @@ export class TopicConsumer implements LoopTopic {
     return this.#queue.filter(({ settled }) => !settled)
   }
 
-  /** To be called by the loop. */
+  /** Called by the loop when it begins. */
   addLoop(loop: LoopDemand): void {
     const turns = new TurnOrder()
     for (const [number, { isPrefetched }] of this.#partitions) if (isPrefetched) turns.add(number)
@@ -191,7 +191,7 @@ export class TopicConsumer implements LoopTopic {
     loop.noteReady(this)
   }
 
-  /** To be called by the loop. */
+  /** Called by the loop when it ends. */
   removeLoop(loop: LoopDemand): void {
     this.#loops.delete(loop)
   }
@@ -333,7 +333,7 @@ export class TopicConsumer implements LoopTopic {
     this.#serve()
   }
 
-  /** From now on, requests are answered at their time limit that there is no message. */
+  /** From now on, requests that reach their time limit are answered that there is no message. */
   releaseRequests(): void {
     const { deadlines } = this.#options
     for (const request of this.#queue) {
@@ -401,7 +401,7 @@ export class TopicConsumer implements LoopTopic {
     return partition?.parkAgain(message, holder) && this.#offered(partition, message)
   }
 
-  /** What is read of the partition now, for transactions. */
+  /** How far a partition is read now, for transactions. */
   read(partition: number): ReadPartition | undefined {
     return this.#partitions.get(partition)?.read
   }
@@ -464,7 +464,7 @@ export class TopicConsumer implements LoopTopic {
     const taker = { turns, mayTake: (one: PartitionConsumer) => this.#mayPark(one, loop), sink: loop.sink }
     const partition = this.#nextPrefetched(taker)
     if (partition === undefined) return false
-    // Of several loops, the one that was served last comes last.
+    // Moves the loop behind the others, because it was served last.
     if (this.#loops.size > 1 && this.#loops.delete(loop)) this.#loops.set(loop, turns)
     const messages = this.#offer(partition, loop.limits, taker)
     loop.noteReady(this)
@@ -578,7 +578,7 @@ export class TopicConsumer implements LoopTopic {
 export class OffersOfTopic implements TopicOffers {
   readonly #consumer: () => TopicConsumer | undefined
   readonly #tick: (run: () => void) => void
-  /** What is acknowledged in the next tick. */
+  /** Acknowledgements of the next tick, by partition. */
   #acked: Map<number, OfferId[]> | undefined
 
   /**

@@ -9,15 +9,15 @@ const TIMEOUT_MS = 10_000
 const MAX_PATTERN_LENGTH = 1_000
 /** Limit of the parts of a pattern with its repetitions written out: one name takes milliseconds then. */
 const MAX_PARTS = 256
-/** After a portion, matching pauses for so many times as long. */
+/** After a portion of names, matching pauses for this many times the duration of the portion. */
 const PAUSES_PER_PORTION = 4
 
-/** Which topics a client wants. */
+/** The topics that a client wants. */
 interface PatternChoice {
   readonly text: string
   /** Whether the client may have a topic; asked before the pattern is matched. */
   readonly includes: (topic: string) => boolean
-  /** Whose time it takes. */
+  /** The client to whose share the time for matching counts. */
   readonly client: string | undefined
 }
 
@@ -56,14 +56,14 @@ export interface PatternFinder {
 export class PatternLookUps implements PatternFinder {
   readonly #ask: GroupRuntime['ask']
   readonly #clock: MonotonicClock
-  /** By client: its last look-up. The next one begins when that is over. */
+  /** Client => its last look-up. The next one of the client begins after it. */
   readonly #last = new Map<string | undefined, Promise<unknown>>()
   /** Resolves when the next portion may begin. */
   #rested: Promise<unknown> = Promise.resolve()
-  /** The look-up whose pattern was compiled last: what it finds. */
+  /** The look-up whose pattern was compiled last, and its result. */
   #compiledFor: object | undefined
   #matches: (topic: string) => boolean = () => false
-  /** What Kafka has answered last. */
+  /** Kafka's last answer. */
   #topics: readonly string[] = []
   #asking: Promise<boolean> = Promise.resolve(true)
   #nextAsking: Promise<boolean> | undefined
@@ -82,7 +82,7 @@ export class PatternLookUps implements PatternFinder {
   }
 
   async find({ text, includes, client }: PatternChoice): Promise<readonly string[] | undefined> {
-    // Those who ask later share the next question: they may know of a topic that is newer than this one.
+    // Later callers share the next question to Kafka, because they may know a topic that is newer than this one.
     this.#nextAsking ??= this.#asking.then(() => {
       this.#nextAsking = undefined
       this.#asking = this.#lookUpTopics()
@@ -168,7 +168,7 @@ interface ChosenTopicsOptions {
   readonly checkMs: number
   /** The same pause while no topic matches. */
   readonly missingCheckMs: number
-  /** More topics mean that a pattern matches by mistake; further topics are left out. */
+  /** With more matching topics, the pattern probably matches by mistake: the rest is left out. */
   readonly maxTopics: number
   /** Called with the topics of the subscription, at once for named ones and with each change for a pattern. */
   readonly onChosen: (names: readonly string[]) => void
@@ -221,7 +221,7 @@ export class ChosenTopicsWatch {
         runtime.log.warn({ err: error }, 'a pattern of topics cannot be used')
         return []
       })
-      // In a tick of the actor.
+      // Goes on in a tick of the group's actor.
       .then(found => runtime.after(0, () => this.#found(choice, found)))
   }
 

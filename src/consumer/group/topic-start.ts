@@ -75,7 +75,7 @@ export class TopicStart {
   readonly #runtime: GroupRuntime
   readonly #topic: string
   readonly #retryBackoffMs: number
-  /** Those who ask whether the group has begun to read the topic; they share one look-up. */
+  /** Callers that ask whether the group has begun to read the topic. They share one look-up. */
   #waiting: { readonly tell: (begun: Begun) => void; readonly endsAt: number }[] = []
   #timer: Timer | undefined
   #isStopped = false

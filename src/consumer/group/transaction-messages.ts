@@ -18,13 +18,13 @@ type OfferedRecord = KafkaRecord & OfferId
 
 /** A message in a transaction, whose handler may wait for its end. */
 export interface InTransaction {
-  /** Called when the transaction has aborted. Where others wait behind the message, it waits before them again. */
+  /** Called when the transaction has aborted. If other messages wait behind this one, it waits before them again. */
   parkAgain(): void
   /** Called when the message belongs to the transaction no more: it has ended, or cannot commit any more. */
   leftTransaction(): void
 }
 
-/** What transactions need of the group that reads a partition. */
+/** The part of a group that transactions use, for one partition. */
 export interface PartitionCommits {
   /** @param onHeld called when the lock is held, maybe at once */
   lock(onHeld: () => void): CommitLock
@@ -95,7 +95,7 @@ export class TransactionMessages {
   readonly #messages = new Map<Offset, OfferedRecord>()
   readonly #parties: InTransaction[] = []
   #lock: CommitLock | undefined
-  /** What {@link position} has given last. */
+  /** Last result of {@link position}. */
   #given: TransactionPosition | undefined
 
   /** @param onChanged called when {@link isLost}, {@link isLocked} or {@link position} may have changed */

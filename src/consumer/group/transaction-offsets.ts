@@ -23,7 +23,7 @@ export interface GroupPositions {
 }
 
 /**
- * What a transaction acknowledges of the messages that groups have given out. From `add` to `end` a message belongs to
+ * Messages that groups have given out and that one transaction acknowledges. From `add` to `end`, a message belongs to
  * the transaction: its time does not run, and neither its own methods nor the end of its loop settle it.
  *
  *   add … add ─▶ prepare ─▶ (the positions go to Kafka, with the end) ─▶ end
@@ -61,7 +61,7 @@ export interface ConsumedInTransaction {
   tooLarge(group: string, topicPartition: TopicPartition): void
 
   /**
-   * To be called when the positions have reached Kafka, before the end is asked for.
+   * Must be called after the positions have reached Kafka, before the end is requested.
    *
    * @throws TransactionError `notAssigned`: a partition was lost meanwhile, or its offsets were set: they are to count
    */
@@ -83,7 +83,7 @@ const LOST = 'the partition of a message has gone to another member, its offsets
 export class TransactionOffsets implements ConsumedInTransaction {
   readonly #messages = new Set<GivenMessage>()
   readonly #partitions = new Map<ReadPartition, TransactionMessages>()
-  /** By group: the member and generation in which its messages were given out. */
+  /** Group => the member and generation in which its messages were given out. */
   readonly #members = new Map<string, GroupMembership>()
   #isEnded = false
   #isLocking = false

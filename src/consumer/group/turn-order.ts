@@ -17,7 +17,7 @@ export class TurnOrder {
   /** The numbers in ascending order. */
   readonly #members: number[] = []
 
-  /** In ascending order. */
+  /** All members in ascending order. */
   get all(): readonly number[] {
     return this.#members
   }

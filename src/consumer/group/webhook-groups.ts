@@ -4,7 +4,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { kafkaFailure, problemOfGroup } from '../../router/requests/failures.js'
 
-/** What the names of all groups of webhooks begin with. Nothing else may use such a group. */
+/** Prefix of the names of all groups of webhooks. Nothing else may use such a group. */
 export const WEBHOOK_GROUPS = 'castellan-webhook-'
 
 /**

@@ -33,7 +33,7 @@ const CHANGED = ownFailure('timedOut', 'the topic of the states of instances has
 
 export interface CompactedTopicOptions {
   readonly router: ActorRef<RouterMessage>
-  /** It is created with the first record. */
+  /** Name of the topic, which is created with the first record. */
   readonly topic: string
   readonly log: Logger
   readonly onRecord: (record: KafkaRecord) => void
@@ -160,7 +160,7 @@ export class CompactedTopic {
   }
 }
 
-/** What Kafka has answered, or has not. */
+/** Kafka has refused a request, or has not answered it. */
 export class TopicError extends Error {
   readonly failure: Failure
   /** Asking again will not help. */

@@ -23,7 +23,7 @@ export interface ConsumerInstanceOptions extends JoiningOptions {
   readonly tick: (run: () => void) => void
   readonly batches: HeldBatches
   readonly records: RecordBudget
-  /** Whose share its records count to. `undefined`: it came by a unix socket. */
+  /** The client to whose share the records count. `undefined`: it came by a unix socket. */
   readonly client: string | undefined
   /** Asked before a commit that Kafka cannot refuse: whether the instance is still of this process. */
   readonly confirm?: (() => Promise<Failure | undefined>) | undefined
@@ -109,7 +109,7 @@ export class ConsumerInstance {
     this.#options.onUsed()
   }
 
-  /** The topics of the subscription, once those of a pattern are known; none: it is not subscribed. */
+  /** Topics of the subscription, once those that match its pattern are known; none: the instance is not subscribed. */
   subscription(reply: InstanceReply<readonly string[]>): void {
     this.#membership.whenTopicsKnown(names =>
       reply(names ? { type: 'done', value: names } : late('the question for the topics of the pattern'))

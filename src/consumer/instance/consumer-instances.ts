@@ -42,7 +42,7 @@ const DONE = { type: 'done', value: undefined } as const
  * instance that this process does not have, and no other one, continues here with the first request for it.
  */
 export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
-  /** More topics make the stored state too large. */
+  /** Limit of topics of a subscription: more would make the stored state too large. */
   readonly #maxTopics: number
   readonly #open: OpenInstances
 
@@ -143,7 +143,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
       return invalid('invalidRequest', `the pattern is not valid: ${messageOf(error)}`)
     }
     const chosen = this.#open.matching(topics.pattern, client, topics.includes)
-    // Those that match now are stored: a client may be allowed no others.
+    // The topics that match now are stored, because the client may not be allowed to read others.
     return this.#change(instance, (consumer, reply) => {
       const result = consumer.subscribe(chosen)
       if (result.type !== 'done') reply(result)
@@ -234,7 +234,7 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
     const isHere = await entry.ask<number>(({ changes }, reply) => reply({ type: 'done', value: changes }))
     if (isHere.type !== 'done') return isHere
     if (this.#open.isLate(instance, entry)) return LATE_CALL
-    // With another record the attempt before this one is late wherever it arrives.
+    // After another record, the attempt before this one counts as late wherever it arrives.
     const failure = await this.#open.save(entry)
     // A change that came meanwhile is answered, and its client has gone on.
     const number = this.#open.numberOf(entry, isHere.value)

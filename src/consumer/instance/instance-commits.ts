@@ -48,7 +48,7 @@ interface PendingCommit {
  */
 export class InstanceCommits {
   readonly #options: InstanceCommitsOptions
-  /** By partition, in the order in which they were made. */
+  /** Open commits by partition, in the order in which they were made. */
   readonly #open = new Map<string, PendingCommit[]>()
   readonly #pauses = new Set<Timer>()
   /** Resolves when the commits before are confirmed: a later one is not sent before them. */

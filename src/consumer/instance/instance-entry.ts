@@ -11,12 +11,12 @@ import type { InstanceName, InstanceResult, UnknownInstance } from './instances.
 /** Time limit of verbs. The requests that they make have shorter ones, so it is reached only when an actor is stuck. */
 export const VERB_TIMEOUT_MS = 60_000
 
-/** What an instance does for a request, in a tick of its actor. */
+/** Time limit of verbs. The requests that they make have shorter limits, so this one is reached only when an actor is stuck. */
 export type VerbOf<Value> = (consumer: ConsumerInstance, reply: InstanceReply<Value>) => void
 
 interface InstanceEntryOptions extends Omit<ConsumerInstanceOptions, 'runtime' | 'tick'> {
   readonly shared: SharedRuntime
-  /** Where it begins, counted in the memory of this process. */
+  /** Where the history of the instance begins, counted in the memory of this process. */
   readonly point: InstancePoint
   readonly releaseShare: () => void
   /** Called after a bug, with the answer to open and later requests. */

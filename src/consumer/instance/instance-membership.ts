@@ -77,7 +77,7 @@ export class InstanceMembership {
     return this.#topics !== undefined
   }
 
-  /** What is stored of the subscription. */
+  /** The part of the subscription that is stored. */
   get stored(): StoredTopics | undefined {
     if (!this.#topics || !this.#chosen) return undefined
     if ('topics' in this.#chosen) return this.#chosen

@@ -18,7 +18,7 @@ export interface InstancePoint {
 
 export const numberText = ({ log, point }: InstancePoint, changes: string = ''): string => `${log}/${point}/${changes}`
 
-/** Where an instance was when a call was made, of a number; `undefined`: the caller knew none. */
+/** Reads the point of an instance from a number; `undefined`: the caller knew none. */
 export function pointOf(number: string | undefined): InstancePoint | undefined {
   const [log, point] = number?.split('/') ?? []
   return log === undefined || point === undefined ? undefined : { log, point: Number(point) }

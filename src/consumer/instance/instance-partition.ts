@@ -20,9 +20,9 @@ export interface InstancePartitionOptions {
   readonly runtime: GroupRuntime
   readonly batches: HeldBatches
   readonly retryBackoffMs: number
-  /** Where to begin without a committed offset. `none`: nowhere, which is a problem of the partition. */
+  /** Position to begin at without a committed offset. `none`: reading is a problem of the partition then. */
   readonly start: FindStart | 'none'
-  /** What this instance has read when it had the partition before. */
+  /** How far this instance had read when it had the partition before. */
   readonly readBefore?: Furthest | undefined
   /** Called when records, a position or a problem have come. */
   readonly onChanged: () => void
@@ -35,13 +35,13 @@ export interface Furthest extends LogPosition {
   readonly topicId: string | undefined
 }
 
-/** What a read takes further. */
+/** The state of a read that collects records. */
 export interface Taking {
   readonly records: InstanceRecord[]
-  /** Of keys and values. */
+  /** Bytes of keys and values. */
   bytes: number
   readonly maxBytes: number
-  /** What the records are counted for. They keep twice as much at most. */
+  /** Bytes that the records are counted with. Their memory is at most twice as much. */
   heldBytes: number
   readonly maxHeldBytes: number
 }
@@ -112,7 +112,7 @@ export class InstancePartition implements BatchHolder {
   get hasBatch(): boolean {
     return this.#batch !== undefined
   }
-  /** What the next record in memory is counted for; `undefined`: there is none. */
+  /** Bytes that the next record in memory is counted with; `undefined`: there is none. */
   get nextHeldBytes(): number | undefined {
     for (let at = this.#index; this.#batch && at < this.#batch.recordCount; at++) {
       const record = this.#batch.at(at)

@@ -22,13 +22,13 @@ export interface InstancePartitionsOptions {
   readonly onLogChanged: () => void
 }
 
-/** The partitions that one instance reads now, and what it has read of those that it had before. */
+/** The partitions that one instance reads now, and how far it has read those that it had before. */
 export class InstancePartitions {
   readonly #options: InstancePartitionsOptions
   readonly #now = new Map<string, InstancePartition>()
   /** The accepted positions of partitions that this instance read last. Used when the group has committed none. */
   readonly #lastAccepted = new Map<string, LogPosition & { readonly topicId: string | undefined }>()
-  /** What it has read of partitions that it does not have now. Their offsets may still be committed. */
+  /** How far the instance has read partitions that it no longer has. Their offsets may still be committed. */
   readonly #readBefore = new Map<string, Furthest>()
   /** Topics that the instance has read: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
@@ -37,7 +37,7 @@ export class InstancePartitions {
     this.#options = options
   }
 
-  /** By `orders/3`. The map is kept up to date. */
+  /** Partitions by names such as `orders/3`. The map is kept up to date. */
   get now(): ReadonlyMap<string, InstancePartition> {
     return this.#now
   }
@@ -131,8 +131,8 @@ export class InstancePartitions {
   }
 
   /**
-   * What to commit before other members may get the partitions. Without automatic commits, only the offsets where the
-   * instance began at the end of a log: another member would begin elsewhere.
+   * Offsets to commit before other members may get the partitions. Without automatic commits, these are only the
+   * offsets where the instance began at the end of a log, because another member would begin elsewhere.
    */
   get lastOffsets(): readonly OffsetToCommit[] {
     const { autoCommitMs, start } = this.#options.settings

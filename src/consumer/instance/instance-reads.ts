@@ -33,7 +33,7 @@ export interface InstanceReadsOptions {
   /** Calls back in a later tick of the actor. */
   readonly tick: (run: () => void) => void
   readonly records: RecordBudget
-  /** Whose share the records count to. `undefined`: of all that come by unix sockets. */
+  /** The client to whose share the records count. `undefined`: the common share of all clients of unix sockets. */
   readonly client: string | undefined
   /** Why the group cannot be joined; `undefined`: it is joined, or this is not known. */
   readonly refusal: () => Failure | undefined
@@ -59,7 +59,7 @@ interface Collecting extends Taking, WaitingRead {
   hasAskedAll: boolean
 }
 
-/** Where a record is in its log. */
+/** Position of a record in its log. */
 type ReadPosition = TopicPartition & { readonly offset: Offset }
 
 /** A read that was answered and is not settled. */
@@ -326,7 +326,7 @@ export class InstanceReads {
     request.reply({ type: 'done', value: { records, format, waitMs: request.maxWaitMs, settle, passedOn } })
   }
 
-  /** Only where its records were is needed to settle it. */
+  /** Releases the records of a read. To settle it, only their positions are needed. */
   #passedOn(number: number): void {
     const read = this.#unsettled
     if (read?.number !== number) return
@@ -334,7 +334,7 @@ export class InstanceReads {
     read.held.release()
   }
 
-  /** While the answer leaves, the next records are fetched, unless some are in memory. */
+  /** Fetches the next records while the answer leaves, unless some are in memory. */
   #readAhead(maxWaitMs: number): void {
     const { partitions } = this.#options
     for (const { hasBatch } of partitions.values()) if (hasBatch) return

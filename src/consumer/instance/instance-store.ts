@@ -19,7 +19,7 @@ import {
   type UnplacedRecord
 } from './stored-instance.js'
 
-/** For this long after a refusal, instances live in memory alone. */
+/** After a refusal by Kafka, instances live in memory alone for this long. */
 const REFUSED_MS = 60_000
 /** Limit of stored instances, and of their bytes, for new ones. */
 const MAX_INSTANCES = 100_000
@@ -27,8 +27,8 @@ const MAX_BYTES = 64 * 1024 * 1024
 /** Kafka keeps marks of removed instances for a day by default. An older copy may lack some, and is read again. */
 const MAX_AGE_MS = 3_600_000
 /**
- * For this long the mark of a removed instance is kept: a late record of another process does not bring it back. So often,
- * while there are looks, instances are removed that have expired.
+ * The mark of a removed instance is kept for this long, so that a late record of another process does not bring it
+ * back. It is also the shortest interval at which expired instances are removed.
  */
 const MARK_MS = 60_000
 /** How many are removed at a time, and about how many bytes their states have, so that Kafka takes them. */
@@ -125,7 +125,7 @@ export class InstanceStore {
   /** Reads what has been written, unless that was read in the last `maxAgeMs`. */
   async catchUp(maxAgeMs = 0): Promise<Failure | undefined> {
     if (this.#isRefused || this.#options.clock() - this.#readAt < maxAgeMs) return undefined
-    // A look that has begun may miss what was written since. Those who come meanwhile share the next one.
+    // A look that has begun may miss later records. Callers that come meanwhile share the next look.
     this.#nextLook ??= this.#looking.then(() => {
       this.#nextLook = undefined
       const look = this.#tried(() => this.#look())
@@ -347,7 +347,7 @@ export class InstanceStore {
     this.#repeating.add(key)
     const repeat = async (): Promise<void> => {
       this.#repeating.delete(key)
-      // A newer state may be on its way: written behind it, the one that is known would undo it.
+      // A newer state may be in flight: the known one, written behind it, would undo it.
       if ((await this.catchUp()) || this.#onTheirWay.has(key)) {
         this.#repeatLater(key)
         return

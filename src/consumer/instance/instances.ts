@@ -18,13 +18,13 @@ export interface InstanceName {
   readonly api?: string | undefined
   /** Whether the client still waits for the verb: otherwise it is not asked again. Absent: yes. No part of the name. */
   readonly isWanted?: (() => boolean) | undefined
-  /** Which attempt this is. Absent: the first one, in the process that was asked. No part of the name. */
+  /** Identifies the attempt; not part of the name. Absent: the first attempt, in the process that was asked. */
   readonly attempt?: InstanceAttempt | undefined
 }
 
 /**
- * An attempt to carry out a verb that may arrive late, when its caller has asked another process. It says what it is
- * meant for, and the process that gets it compares; no clock decides.
+ * An attempt to carry out a verb. It may arrive late, after its caller has asked another process, so it says which
+ * state of the instance it is meant for, and the process that gets it compares. No clock decides.
  */
 export interface InstanceAttempt {
   /** Another process has passed the verb on; it knew this number of the instance. Absent: none. */
@@ -63,7 +63,7 @@ export type InstanceTopics =
    */
   | { readonly pattern: string; readonly includes?: ((topic: string) => boolean) | undefined }
 
-/** Where an assigned partition is read next. */
+/** The next position of an assigned partition. */
 export interface InstancePosition extends TopicPartition {
   readonly position: Offset | 'beginning' | 'end' | { readonly timestampMs: number }
 }
@@ -83,7 +83,7 @@ export interface InstanceReadLimits {
   readonly maxBytes: number | undefined
   /** The formats that the client takes. An instance of another one reads nothing. `undefined`: all. */
   readonly formats?: readonly string[] | undefined
-  /** Whose share of the memory for answers the records count to where another process has the instance. Absent: {@link NAMELESS}. */
+  /** The client to whose share of the memory for answers the records of another process count. Absent: {@link NAMELESS}. */
   readonly client?: string | undefined
   /** When it is aborted, the client is gone: the read ends without records, which stay in the instance. */
   readonly gone?: AbortSignal | undefined
@@ -112,7 +112,7 @@ export interface InstanceRead {
 export type UnknownInstance = { readonly type: 'unknownInstance' }
 /** The instance is not in a state for this: it is subscribed, or not, or the partition is not assigned to it. */
 export type IllegalState = { readonly type: 'illegalState'; readonly message: string }
-/** Of a read: the format of the instance is none that the client takes. */
+/** Result of a read: the client does not take the format of the instance. */
 export type OtherFormat = { readonly type: 'otherFormat'; readonly format: string }
 
 /** The result of a verb. A failed or late verb may have had its effect. */

@@ -36,7 +36,7 @@ export class LastReads {
     if (!last || until - last.at < EXPIRED_MS) return false
     if (last.lastsMs === undefined) {
       this.lookedUp++
-      // What this build cannot read is left to the one that has written it.
+      // A state that this build cannot read is left to the build that has written it.
       const { idleMs = Number.POSITIVE_INFINITY } = instanceOfBytes(state)?.settings ?? {}
       last.lastsMs = EXPIRED_MS + IDLE_TIMES * idleMs
     }

@@ -33,7 +33,7 @@ export const UNKNOWN = { type: 'unknownInstance' } as const
 const EXISTS = { type: 'exists' } as const
 /** A call was made before the last change of the instance. */
 export const LATE_CALL = ownFailure('clusterChanged', 'the consumer instance has changed since the call was made', true)
-/** It names the number that the instance has where it is now, for the next attempt. */
+/** Refuses a late call, with the present number of the instance for the next attempt. */
 const lateCall = (number: string): Failure & { readonly number: string } => ({ ...LATE_CALL, number })
 const NOT_OPEN = ownFailure(
   'timedOut',
@@ -139,7 +139,7 @@ export class OpenInstances {
     return this.#inPlace<Created>(stored.client, async releaseShare => {
       const found = await this.store?.find(instance)
       if (found) return 'type' in found ? found : EXISTS
-      // It may have gone on while this one waited for the end of the instance before.
+      // The client may have gone on while this call waited for the end of the former instance.
       if (instance.isWanted?.() === false) return UNKNOWN
       if (instance.attempt?.isPassedOn && !isAfter(instance.attempt.number, this.#lastOf(instance))) return LATE_CALL
       return (await this.store?.claim(instance, stored)) ?? this.#enter(instance, stored, releaseShare)
@@ -187,7 +187,7 @@ export class OpenInstances {
     return withinTime(opening)
   }
 
-  /** It is here from now on, unless this process stops, or has lost it meanwhile. */
+  /** Enters an instance that this process has now, unless the process stops or has lost the instance meanwhile. */
   #enter({ groupId, name, principal }: InstanceName, stored: StoredInstance, releaseShare: () => void): Opened {
     const instance = { groupId, name, principal }
     if (this.#isStopped) {
@@ -238,13 +238,13 @@ export class OpenInstances {
       const look = () => this.#openOnce(key, () => this.#continue(instance))
       const isBegun = this.#opening.has(key)
       let opened = await look()
-      // It may have been made since that look was begun.
+      // The instance may have been created after that look had begun.
       if (isBegun && opened === UNKNOWN) opened = await look()
       if (opened.type === 'exists') return this.find(instance, maxAgeMs)
       if (opened.type !== 'opened') return opened
       // A client that has left may have gone on in the process that had the instance until now.
       if (instance.isWanted?.() === false) return LATE_CALL
-      // This process may have stood still since that look was begun, and another one has the instance.
+      // This process may have stood still since that look had begun, while another process took the instance.
       return isBegun ? this.find(instance, maxAgeMs) : opened
     }
     const failure = this.store && (await withinTime(this.store.catchUp(maxAgeMs)))
@@ -309,12 +309,12 @@ export class OpenInstances {
     if (entry) return this.numberOf(entry)
     const last = this.#lastOf(instance)
     const end = this.store?.end ?? this.#inMemory.end
-    // Who is to create the instance has to know its removal; who is to continue it, its last record.
+    // To create an instance a process has to know its removal; to continue one, its last record.
     return numberText(this.store?.has(instance) ? last : end)
   }
 
   numberOf({ options: { instance, point }, consumer }: InstanceEntry, changes = consumer.changes): string {
-    // While Kafka does not take states, an instance that is made again has the record of the one before it.
+    // While Kafka does not store states, an instance that is created again has the record of the former one.
     return numberText(this.store?.lastOf(instance) ?? point, `${point.point}.${changes}`)
   }
 
@@ -351,7 +351,7 @@ export class OpenInstances {
       const failure = await this.store?.catchUp()
       if (failure) return failure
       if (this.store?.owns(instance) === false) return TAKEN
-      // Otherwise the process may have stood still since Kafka has answered.
+      // If this took longer, the process may have stood still after Kafka's answer.
       if (clock() - startedAt < TAKE_OVER_MS) return undefined
     }
     return NOT_OPEN

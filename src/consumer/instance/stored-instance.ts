@@ -35,10 +35,10 @@ const storedInstance = z.object({
   assigned: z.array(z.object({ topic: z.string(), partition: z.int().nonnegative() }))
 })
 
-/** What another process needs to continue an instance from the committed offsets of its group. */
+/** The state that lets another process continue an instance from the committed offsets of its group. */
 export interface StoredInstance {
   readonly settings: InstanceSettings
-  /** Whose share of the places for instances it has. */
+  /** The client to whose share of the instances it counts. */
   readonly client?: string | undefined
   /** The subscription. `allowed`: of the topics that match, the client may read these; absent: all. */
   readonly topics?: StoredTopics | undefined
@@ -55,7 +55,7 @@ export function instanceOfKey(key: string): InstanceName {
   return { groupId, name }
 }
 
-/** What a record says of an instance. */
+/** The content of a record about an instance. */
 export interface KnownInstance {
   readonly instance: InstanceName
   readonly offset: Offset
@@ -80,7 +80,7 @@ export function instanceRecordOf(
   nowMs: number
 ): UnplacedRecord {
   const { idleMs = Number.POSITIVE_INFINITY } = stored?.settings ?? { idleMs: 0 }
-  // For release 0.2.0, in which an instance ends by the clock of each machine.
+  // Release 0.2.0 reads this: there, an instance ends by the clock of each machine.
   const expires = Math.min(Math.ceil(nowMs + IDLE_TIMES * idleMs), Number.MAX_SAFE_INTEGER)
   const texts = { format: FORMAT, owner, after: String(after), expires: String(expires) }
   const headers = Object.entries(texts).map(([key, text]) => ({ key, value: Buffer.from(text) }))

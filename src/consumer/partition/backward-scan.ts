@@ -8,7 +8,7 @@ const FIRST_STEP = 8
 const GROWTH = 10
 
 export interface BackwardScanOptions {
-  /** So many records, or bytes, are read in all partitions together. */
+  /** Limits of the records and bytes that are read in all partitions together. */
   readonly maxRecords: number
   readonly maxBytes: number
   readonly timeoutMs: number
@@ -23,7 +23,7 @@ export interface Scanned {
   readonly partition: number
   from: Offset
   records: number
-  /** Of batches that were read, those around it included. */
+  /** Bytes of the batches that were read, with the records around the wanted ones. */
   bytes: number
   isWhole: boolean
 }
@@ -43,7 +43,7 @@ export class BackwardScan {
     this.#bytesLeft = options.maxBytes
   }
 
-  /** What was read until now, also where that has failed. Bytes are those of batches. */
+  /** Records and bytes that were read until now, even if the scan has failed. Bytes are those of batches. */
   get read(): { readonly records: number; readonly bytes: number } {
     const { maxRecords, maxBytes } = this.#options
     return { records: maxRecords - this.#recordsLeft, bytes: maxBytes - this.#bytesLeft }
@@ -104,7 +104,7 @@ export class BackwardScan {
         scanned.isWhole &&= outcome.why === 'empty'
         offset = outcome.next
       } else if (isLate || outcome.type === 'missing') {
-        // What was looked at before counts when time is over.
+        // When the time is over, the records that were already scanned count.
         if (isLate && scanned.records > 0) return false
         throw new CastellanError('timedOut', 'Kafka did not answer in time', true)
       } else if (outcome.type === 'refused' || (outcome.type === 'retry' && outcome.why === 'failed')) {

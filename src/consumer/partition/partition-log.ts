@@ -16,7 +16,7 @@ const EPOCH_TIMEOUT_MS = 10_000
 /** The first read of a position asks for this much, each one behind it for {@link GROWTH} times as much: many want few records. */
 const FIRST_MAX_BYTES = 64 * 1024
 const GROWTH = 4
-/** Above the limit of any Router. */
+/** More bytes than any Router allows in a read. */
 const MOST_BYTES = 2 ** 30
 
 export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWanted' | 'timeoutMs'> {
@@ -36,7 +36,7 @@ export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWan
   readonly checksFirst?: boolean
 }
 
-/** What is known of one topic of the name: its id, and what was read of it. */
+/** State of one topic of the name: its id, and how far it was read. */
 interface KnownLog {
   topicId: string | undefined
   readonly history: EpochHistory
@@ -44,7 +44,7 @@ interface KnownLog {
   checkedIn: number | undefined
   /** How much the next read asks for. */
   maxBytes: number
-  /** Where records were read last; -1: nowhere. The same records read again do not count. */
+  /** Offset of the last read that gave records; -1: none did. Reading the same records again does not count. */
   readAt: Offset
 }
 
@@ -227,7 +227,7 @@ export class PartitionLog {
       return
     }
     const kept = (currentLeaderEpoch: number): void => {
-      // This read asks the new leader, the former one answers another read with more records, then the new one answers.
+      // Meanwhile, the former leader may have answered another read with more records, before the new leader answered this one.
       if (endOf(read) > end) onOutcome(notShown(`more of ${this.name} was read meanwhile`))
       else {
         const newest = Math.max(currentLeaderEpoch, known.checkedIn ?? currentLeaderEpoch)

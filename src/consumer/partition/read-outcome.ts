@@ -10,7 +10,7 @@ import { ownFailure } from '../../router/requests/failures.js'
  */
 export const SHORTEST_POLL_MS = 20
 
-/** What a reader finds at an offset. */
+/** Outcome of reading at an offset. */
 export type ReadOutcome =
   | { readonly type: 'records'; readonly batch: RecordBatch }
   /** The log ends at the offset, and its leader shows all that the reader was told of. */
@@ -38,7 +38,7 @@ export type LogChange =
 
 /** Why the log cannot be read, or a bound of it not be found, at the moment. */
 export type ReadTrouble =
-  /** There is no such topic or partition. */
+  /** The topic or partition does not exist. */
   | { readonly type: 'missing' }
   /** The same request fails again. */
   | { readonly type: 'refused'; readonly failure: Failure }
@@ -67,7 +67,7 @@ const DAMAGED = 'are damaged and were skipped'
 const DELETED = 'were deleted before they were read'
 
 /**
- * What a warning says to those who read the log.
+ * Text of a warning for readers of the log.
  *
  * @param name for example `orders/3`
  * @param from the offset that was read
@@ -93,7 +93,7 @@ export function errorOf(trouble: ReadTrouble, name: string): CastellanError {
   return errorOfFailure(failure, isWhole ? failure.message : `${name}: ${failure.message}`)
 }
 
-/** What lines of the log say about a group; their fields name the partition and offsets. */
+/** Texts of log lines about a group. Their fields name the partition and the offsets. */
 export const GROUP_LINES = {
   damaged: 'records are damaged and were skipped',
   deleted: 'records were deleted before the group has read them',

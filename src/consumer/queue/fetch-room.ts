@@ -4,7 +4,7 @@ import { MIB } from '../../core/settings/units.js'
 import { Alarm, type Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
 
-/** What a record may take while none was seen. */
+/** Assumed size of a record before one was seen. */
 const UNKNOWN_BYTES = MIB
 /** How long the largest record counts: so long to twice so long. */
 const LATELY_MS = 60_000

@@ -10,13 +10,13 @@ export interface ClientRoom {
    * change of it is told.
    */
   look(): number
-  /** To be called once, when the client waits in the queue no more. */
+  /** Must be called once, when the client no longer waits in the queue. */
   leave(): void
 }
 
 interface HoldingClient {
   held: number
-  /** In how many queues it waits. */
+  /** Number of queues in which the client waits. */
   queues: number
   /** Called at the next change. */
   readonly looking: Set<() => void>
@@ -26,7 +26,7 @@ interface HoldingClient {
 export class HeldCounts {
   readonly #limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>
   readonly #all = new HeldAmount('messages of queues')
-  /** Those that hold messages or wait. */
+  /** Clients that hold messages or wait. */
   readonly #clients = new Map<string, HoldingClient>()
   /** Queues that are waited for. */
   queuesThatWait = 0

@@ -5,7 +5,7 @@ import type { Acquired, Settled } from './queue-reader.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
 const SETTLE_MARGIN_MS = 500
-/** With less of Kafka's lock left, its renewal is late. Kafka needs more than 5 s for one while the coordinator of its state moves. */
+/** A renewal with less of Kafka's lock left is late. Kafka needs more than 5 s for it while its coordinator moves. */
 const RENEWAL_IS_LATE_MS = 5_000
 
 /**
@@ -31,7 +31,7 @@ export class HeldMessage implements Due {
   /** The bytes of its record, as long as this process has it and its client was not answered. */
   bytes: HeldRecords
   client: string | undefined
-  /** What its client has asked for; `undefined`: Kafka's lock, not renewed. */
+  /** Lock that the client has asked for, in milliseconds; `undefined`: Kafka's lock, which is not renewed. */
   lockMs: number | undefined
   /** When Kafka's lock ends, and how long it was when it began. */
   lockEndsAt: number
@@ -98,8 +98,8 @@ export class HeldMessage implements Due {
   }
 
   /**
-   * Until when its token can settle it. Where Kafka's lock has to be renewed for that, and its renewal is late, no longer than
-   * Kafka's lock lasts.
+   * Time until which the token can settle the message. If this needs a renewal of Kafka's lock, and the renewal is
+   * late, this is at most the end of Kafka's lock.
    *
    * @param renews whether Kafka renews locks, as far as is known
    */

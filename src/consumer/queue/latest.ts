@@ -1,10 +1,10 @@
 const TICK_MS = 10
 
-/** Which of many moments is the latest one, to ten milliseconds. Adding and removing one take no longer where there are more. */
+/** Keeps the latest of many moments, to ten milliseconds. Adding or removing one takes the same time however many there are. */
 export class Latest {
   /** How many moments each ten milliseconds have. */
   readonly #counts = new Map<number, number>()
-  /** In ascending order. Those without a moment go when they are the first or the last ones. */
+  /** Ticks in ascending order. A tick without moments is removed when it is the first or the last one. */
   readonly #ticks: number[] = []
 
   /** `undefined`: there is none. */

@@ -3,7 +3,7 @@
  * its first item among all that have left.
  */
 export class Line<Item> {
-  /** Before the first one, and behind the last one. */
+  /** The place before the first item and behind the last one. */
   readonly #ends = new LinePlace<Item>(undefined)
 
   /** `undefined`: nothing is in the line. */

@@ -29,7 +29,7 @@ export class MessageGiver implements TurnTaker {
     this.#parts = parts
   }
 
-  /** To be called when there is a message, an acquire or room that was not there before. */
+  /** Called when a message, an acquire, or free memory is new. */
   serve(): void {
     if (this.hasWork) this.#parts.turns.ask(this)
   }
@@ -76,7 +76,7 @@ export class MessageGiver implements TurnTaker {
       answer(acquire)
       return false
     } else if (!held.bytes.give(client)) {
-      // What it has got is not kept for a message that it may not get soon.
+      // Messages that the acquire has already are not held back for a message that it may not get soon.
       if (acquire.messages.length > 0) answer(acquire)
       else waiting.skip(acquire, held.bytes.bytes)
       return false

@@ -60,7 +60,7 @@ export class MessageLocks {
   readonly #deps: MessageLocksDeps
   readonly #reader: Pick<QueueReader, 'settle' | 'wake'>
   readonly #onRemoved: () => void
-  /** By their places. The oldest comes first. */
+  /** Held messages by their place in the topic, the oldest first. */
   readonly #byPlace = new Map<string, HeldMessage>()
   /** Messages that no client has and that may be given, in the order in which they are given. */
   readonly spare = new Set<HeldMessage>()
@@ -163,18 +163,18 @@ export class MessageLocks {
     else this.#keep(held, 'given', this.#deps.now() + lockMs)
   }
 
-  /** Until when its newest token can settle the message, by the own clock. */
+  /** Time until which the newest token can settle the message, by the clock of this process. */
   tokenEndsAt(held: HeldMessage): number {
     return held.tokenEndsAt(this.#deps.now(), this.#renews)
   }
 
-  /** Its record is its client's from now on, who counts its bytes. */
+  /** Hands the record to the client, which counts its bytes from now on. */
   passOn(held: HeldMessage): void {
     held.record = undefined
     held.bytes.release()
   }
 
-  /** Its client has not seen it. */
+  /** Takes back a record that the client has not seen. */
   getBack(held: HeldMessage, record: KafkaRecord): void {
     held.record = record
     held.bytes.release()
@@ -208,7 +208,7 @@ export class MessageLocks {
   lost(session: object, partition?: { readonly topicId: string; readonly partition: number }): void {
     const before = this.size
     for (const held of this.#byPlace.values()) {
-      // What is on the way to Kafka has an answer of its own.
+      // A message whose settlement is on its way to Kafka gets its result from the answer.
       if (held.session !== session || held.state === 'settling') continue
       if (partition === undefined) this.#end(held, 'its connection was lost')
       else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#moved(held)
@@ -231,7 +231,7 @@ export class MessageLocks {
     }
   }
 
-  /** Releases what no client has and what might be given. */
+  /** Releases all spare messages, which no client has. */
   releaseSpare(): void {
     for (const held of this.spare) this.#release(held, 'no client has acquired it')
   }
@@ -288,8 +288,8 @@ export class MessageLocks {
   }
 
   /**
-   * While clients have no room for it in memory, a spare message is kept: a release would count, and archive it in the end. It is
-   * kept as long as a client may keep one.
+   * Whether a spare message is kept because clients have no memory for it: each release would count as a delivery,
+   * until Kafka archives the message. It is kept as long as a client may keep one.
    */
   #isKeptOn(held: HeldMessage, now: number): boolean {
     if (held.state !== 'spare' || !held.canRenew || !this.#deps.isShort()) return false
@@ -331,7 +331,8 @@ export class MessageLocks {
       else this.#review(held)
       return { outcome: 'failed', code: settled.code, reason: settled.message }
     }
-    // Below the start of the group Kafka answers 0 to every word, so an answer counts only while the lock was held.
+    // Below the group's start offset, Kafka answers 0 to every settlement, so an answer counts only if it came while
+    // the lock was held.
     const isLate = this.#deps.now() > held.lockEndsAt
     // The leader moves, Kafka gives the message to this member again, then the word comes: it counts for the new lock.
     const isGivenAgain = !this.holds(held)

@@ -38,7 +38,7 @@ export class PartitionErrors {
     for (const [key, kept] of this.#kept) if (kept.topicId !== topicId) this.#kept.delete(key)
   }
 
-  /** Those that have lasted for 30 s, and those that do not pass, by partition. */
+  /** Errors by partition that have lasted for 30 s, or that do not pass. */
   get lasting(): ReadonlyMap<number, LastingError> {
     const now = this.#now()
     const lasting = new Map<number, LastingError>()

@@ -2,7 +2,7 @@ import type { KafkaRecord } from '../../core/model.js'
 import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure } from '../../router/messages/operations.js'
 
-/** What becomes of an acquired message. `renew`: it stays acquired, and Kafka's lock begins again. */
+/** The ways to settle an acquired message. `renew`: it stays acquired, and Kafka's lock begins again. */
 export const WORDS = ['accept', 'release', 'reject', 'renew'] as const
 export type Word = (typeof WORDS)[number]
 
@@ -32,7 +32,7 @@ export interface Acquired {
   readonly session: object
 }
 
-/** What waits for messages. */
+/** The demand of the acquires that wait for messages. */
 export interface QueueDemand {
   /** 0: nothing is fetched. */
   readonly messages: number
@@ -41,7 +41,7 @@ export interface QueueDemand {
   readonly until: number
 }
 
-/** None of these may throw. */
+/** Callbacks of a reader. None of them may throw. */
 export interface QueueReaderEvents {
   /** Asked right before each fetch. The reader takes off what fetches in flight may still bring. */
   demand(): QueueDemand

@@ -29,7 +29,7 @@ const MAY_NOT_ALTER = ownFailure(
 
 const NEEDS_RIGHT = 'the settings of a new group need ALTER_CONFIGS of it, which the gateway lacks'
 
-/** What is known of a group before this process joins it. */
+/** State of a group before this process joins it. */
 export interface FoundGroup {
   /** `undefined`: Kafka does not show them to this gateway. */
   readonly settings: QueueSettings | undefined
@@ -45,7 +45,7 @@ export interface FoundGroup {
   readonly isNew: boolean
 }
 
-/** What queues ask of Kafka besides messages. All throw CastellanError. */
+/** Calls of Kafka that queues need besides those for messages. All throw CastellanError. */
 export interface QueueAdmin extends Pick<QueueVerbs, 'describe' | 'configure'> {
   /** @throws InvalidRequestError with the code `unknownTopic` when the topic does not exist */
   find(topic: string, groupId: string, timeoutMs: number): Promise<FoundGroup>
@@ -58,7 +58,7 @@ interface Opening<Acquire> {
   readonly groupId: string
   readonly admin: QueueAdmin
   readonly limits: Pick<QueueLimits, 'mayCreate'>
-  /** What reads of this process hide, which a new group gets, too. `undefined`: it is left to Kafka. */
+  /** Isolation of the reads of this process, which a new group gets, too. `undefined`: Kafka decides. */
   readonly isolation: IsolationLevel | undefined
   /** The acquires that wait, in their order. Each look at them begins again. */
   readonly waiting: Iterable<Acquire>
@@ -72,9 +72,9 @@ type OpeningResult =
   | Failure
 
 /**
- * Looks at a group before it is joined. Where it has no start of its own and no state for the topic, it gets the start that an
- * acquire names: once a member has fetched, a start changes nothing. It counts for all topics of the group, so that its client
- * needs the right for each of them.
+ * Looks at a group before it is joined. If it has neither a start of its own nor any state for the topic, it gets the
+ * start that an acquire names: after the first fetch of a member, a start has no effect. The start holds for all topics
+ * of the group, so the client needs the right for each of them.
  */
 export async function openGroup<Acquire extends { readonly options: AcquireOptions }>({
   topic,

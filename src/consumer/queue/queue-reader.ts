@@ -28,7 +28,7 @@ export interface QueueReaderOptions {
   readonly now: MonotonicClock
   readonly log: Logger
   readonly events: QueueReaderEvents
-  /** Where the group begins in partitions that it has not read. `undefined`: it is not known. */
+  /** Where the group begins in partitions that it has not read. `undefined`: not known. */
   readonly start?: QueueStart | undefined
 }
 
@@ -67,13 +67,13 @@ export class QueueReader {
   readonly #options: QueueReaderOptions
   readonly #member: ShareMember
   readonly #partitions: QueuePartitions
-  /** By the id of the broker. */
+  /** Sessions by the id of their broker. */
   readonly #sessions = new Map<number, ShareSession>()
   /** Brokers with a lost session and no answered fetch since: how many were lost in a row, and until when none is opened. */
   readonly #losses = new Map<number, { readonly inARow: number; readonly pausedUntil: number }>()
-  /** What was told as a failure, by what has failed: the member, the topic, or a broker. */
+  /** Failures that were reported, by their subject: the member, the topic, or a broker. */
   readonly #failures = new Map<string, string>()
-  /** By partition: since when its fetches are answered. `true`: it has begun. */
+  /** By partition: time since which its fetches are answered; `true`: the partition has begun. */
   readonly #named = new Map<string, number | true>()
   readonly #errors: PartitionErrors
   readonly #waitingForBegin = new Waiters()
@@ -113,7 +113,7 @@ export class QueueReader {
     return this.#errors.lasting
   }
 
-  /** To be called when the demand has changed, or when messages have become free. */
+  /** Called when the demand has changed, or when messages have become free. */
   wake(): void {
     if (!this.#isStarted && this.#closing === undefined) {
       this.#isStarted = true
@@ -181,7 +181,8 @@ export class QueueReader {
     this.#errors.keepOnly(topicId)
     for (const session of this.#sessions.values()) {
       for (const place of session.partitions.values()) {
-        // Without a leader it stays where it is: what its broker answers decides, since another one may lag behind.
+        // A partition without a leader stays in its session. The answer of its broker decides, because another broker
+        // may lag behind.
         const leaderId = this.#partitions.leaderOf(place.topicId, place.partition) ?? session.nodeId
         if (place.topicId !== topicId || leaderId !== session.nodeId) this.#gone(session, place)
       }

@@ -20,17 +20,17 @@ const MAX_COUNT = 0xffff
 
 /** One acquisition of one message. */
 export interface Acquisition {
-  /** As Kafka prints it: 22 characters of base64url. */
+  /** Topic id as Kafka prints it: 22 characters of base64url. */
   readonly topicId: string
   readonly partition: number
   readonly offset: Offset
   readonly deliveryCount: number
-  /** Its number, which no other acquisition of this process has had within the last 2^32. */
+  /** Number of the acquisition. The process repeats it only after 2^32 others. */
   readonly acquisition: number
 }
 
 /**
- * What a token says.
+ * Result of reading a token.
  *
  * - `acquired`: this process has given it out
  * - `lost`: a former process of this gateway has given it out, or another one of it, or says so

@@ -11,10 +11,10 @@ const FORGET_FAILURE_MS = 60 * SECOND_MS
 const FORGET_ARCHIVED_MS = 660 * SECOND_MS
 /** Names of topics and groups come from clients. */
 const MAX_KEPT = 1_000
-/** Of one queue. */
+/** Limit of partitions that are kept for one queue. */
 const MAX_PARTITIONS = 100
 const NO_ERRORS: ReadonlyMap<number, LastingError> = new Map()
-/** What its client has done wrong is no trouble of the gateway. */
+/** Codes of mistakes of clients, which are no trouble of the gateway. */
 const OF_CLIENTS: ReadonlySet<ErrorCode> = new Set([
   'unknownTopic',
   'invalidTopic',
@@ -29,14 +29,14 @@ interface Named {
   readonly groupId: string
 }
 
-/** Of a partition. */
+/** Error of one partition. */
 export interface LastingError {
   /** Kafka's. */
   readonly name: string
   readonly forMs: number
 }
 
-/** What is wrong with a queue, or was lately. */
+/** Present and recent problems of a queue. */
 export interface QueueTrouble {
   /** Why it cannot be served, and for how long. `undefined`: it is served, or fails for moments. */
   readonly notServed: { readonly message: string; readonly forMs: number } | undefined
@@ -47,11 +47,11 @@ export interface QueueTrouble {
 interface KeptTrouble extends Named {
   failure?: { message: string; readonly isRetriable: boolean; readonly since: number; lastAt: number } | undefined
   archivedAt?: number | undefined
-  /** Those of the partitions, when the queue was left. */
+  /** Errors of the partitions at the time when the queue was left. */
   errors?: { readonly byPartition: ReadonlyMap<number, LastingError>; readonly at: number } | undefined
 }
 
-/** Keeps what is wrong with queues for as long as an operator has to see it, also of those that have been left meanwhile. */
+/** Remembers problems of queues, even of queues that were left, for as long as an operator has to see them. */
 export class QueueTroubles {
   readonly #now: MonotonicClock
   readonly #byName = new Map<string, KeptTrouble>()
@@ -84,7 +84,7 @@ export class QueueTroubles {
     this.#keep(queue).errors = { byPartition: new Map([...errors].slice(0, MAX_PARTITIONS)), at: this.#now() }
   }
 
-  /** By partition, those with which a queue was left within the last minute. */
+  /** Errors by partition of a queue that was left within the last minute. */
   partitionErrorsOf(queue: Named): ReadonlyMap<number, LastingError> {
     const errors = this.#byName.get(queueKey(queue))?.errors
     return isKept(errors?.at, this.#now()) ? errors!.byPartition : NO_ERRORS

@@ -14,7 +14,7 @@ export type QueueStart = string
 
 /** The shortest lock that a client may ask for: renewals and settlements take their time. */
 export const MIN_LOCK_MS = 15_000
-/** Limits of one acquire, and what it takes where it names nothing. */
+/** Limits and defaults of one acquire. */
 export const ACQUIRE = { maxCount: 500, maxWaitMs: 60_000, count: 1, waitMs: 20_000, maxBytes: MIB } as const
 
 export interface AcquireOptions {
@@ -30,7 +30,7 @@ export interface AcquireOptions {
   readonly lockMs: number | undefined
   /** Counts only while the group has neither this setting nor any state for the topic. */
   readonly start: QueueStart | undefined
-  /** Whose limits count: the principal, else the address. */
+  /** The client whose limits count: the principal, else the address. */
   readonly client: string
   /** The topics of the group whose settings the client may change, for `start`; `true`: all, `false`: none. */
   readonly mayAlter: boolean | readonly string[]
@@ -47,8 +47,8 @@ export interface QueueMessage {
   /** True: a release would end the message. `undefined`: Kafka does not tell the limit. */
   readonly lastDelivery: boolean | undefined
   /**
-   * Until when the token can settle the message, by `performance.now()` of this process, which may stand still before the client
-   * gets it. In the past: it is not to be given to a client.
+   * Time until which the token can settle the message, by `performance.now()` of this process. The process may stand
+   * still before it answers: a message with a time in the past must not be given to a client.
    */
   readonly lockEndsAt: number
 }
@@ -68,7 +68,7 @@ export interface AcquireFailure extends Failure {
   readonly alters?: readonly string[]
 }
 
-/** What a client wants to be done with messages, by their tokens. No token is named twice. */
+/** The tokens of the messages that a client wants to settle, by the way to settle them. No token occurs twice. */
 export interface Settlement extends Readonly<Record<Word, readonly string[]>> {
   /** Releases of this call become available so much later. */
   readonly delayMs: number
@@ -91,7 +91,7 @@ export type SettleOutcome = 'done' | 'lost' | 'unknown' | 'elsewhere' | 'invalid
 export interface SettleResult {
   readonly token: string
   readonly outcome: SettleOutcome
-  /** After a renewal: as {@link QueueMessage.lockEndsAt}. */
+  /** New end of the lock after a renewal, as {@link QueueMessage.lockEndsAt}. */
   readonly lockEndsAt?: number | undefined
   /** `archived`: the release has ended the message, because it was its last delivery. With `failed`: Kafka's text. */
   readonly reason?: string | undefined
@@ -99,10 +99,10 @@ export interface SettleResult {
   readonly code?: number | undefined
 }
 
-/** What is left of a lock, in milliseconds as clients are told. */
+/** Milliseconds that are left of a lock, as clients are told. */
 export const leftOfLock = (lockEndsAt: number, now: number): number => Math.max(0, Math.floor(lockEndsAt - now))
 
-/** What became of a message, as clients are told. */
+/** Result of settling one message, as clients are told. */
 export interface ToldResult extends Omit<SettleResult, 'lockEndsAt'> {
   /** After a renewal: milliseconds for which the token can still settle the message. */
   readonly lockMs?: number | undefined
@@ -114,7 +114,7 @@ export const toldResult = ({ lockEndsAt, ...result }: SettleResult, now: number)
 
 /** Queues: share groups of Kafka (KIP-932), whose messages many clients acquire and settle one by one. */
 export interface QueueVerbs {
-  /** Names this process in its tokens, in hexadecimal: its gateway, then its incarnation. Absent: it gives none out. */
+  /** Identifies this process in its tokens, in hexadecimal: its gateway, then its incarnation. Absent: it gives out no tokens. */
   readonly holder?: string | undefined
   /**
    * Waits for messages. The asker gets exactly one answer, unless its client has gone before. The first acquire makes this
@@ -136,7 +136,7 @@ export interface QueueVerbs {
   /** @throws CastellanError when the topic does not exist, or Kafka does not answer in time; KafkaError when it refuses */
   describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription>
   /**
-   * Changes settings of the group, which are those of all its topics. Those that are not named stay as they are.
+   * Changes settings of the group, which hold for all its topics. Settings that are not named stay as they are.
    *
    * @throws DeadLettersError when Kafka would not copy dead letters to the topic that is named; KafkaError 35 when Kafka has
    *   none; KafkaError when it refuses a value; CastellanError when it does not answer in time
@@ -187,9 +187,9 @@ export interface QueuePartition {
 }
 
 export interface QueueDescription {
-  /** As Kafka names it, such as `Stable` or `Empty`; `absent`: there is no such share group. */
+  /** State as Kafka names it, such as `Stable` or `Empty`; `absent`: there is no such share group. */
   readonly state: string
-  /** Those that have subscribed to the topic. */
+  /** Members that have subscribed to the topic. */
   readonly members: readonly QueueMember[]
   readonly partitions: readonly QueuePartition[]
   /** `undefined`: Kafka does not show them to this gateway. */
@@ -199,7 +199,7 @@ export interface QueueDescription {
 }
 
 export interface QueueLimits {
-  /** Longest lock that a client may ask for, and longest delay of a release. */
+  /** Limit of the lock, and of the delay of a release, that clients may ask for. */
   readonly maxLockMs: number
   /** False: groups that have neither settings nor state are refused. */
   readonly mayCreate: boolean

@@ -39,7 +39,7 @@ const SETTINGS_AGE_MS = 60_000
 const SETTINGS_TIMEOUT_MS = 10_000
 const NOT_OPEN = ownFailure('timedOut', 'the queue has not begun yet: Kafka has not answered in time', true)
 
-/** What all queues of a process share. */
+/** Objects that all queues of a process share. */
 export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRoomDeps {
   readonly limits: QueueLimits
   readonly admin: QueueAdmin
@@ -53,7 +53,7 @@ export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRo
   /** Lets queues take turns with other long work. */
   readonly turns: LoopTurns
   readonly troubles: QueueTroubles
-  /** What reads of this process hide. `undefined`: it is left to Kafka. */
+  /** Isolation of the reads of this process. `undefined`: Kafka decides. */
   readonly isolation: IsolationLevel | undefined
 }
 
@@ -80,14 +80,14 @@ export class Queue {
   #isNewGroup = false
   /** True: no record that is written from now on is skipped. */
   #hasBegun = false
-  /** What partitions have is given before all have begun: nothing is skipped by it. */
+  /** Messages are given before all partitions have begun, because no record is skipped by that. */
   #givesAtOnce = false
-  /** It has begun, and acquires wait whose wait was over before. */
+  /** The queue has begun, and some acquires were waiting whose time was already over. */
   #hasLate = false
   #failure: Failure | undefined
   #idleAlarm: Alarm | undefined
   #onRoom: NodeJS.Immediate | undefined
-  /** No acquire waits any more: what comes, and what comes back, is released. */
+  /** No acquire waits any more: messages that come, or come back, are released. */
   #isDraining = false
   #isClosed = false
   #closing: Promise<void> = Promise.resolve()
@@ -136,7 +136,7 @@ export class Queue {
     return this.#joined?.locks.oldestSince
   }
 
-  /** That of the group where it hides less, or more, than other reads of this process. `undefined`: it is the same, or unknown. */
+  /** Isolation of the group, if it differs from that of other reads of this process. `undefined`: it is the same, or unknown. */
   get differentIsolation(): IsolationLevel | undefined {
     const { isolation } = this.#process
     const ofGroup = this.#joined?.locks.settings?.isolation
@@ -303,7 +303,7 @@ export class Queue {
     const { now, counts } = this.#process
     const demand = this.#waiting.demand(now())
     let messages = demand.messages - this.spare
-    // Until it has begun, each partition has to be fetched from, whether messages of it are wanted or not.
+    // Until the queue has begun, every partition is fetched from, even if no messages are wanted.
     if (!this.#hasBegun && this.#waiting.size > 0) messages = Math.max(1, messages)
     messages = Math.max(0, Math.min(messages, counts.roomOfQueue))
     const least = this.#hasBegun ? 0 : Math.min(1, messages)
@@ -319,7 +319,7 @@ export class Queue {
     this.#serve()
   }
 
-  /** Those that were changed meanwhile are newer. */
+  /** Reads the settings of the group. Settings that were changed meanwhile win over the result. */
   #readSettings(): void {
     const { now, admin } = this.#process
     const { locks } = this.#joined!
@@ -346,9 +346,9 @@ export class Queue {
   }
 
   /**
-   * What an acquire has got, without what was lost since. An acquire gets a message, the process stands still, the lock ends and
-   * another gateway gives the message, then the acquire is answered. Where the lock has almost ended, the message is taken back:
-   * the client does not know of it, and this process would renew the lock all the same.
+   * Messages of an acquire whose locks still hold. The process may have stood still since it got them, and another
+   * gateway may have given them to a client. A message whose lock has almost ended is taken back: the client does not
+   * know of it, and this process would go on renewing its lock.
    */
   #messagesOf({ messages }: WaitingAcquire): HeldMessage[] {
     const now = this.#process.now()

@@ -52,7 +52,7 @@ const TAGS = {
 
 export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin' | 'turns' | 'records'> {
   readonly limits: QueueLimits
-  /** What other reads of the process hide, which new groups get, too. Absent: it is left to Kafka. */
+  /** Isolation of the other reads of the process, which new groups get, too. Absent: Kafka decides. */
   readonly isolation?: IsolationLevel | undefined
   readonly clock: MonotonicClock
   readonly log: Logger
@@ -76,7 +76,7 @@ export interface QueueView {
   readonly notServedMs: number | undefined
   /** How long ago a message was archived at its last delivery. `undefined`: none was lately. */
   readonly archivedAgoMs: number | undefined
-  /** The isolation of the group where it differs from that of other reads. `undefined`: it is the same, or unknown. */
+  /** Isolation of the group, if it differs from that of other reads. `undefined`: it is the same, or unknown. */
   readonly differentIsolation: IsolationLevel | undefined
 }
 

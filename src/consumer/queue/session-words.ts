@@ -41,12 +41,12 @@ interface Entry extends SharePartitionId {
   readonly first: Offset
   readonly last: Offset
   readonly type: AckType
-  /** That of the acquisition that it is about; `undefined`: it was over, or the offsets have no records. */
+  /** Lock of the acquisition; `undefined`: the acquisition was over, or the offsets have no records. */
   readonly lock: Lock | undefined
   settle(settled: Settled): void
 }
 
-/** What one call tells Kafka: renewals, or other words. */
+/** Content of one call to Kafka: either renewals, or settlements of other kinds. */
 export interface ToldWords {
   readonly isRenew: boolean
   readonly acknowledgements: readonly ShareAcknowledgements[]
@@ -64,7 +64,7 @@ export class SessionWords {
   #queued: Entry[] = []
   /** Parts of lists that Kafka has refused, each of one partition. */
   readonly #again: Entry[][] = []
-  /** By partition. */
+  /** Entries of the call in flight, by partition. */
   #inFlight: ReadonlyMap<string, readonly Entry[]> = new Map()
 
   constructor(locks: ShareLocks) {
@@ -206,7 +206,7 @@ export class SessionWords {
   }
 }
 
-/** In the order of offsets. Neighbours with the same word are one range. */
+/** Acknowledgements in the order of offsets. Neighbours that are settled in the same way form one range. */
 function acknowledgementsOf(entries: readonly Entry[]): ShareAcknowledgements {
   const { topicId, partition } = entries[0]!
   const ranges: { first: Offset; last: Offset; types: [AckType] }[] = []

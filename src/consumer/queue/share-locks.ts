@@ -3,7 +3,7 @@ import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 
 /** Kafka's lock on one message that was acquired. */
 export interface Lock {
-  /** By the own clock. */
+  /** End of the lock by the clock of this process. */
   endsAt: number
 }
 

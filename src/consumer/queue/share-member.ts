@@ -33,7 +33,7 @@ export interface ShareMemberOptions {
 export class ShareMember {
   readonly #options: ShareMemberOptions
   #memberId = randomUUID()
-  /** Of the last answer; 0: the member joins with its next heartbeat. */
+  /** Member epoch of the last answer; 0: the member joins with its next heartbeat. */
   #epoch = 0
   /** Number of heartbeats since the member has joined, until it is assigned partitions. */
   #eagerBeats = 0

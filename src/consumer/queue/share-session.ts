@@ -32,7 +32,7 @@ export interface FetchLimits {
   readonly maxWaitMs: number
 }
 
-/** What a fetch has brought. */
+/** Result of a fetch. */
 export interface Fetched {
   readonly messages: readonly Acquired[]
   readonly errors: readonly SharePartitionAnswer[]
@@ -41,7 +41,7 @@ export interface Fetched {
   readonly tookMs: number
   /** How long Kafka was to wait for messages. */
   readonly waitMs: number
-  /** Nothing was acquired, not even offsets without records. */
+  /** The fetch has acquired nothing, not even offsets without records. */
   readonly isEmpty: boolean
 }
 
@@ -72,7 +72,7 @@ export interface ShareSessionOptions {
  */
 export class ShareSession {
   readonly nodeId: number
-  /** Of this session alone: a late call of a former session must not count for it. */
+  /** Id of this session alone, so that a late call of a former session does not count for it. */
   readonly memberId = randomUUID()
   readonly #options: ShareSessionOptions
   readonly #ask: AskRouter
@@ -87,7 +87,7 @@ export class ShareSession {
   #isOver = false
   #lastCall: CallKind | undefined
   #flush: NodeJS.Immediate | undefined
-  /** While a fetch is in flight: until it is late. Else until the connection needs a call. */
+  /** While a fetch is in flight, runs until the fetch is late; otherwise until the connection needs a call. */
   #timer: NodeJS.Timeout | undefined
   #onClosed: (() => void) | undefined
   /** Whether the session has ever brought messages. */
@@ -136,7 +136,7 @@ export class ShareSession {
     this.#named = named
     this.expected = maxRecords
     const sentAt = now()
-    // What waits to be told to Kafka does not wait for messages.
+    // When settlements wait to be sent, the call does not wait for messages.
     const waitMs = this.#words.isEmpty ? maxWaitMs : 0
     const request = {
       maxWaitMs: waitMs,
@@ -165,7 +165,7 @@ export class ShareSession {
     }, delayMs)
   }
 
-  /** What is told in one turn of the event loop goes together. */
+  /** Settles one offset. All settlements of one turn of the event loop are sent together. */
   settle(topicId: string, partition: number, offset: Offset, word: Word): Promise<Settled> {
     if (this.#isOver || this.#onClosed !== undefined) return Promise.resolve({ outcome: 'lost' })
     this.#flush ??= setImmediate(() => this.#next())
@@ -311,7 +311,7 @@ export class ShareSession {
     router.tell({ type: 'closeShareConnection', nodeId, groupId, memberId })
   }
 
-  /** What was not sent is lost with the locks. What was in flight may have counted. */
+  /** Ends the session. Settlements that were not sent are lost with the locks; those in flight may have counted. */
   #end(why: Failure | TimedOut): void {
     if (this.#isOver) return
     this.#release()

@@ -12,7 +12,7 @@ const MIN_WAIT_MS = 100
 /** The time that an answer takes that a broker has sent at the end of the wait. */
 const ANSWER_MS = 50
 
-/** What one acquire, or one client, adds to what is wanted. */
+/** The part of the demand that comes from one acquire or one client. */
 export interface WantedPart {
   readonly messages: number
   readonly bytes: number
@@ -30,9 +30,9 @@ export class WaitingAcquire implements Due {
   isAsking = true
   /** Among the acquires of its client that take messages. Set by those who keep them. */
   place: LinePlace<WaitingAcquire> | undefined
-  /** What it adds to what is wanted. Set by those who keep them. */
+  /** The part of the demand that comes from this acquire. Set by the line that keeps it. */
   counted: WantedPart | undefined
-  /** Those that it will be answered with, in the order in which it got them. */
+  /** Messages for the answer, in the order in which the acquire got them. */
   readonly messages: HeldMessage[] = []
   /** The wait is over, and the queue has not begun yet. */
   isOver = false

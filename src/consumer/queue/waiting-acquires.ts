@@ -8,7 +8,7 @@ import { Line, type LinePlace } from './line.js'
 import type { QueueDemand } from './queue-messages.js'
 import type { WaitingAcquire, WantedPart } from './waiting-acquire.js'
 
-/** What some acquires want together. */
+/** Sum of what some acquires want. */
 type Wanted = { -readonly [Name in 'messages' | 'bytes']: WantedPart[Name] }
 
 /** A client in one queue, and its acquires that wait there. */
@@ -16,18 +16,18 @@ class WaitingClient {
   readonly name: string
   readonly room: ClientRoom
   acquires = 0
-  /** Those that take messages, in the order in which they came. */
+  /** Acquires that take messages, in the order in which they came. */
   readonly open = new Line<WaitingAcquire>()
-  /** What acquires want for which brokers are asked, whether the client has room or not. */
+  /** Demand of the client's acquires for which brokers are asked, whether or not the client has memory for it. */
   readonly wanted: Wanted = { messages: 0, bytes: 0 }
   readonly ends = new Latest()
-  /** What was seen at the last look. Where it is false, `onRoom` is called when there is room again. */
+  /** Whether the client had memory at the last look. If not, `onRoom` is called when it has some again. */
   hasRoom = true
   /** Among the clients that have room, as far as is known, and an open acquire. */
   place: LinePlace<WaitingClient> | undefined
   /** A message was there for which it has no room in memory, and it waits for that. */
   skipped: { readonly problem: 'full' | 'greedy'; readonly leave: () => void } | undefined
-  /** Its part in what the queue wants. */
+  /** The client's part of the demand of the queue. */
   part: WantedPart | undefined
 
   constructor(name: string, room: ClientRoom) {
@@ -54,8 +54,8 @@ export interface WaitingAcquiresDeps {
 }
 
 /**
- * The acquires that wait in one queue. Clients take turns, and those of one client get messages in the order in which they came.
- * What they want is kept as a sum, so that it costs nothing to ask for it often.
+ * The acquires that wait in one queue. Clients take turns, and the acquires of one client get messages in the order in
+ * which they came. The sum of what they want is kept, so that it can be asked for often.
  */
 export class WaitingAcquires {
   readonly #now: MonotonicClock
@@ -144,7 +144,7 @@ export class WaitingAcquires {
     return this.#skipped > 0 || this.#now() < this.#shortUntil
   }
 
-  /** Its client has no room in memory for a message of so many bytes: it has no turn before it has. */
+  /** Passes over a client that has no memory for a message of so many bytes, until it has some. */
   skip(acquire: WaitingAcquire, bytes: number): void {
     const client = this.#clientOf(acquire)
     this.#unqueue(client)
@@ -173,7 +173,7 @@ export class WaitingAcquires {
     this.#changed.add(client)
   }
 
-  /** Brokers are asked for it no longer, and it takes what comes until it ends. @returns false: it ends now */
+  /** Stops asking brokers for an acquire, which takes messages that still come until it ends. @returns false: it ends now */
   stopAsking(acquire: WaitingAcquire, now: number): boolean {
     return acquire.stopAsking(now) && this.#goOn(acquire)
   }
@@ -184,7 +184,7 @@ export class WaitingAcquires {
     this.#goOn(acquire)
   }
 
-  /** Waits on after what it had got was lost. @returns false: it ends now */
+  /** Lets an acquire wait on after its messages were lost. @returns false: it ends now */
   startAgain(acquire: WaitingAcquire, now: number): boolean {
     return acquire.startAgain(now) && this.#goOn(acquire)
   }
@@ -196,7 +196,7 @@ export class WaitingAcquires {
     return true
   }
 
-  /** What all of them want, as far as their clients may hold it. */
+  /** Demand of all acquires, limited to what their clients may hold. */
   demand(now: number): QueueDemand {
     for (const client of this.#changed) this.#countPart(client)
     this.#changed.clear()
@@ -270,7 +270,7 @@ export class WaitingAcquires {
     client.ends.remove(part.until)
   }
 
-  /** Counts what the client wants now, as far as it has room. */
+  /** Counts what the client wants now, as far as its memory allows. */
   #countPart(client: WaitingClient): void {
     const { part: former, wanted } = client
     if (former !== undefined) {

@@ -21,7 +21,7 @@ export type ReadStart = OffsetType | { readonly offset: Offset } | { readonly la
 const MAX_FAILURES = 20
 const RETRY_DELAY_MS = 500
 
-/** What the readers of a topic do with its records. */
+/** Callbacks with which the readers of a topic hand on records. */
 export interface ReaderRuntime {
   /** Time limit of one request to the Router. */
   readonly requestTimeoutMs: number

@@ -115,7 +115,7 @@ async function* recordsIn<Given>(
           if (record.offset >= end) break
           const given = toGiven({ topic, partition, ...record })
           if (given instanceof Promise) {
-            // What fails is told when its turn comes.
+            // A failure is thrown when the record's turn comes.
             given.catch(doNothing)
             if (begun.push(given) === MAX_BEGUN) yield await begun.shift()!
           } else yield given
@@ -134,7 +134,7 @@ async function* recordsIn<Given>(
 interface FedBatch {
   readonly topicPartition: TopicPartition
   readonly batch: RecordBatch
-  /** Only records before this offset are wanted. */
+  /** Records from this offset on are not wanted. */
   readonly end: Offset
   /** Lets the reader of the partition go on behind the batch. */
   taken(): void
@@ -162,7 +162,7 @@ class FedBatches {
     this.#wake()
   }
 
-  /** What the readers do with their batches, warnings and problems. */
+  /** Callbacks for the batches, warnings and problems of readers. */
   asRuntime(onWarning: (message: string) => void = doNothing) {
     const warn = (message: string): void => resultOfUser('onWarning', () => onWarning(message), undefined, onWarning)
     return {

@@ -54,7 +54,7 @@ interface TopicPlan {
   /** A map: each of its partitions was found at this position. */
   readonly start: ReadStart | ReadonlyMap<number, LogPosition>
   readonly follow: boolean
-  /** Where partitions end that are not followed and whose position was found. Absent: they have no end. */
+  /** Ends of the partitions that are not followed and whose position was found. Absent: they have no end. */
   readonly ends?: ReadonlyMap<number, Offset> | undefined
   /** Limit of the number of partitions that are read. Default: no limit. */
   readonly maxPartitions?: number | undefined

@@ -80,7 +80,7 @@ class FollowedTopic implements ReadSubscription {
       {
         router,
         requestTimeoutMs: TIMEOUT_MS,
-        // Where it ends, nothing is waited for.
+        // A reader with an end does not wait for records.
         ...(ends === undefined && { maxWaitMs: MAX_WAIT_MS }),
         stopped: this.#stop.signal,
         write: ({ partition }, batch) => this.#write(partition, batch),
