@@ -13,7 +13,7 @@ declare module '../core/errors.js' {
   interface CastellanErrorCodes extends Record<AdminErrorCode, true> {}
 }
 
-/** What an error is made of. */
+/** Parts of an AdminError. */
 interface AdminFailure {
   readonly code: AdminErrorCode
   readonly errorCode: number | undefined

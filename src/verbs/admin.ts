@@ -56,7 +56,7 @@ export interface AdminVerbs {
   /** The entries of access control lists that a filter selects. */
   describeAcls(filter: AclFilter, timeoutMs: number): Promise<readonly AclEntry[]>
   /**
-   * What Kafka lets this gateway do with topics.
+   * Operations that Kafka allows this gateway on topics.
    *
    * @returns operations by topic; a topic that does not exist is absent, and so are all topics before Kafka 2.8
    */

@@ -2,10 +2,10 @@ import type { ReceiptDesk } from './receipts.js'
 import type { Operation } from './rights.js'
 import type { Verbs } from './verbs.js'
 
-/** What a gateway can be asked for: the verbs, and the receipts of its durable logs. */
+/** All functions that a gateway can be asked for: the verbs, and the receipts of its durable logs. */
 interface Askable extends Verbs {
   readonly receipts: { readonly read: ReceiptDesk['read'] }
-  /** Those of all gateways. */
+  /** Webhooks of all gateways. */
   readonly webhooks: Readonly<Record<'list' | 'describe' | 'skip' | 'test' | 'resume', AnyFunction>>
 }
 
@@ -27,8 +27,8 @@ export type VerbPath = PathsOf<Askable>
 export type EndpointVerb = VerbPath | 'none'
 
 /**
- * What a right is for, as the target of a question names it. `nothing`: it is about brokers, or the gateway. `topics of group`:
- * each topic of the group, with the group, where a setting of the group changes, or all of it is deleted.
+ * Target of a right, as questions name it. `nothing`: brokers, or the gateway. `topics of group`: each topic of the
+ * group, with the group, when a setting of the group changes or all of it is deleted.
  */
 export type TargetOfRight = 'topic' | 'group' | 'topic+group' | 'topics of group' | 'subject' | 'nothing'
 
@@ -53,15 +53,15 @@ interface FactsOfAll {
 }
 
 /**
- * Of a verb that gives records. Their bytes are counted in the budget of the process until the answer has left. Whose isolation
- * counts for them: `setting` that of `router.isolationLevel`, `group` that of the share group.
+ * A verb that gives records. Their bytes are counted in the budget of the process until the answer has left.
+ * `isolation`: `setting` for that of `router.isolationLevel`, `group` for that of the share group.
  */
 interface GivesRecords {
   readonly answers: 'records'
   readonly isolation: 'setting' | 'group'
 }
 
-/** Of a verb whose answers have no bytes of records, whatever the topic has. */
+/** A verb whose answers contain no bytes of records. */
 interface GivesNoRecords {
   readonly answers: 'small'
   readonly isolation?: undefined
@@ -72,14 +72,14 @@ export type VerbFacts = FactsOfAll & (GivesRecords | GivesNoRecords)
 const PROMPT = { waits: 'none', answers: 'small' } as const
 const PATIENT = { waits: 'asked', answers: 'small' } as const
 const READING = { waits: 'asked', answers: 'records', isolation: 'setting' } as const
-/** What the process does by itself, or other processes of the gateway ask for. */
+/** Facts of verbs that the process uses by itself, or that other processes of the gateway ask for. */
 const OWN = { ...PROMPT, effects: [], command: { none: 'the process does it by itself' }, troubles: [] } as const
 
 const CURL = { none: 'a shell uses HTTP: curl' }
 const INSTANCES = { none: 'for clients of HTTP alone' }
 const KAFKAS = { none: "Kafka's own tools do it" }
 
-/** What stops every verb that asks Kafka. */
+/** Troubles that stop every verb that asks Kafka. */
 const AWAY = ['brokersAway', 'brokerDown', 'brokerGone', 'noLeader'] as const
 const OF_RECORDS = [
   'notAuthorized',
@@ -118,7 +118,7 @@ const SHOWS_TOPICS: Effect = ['admin', 'topic+group', 'filters']
 const CONSUMES: Effect = ['consume', 'topic+group']
 const OFFSETS: Effect = ['offsets', 'topic+group']
 const CLUSTER: Effect = ['cluster', 'nothing']
-/** Of a share group, the topics that the client may see. */
+/** Rights on a share group and on those of its topics that the client may see. */
 const OF_SHARE_GROUP: readonly Effect[] = [
   ['offsets', 'group'],
   ['offsets', 'topic+group', 'filters']
@@ -255,12 +255,12 @@ const NAMES = ['topic', 'group', 'subject'] as const
 
 export interface VerbRights {
   readonly needed: readonly Operation[]
-  /** With each of them a client needs no other right. */
+  /** A client with one of these needs no other right. */
   readonly sufficient: readonly Operation[]
 }
 type RightsTarget = { readonly [name in (typeof NAMES)[number]]?: string | undefined }
 
-/** By verb and the names in a target, since each request asks. */
+/** Rights by verb and names in a target, kept because each request asks. */
 const rightsOfVerbs = new Map<string, VerbRights>()
 
 /**

@@ -183,7 +183,7 @@ export class KafkaAdmin implements AdminVerbs {
       const configs = await this.#describe([resource], limit)
       return changes.every(change => isShownIn(configs.get(id.name) ?? [], change, id))
     }
-    // What is shown before says nothing of this attempt.
+    // If the changes are shown already, seeing them later says nothing about this attempt.
     const before = validateOnly || (await areChanged().catch(() => true))
     const asked = { resource: id, changes, validateOnly, timeoutMs: limit.remainingMs }
     const result = await askRouter(this.#router, { type: 'alterConfigs', ...asked })
@@ -257,7 +257,7 @@ export class KafkaAdmin implements AdminVerbs {
     return limit.heard(await askRouter(this.#router, { type: 'fetchTopicMetadata', ...asked }))
   }
 
-  /** What a broker shows of a topic now; `undefined`: no broker has told. */
+  /** The present metadata of a topic; `undefined`: no broker has answered. */
   async #lookUp(topic: string, limit: TimeLimit): Promise<TopicMetadata | undefined> {
     const result = await this.#ask(topic, limit)
     return result.type === 'success' ? result.topics.get(topic) : undefined

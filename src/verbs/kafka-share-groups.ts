@@ -22,7 +22,7 @@ import type {
 
 /** Members that a refusal names. */
 const MAX_NAMED = 5
-/** There need be no group of this name: Kafka tells whether it has share groups. */
+/** Any name: the group need not exist for Kafka to tell whether it has share groups. */
 const ANY_GROUP = 'castellan'
 
 /** Share groups of a cluster by requests to the Router. */
@@ -115,7 +115,7 @@ export class KafkaShareGroups implements ShareGroupVerbs {
     if (isDryRun) return moved
     const asked = { groupId, topic, offsets: new Map(wanted), timeoutMs: limit.remainingMs }
     const result = await askRouter(this.#deps.router, { type: 'alterShareOffsets', ...asked })
-    // Where nothing moves, offsets do not show that locks and delivery counts are gone.
+    // If no offset moves, the offsets do not show that locks and delivery counts are gone.
     const isMade = async (): Promise<boolean> => {
       const now = await this.#starts(topic, groupId, limit)
       return moved.some(({ from, to }) => from !== to) && moved.every(({ partition, to }) => now.get(partition) === to)

@@ -60,11 +60,11 @@ export interface LagRow {
   readonly failure?: LagFailure | undefined
 }
 
-/** What this process knows about the lag of consumer groups. */
+/** The known lag of consumer groups. */
 export interface LagSource {
   /** Time between two questions about a group. `undefined`: Kafka is not asked, and there are no rows. */
   readonly everyMs: number | undefined
-  /** Without an order. Kafka is not asked. */
+  /** The rows in no particular order. Kafka is not asked. */
   lagOf(): readonly LagRow[]
 }
 

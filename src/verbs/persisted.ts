@@ -19,7 +19,7 @@ export const certaintyOf = (outcome: RecordOutcome): Certainty =>
 /** The text of a failure, for answers that have neither a header nor a field for what is certain of each record. */
 export const withPersisted = (message: string, persisted: Persisted): string => `${message} (in Kafka: ${persisted})`
 
-/** What {@link withPersisted} has written; `unknown`: it has written nothing. */
+/** Reads what {@link withPersisted} has written; `unknown`: it has written nothing. */
 export const persistedIn = (text: string): Persisted =>
   (['no', 'pending'] as const).find(persisted => text.endsWith(withPersisted('', persisted))) ?? 'unknown'
 

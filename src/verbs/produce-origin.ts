@@ -13,7 +13,7 @@ export { placesOf, type RecordPlaces } from '../producer/receipts/receipts.js'
 export interface ProduceOrigin {
   /** The name of the client, as rules and quotas know it. */
   readonly principal: string
-  /** Who has new topics created: the principal, else the address. Absent: not known. */
+  /** The client for which new topics are created: the principal, else the address. Absent: not known. */
   readonly client?: string | undefined
   /** Headers that the request adds to each of its records, behind the record's own; one of the same name wins over them. */
   readonly recordHeaders: readonly RecordHeader[]

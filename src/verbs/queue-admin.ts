@@ -32,7 +32,7 @@ const BY_DURATION = 'by_duration:'
 
 type Offsets = (ResultOf<'fetchShareOffsets'> & { readonly type: 'success' })['offsets']
 
-/** What queues ask of Kafka besides messages. */
+/** Calls of Kafka that queues need besides those for messages. */
 export class KafkaQueueAdmin implements QueueAdmin {
   readonly #router: ActorRef<RouterMessage>
   readonly #admin: AdminVerbs

@@ -20,7 +20,7 @@ export interface ReceiptQuestion {
   readonly waitMs?: number | undefined
   /** The index of the first record in the answer. Default 0. */
   readonly from?: number | undefined
-  /** To whom a wait is counted. `undefined`: it has no share, and may take all free places. */
+  /** The client to which a wait counts. `undefined`: it has no share, and may take all free places. */
   readonly client?: string | undefined
   /** The wait goes on with another question: without records unless they are settled. */
   readonly isPart?: boolean | undefined
@@ -39,9 +39,9 @@ export interface FoundReceipt {
 
 export type ReceiptReply =
   | FoundReceipt
-  /** It was never given, or was given to another client. */
+  /** The receipt was never given, or was given to another client. */
   | { readonly type: 'notFound' }
-  /** What became of the records is not kept any more. */
+  /** The outcomes of the records are not kept any more. */
   | { readonly type: 'expired' }
   /** The gateway that has given it cannot be asked now. */
   | { readonly type: 'unreachable' }
@@ -70,7 +70,7 @@ const GONE: RecordState = {
   why: 'the process that had the record in memory has ended, or the durable log with it is not here any more'
 }
 
-/** Answers for receipts: for those of this process, and for those of others by asking them. */
+/** Answers questions about receipts of this process, and asks other processes about theirs. */
 export class ReceiptDesk {
   readonly #receipts: Receipts
   readonly #waits = new Set<() => void>()

@@ -1,4 +1,4 @@
-/** What a rule may allow. */
+/** Operations that a rule may allow. */
 export const OPERATIONS = [
   // Write records to a topic.
   'produce',
@@ -16,7 +16,7 @@ export const OPERATIONS = [
   'cluster',
   // Register schemas under a subject of the schema registry.
   'register',
-  // What is not about topics: the metrics of the process.
+  // Use what is not about topics, such as the metrics of the process.
   'management'
 ] as const
 export type Operation = (typeof OPERATIONS)[number]

@@ -43,7 +43,7 @@ export interface ShareGroupList {
   readonly next: string | undefined
 }
 
-/** Where a group is to begin: in all partitions of a topic, or in those that are named, at their offsets. */
+/** New start of a group: in all partitions of a topic, or at offsets of named partitions. */
 export type ResetTo =
   | 'earliest'
   | 'latest'

@@ -42,7 +42,7 @@ export interface FollowOptions {
   readonly partitions: readonly number[] | undefined
   /** Maximum number of partitions. A request for more is refused. */
   readonly maxPartitions: number
-  /** Where to begin in partitions that `positions` does not contain. */
+  /** Start in partitions that `positions` does not contain. */
   readonly from: 'earliest' | 'latest'
   /** Offsets to begin at, by partition. Offsets of partitions that are not followed are ignored. */
   readonly positions: ReadonlyMap<number, Offset>
@@ -68,8 +68,8 @@ export interface GroupOffset {
    */
   readonly committed: OffsetAndMetadata | undefined
   /**
-   * Nothing is committed, and the group reads the partition from this offset on. `undefined`: it begins at the end of
-   * the log, wherever that is when reading begins.
+   * Offset at which the group begins to read a partition without a committed offset. `undefined`: at the end of the
+   * log, wherever that is when reading begins.
    */
   readonly beginsAt?: Offset | undefined
   /** Acknowledged ranges above the committed offset, taken from the metadata: `from` is included, `to` is excluded. */
@@ -122,7 +122,7 @@ export interface GroupDescription {
 
 export interface CommittedOffset extends TopicPartition {
   readonly offset: Offset
-  /** As the client stored it, without the topic id that Castellan adds; empty: there is none. */
+  /** Metadata as the client stored it, without the topic id that Castellan adds; empty: there is none. */
   readonly metadata: string
 }
 

@@ -6,7 +6,7 @@ import type { AdminVerbs, GroupVerbs, InstanceVerbs, QueueVerbs, ShareGroupVerbs
  */
 type Complete<Of> = { readonly [Name in keyof Required<Of>]: Of[Name] }
 
-/** What takes the place of parts of a cluster. Absent: the part of the cluster. */
+/** Replacements for parts of a cluster. Absent: the part of the cluster is used. */
 export interface OtherParts {
   readonly groups?: GroupVerbs
   readonly instances?: InstanceVerbs
