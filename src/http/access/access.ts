@@ -42,9 +42,8 @@ export interface Caller {
    */
   refusalOfUnruled(): ForbiddenError | undefined
   /**
-   * For a request that stays open, such as a websocket: checks credentials and rules again every minute, when the
-   * credentials expire, and when the settings have changed. To be called once per request at most; ends with the
-   * request.
+   * Watches a request that stays open, such as a websocket: checks credentials and rules again every minute, when the
+   * credentials expire, and when the settings have changed. Called at most once per request; ends with the request.
    *
    * @param onRefused called once, when it may not go on
    */
@@ -86,7 +85,7 @@ export interface PassedOn {
 }
 
 export interface ForwardedCaller extends Caller {
-  /** What its quotas have to be charged. */
+  /** Amounts that were charged to the quotas of the client. */
   readonly charged: { readonly records: number; readonly bytes: number }
 }
 
@@ -162,7 +161,7 @@ export type AuthRefusal = UnauthenticatedError | UnavailableError | OverloadedEr
 
 export type Authentication = Identity | AuthRefusal
 
-/** What is known about a request before its body is read. */
+/** Facts about a request that are known before its body is read. */
 export interface ArrivedRequest {
   readonly authorization: string | undefined
   /** The connection, whose peer may have shown a certificate. */

@@ -16,7 +16,7 @@ export interface AuditLine extends AccessTarget {
   /** Address of the client; `unix` on the unix socket. */
   readonly address: string
   readonly operation?: Operation | undefined
-  /** At most {@link MAX_TOPICS} of them. */
+  /** Names of topics, at most {@link MAX_TOPICS}. */
   readonly topics?: readonly string[] | undefined
   readonly reason?: string | undefined
   readonly requestId: string

@@ -29,7 +29,7 @@ class QuotaMeter {
   }
 
   spend(amount: number): void {
-    // What the time until now has brought has its limit before the debt is made: a long wait does not pay for its records.
+    // Refilled first, so that the credit of a long pause, which is limited, does not pay for these records in full.
     this.#refill()
     this.#left -= amount
   }

@@ -258,7 +258,8 @@ export class RequestAccess implements Access {
     const accounts = byAddress === undefined ? NO_ACCOUNTS : [byAddress]
     const authentication = this.#authenticator.authenticate(incoming)
     if (authentication instanceof Promise) {
-      // A request behind it would be produced first where its own credentials are known, or verified sooner.
+      // A later request of the connection could otherwise be produced first, because its credentials are known or
+      // verified sooner.
       incoming.hold?.()
       const goOn: typeof done = error => {
         incoming.letGo?.()

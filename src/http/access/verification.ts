@@ -29,7 +29,7 @@ export class VerificationTurns {
  * How many verified credentials are remembered, so that a client pays for verifying a password or signature only once.
  */
 const MAX_REMEMBERED = 10_000
-/** Limit for one principal: its issuer may make any number of tokens, and they must not evict those of others. */
+/** Limit for one principal. Its issuer may make any number of tokens, which must not evict the tokens of others. */
 const MAX_PER_PRINCIPAL = 100
 
 export interface VerifiedCredentials {

@@ -47,7 +47,7 @@ export interface ErrorAnswer {
   readonly cause?: Cause | undefined
 }
 
-/** What of an error only some APIs tell, in forms of their own. */
+/** Details of an error that only some APIs tell, in forms of their own. */
 export interface ErrorDetails {
   /** Why the request fails, in modern answers and counts. Absent: follows from the status. */
   readonly cause?: (Cause & { readonly errorCode?: number | undefined }) | undefined
@@ -69,7 +69,7 @@ export class ApiError extends StacklessError {
   readonly status: number
   readonly details: ErrorDetails
 
-  /** For counts of refused records. */
+  /** The setting of the limit, for counts of refused records. */
   get setting(): string | undefined {
     return this.details.setting
   }
@@ -84,7 +84,7 @@ export class ApiError extends StacklessError {
 /** Answers of an API that has one form for all of its errors, whatever request they are about. */
 export abstract class ErrorAnswers extends ApiAnswers {
   readonly #log: Pick<Logger, 'error'>
-  /** What a client is told of a bug. */
+  /** The error with which a client is answered after a bug. */
   protected readonly bug: Error = new ApiError(500, 'internal error')
 
   constructor(log: Pick<Logger, 'error'>) {
@@ -94,7 +94,7 @@ export abstract class ErrorAnswers extends ApiAnswers {
 
   /** The form of the API. @param persisted of a request to produce */
   protected abstract write(error: ApiError, asked: Reply, persisted: string | undefined): ErrorAnswer
-  /** What a client is told of a failure that no endpoint has put into words. */
+  /** Translates a failure that no endpoint has translated. */
   protected abstract toApiError(error: CastellanError): ApiError
 
   /** @param persisted of a request to produce @returns `undefined`: the error is a bug */
@@ -103,7 +103,7 @@ export abstract class ErrorAnswers extends ApiAnswers {
     return known instanceof ApiError ? this.write(known, asked, persisted) : undefined
   }
 
-  /** What a client is told of a bug. @param persisted of a request to produce */
+  /** The answer to a client after a bug. @param persisted of a request to produce */
   broken(asked: Reply, persisted?: string): ErrorAnswer {
     return this.answerTo(this.bug, asked, persisted)!
   }

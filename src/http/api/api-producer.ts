@@ -18,7 +18,7 @@ export interface ProduceRequest {
   isSync: boolean
   /** How long the request has waited before, in milliseconds: for its body, its schemas, a hook or its topic. Absent: not at all. */
   waitedMs?: number
-  /** Absent: those of the cluster `default`. */
+  /** Absent: the verbs of the cluster `default`. */
   readonly verbs?: Verbs | undefined
 }
 

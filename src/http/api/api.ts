@@ -23,11 +23,11 @@ import type { UndecodableRecords } from './undecodable.js'
 export interface ApiContext<Settings> {
   /** The verbs of the cluster `default`. */
   readonly verbs: Verbs
-  /** Where produce requests wait while the buffer of records is full; absent: they do not wait. */
+  /** Lets produce requests wait while the buffer of records is full; absent: they do not wait. */
   readonly admission?: Admission | undefined
   /** Lets requests to produce have keys. Absent: the header `Idempotency-Key` is ignored. */
   readonly idempotency?: Idempotency | undefined
-  /** Where requests wait whose records are kept on disk. */
+  /** The same for requests whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
   /** Compressed bodies are decoded, also where the original keeps them (`http.decodedApis`). */
   readonly decodesBodies?: boolean | undefined
@@ -44,7 +44,7 @@ export interface ApiContext<Settings> {
   readonly maxLockMs: number
   /** The verbs of each cluster of the configuration, by its name. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
-  /** For Kafka-Pixy's gRPC alone. */
+  /** Parts for listeners of other protocols; used by Kafka-Pixy's gRPC alone. */
   readonly otherProtocols: OtherProtocols
   /** The issuers of tokens that clients may have; for MCP alone. */
   readonly issuers: readonly string[]
@@ -52,7 +52,7 @@ export interface ApiContext<Settings> {
   readonly findRecord?:
     | ((question: RecordQuestion, principal: string, onRead: OnRead) => Promise<FoundApart>)
     | undefined
-  /** What is wrong with the gateway; for MCP alone. Absent: this process is one of several workers, and does not know it. */
+  /** Present troubles of the gateway; for MCP alone. Absent: this process is one of several workers, and does not know them. */
   readonly trouble?: (() => Promise<readonly TroubleApart[]>) | undefined
   /** Gives the caller of a request; every API asks it for permission to use topics and groups. */
   readonly access: Access
@@ -61,14 +61,14 @@ export interface ApiContext<Settings> {
   readonly metrics: PrometheusMetrics
   readonly refused: RefusedRecordCounts
   readonly undecodable: UndecodableRecords
-  /** Of all long requests of the process. */
+  /** Turns of all long requests of the process. */
   readonly turns: LoopTurns
   /** Epoch milliseconds. */
   readonly now: () => number
-  /** For durations: the system clock may be set back. */
+  /** Clock for durations: the system clock may be set back. */
   readonly clock: MonotonicClock
   readonly lifetime: Lifetime
-  /** Where the API adds what it reports by StatsD under names of its own. */
+  /** The API adds sources here for what it reports by StatsD under names of its own. */
   readonly statsd: StatsdSources
   /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
@@ -79,9 +79,9 @@ export interface ApiContext<Settings> {
   readonly everywhere?: Everywhere | undefined
 }
 
-/** For a listener that an API opens by itself, with another protocol than HTTP/1.1. */
+/** Parts for a listener that an API opens by itself, with another protocol than HTTP/1.1. */
 export interface OtherProtocols {
-  /** Where its calls are counted. */
+  /** Counts the calls. */
   readonly calls: CountedCalls
   /** Metadata of calls that becomes headers of records (`http.recordHeaders`); listeners of HTTP read those by themselves. */
   readonly recordHeaders?: readonly string[] | undefined
@@ -105,7 +105,7 @@ export const LOOK_UP_TIMEOUT_MS = 10_000
  */
 export const MAX_LOOK_UPS = 200
 
-/** Where requests with this durability wait. */
+/** The admission in which requests with this durability wait. */
 export const admissionOf = (
   { admission, diskAdmission }: ApiContext<unknown>,
   durability: Durability
@@ -148,7 +148,7 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   readonly prefix: string
   /** `all`: its requests can name a cluster of the configuration. Absent: all of them go to `default`. */
   readonly clusters?: 'all'
-  /** Its section in `apis` of the configuration: {@link commonSettings} and its own, with defaults for everything. */
+  /** Schema of the API's section in `apis`: {@link commonSettings} and settings of its own, with defaults for everything. */
   readonly settings: z.ZodType<Settings>
   /**
    * Shell commands that try it, given a URL that ends in its prefix: printed at start, and shown at `/`. They write to the topic orders.
@@ -165,11 +165,11 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
   /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
   hosts?(settings: Settings): readonly OwnHost[]
-  /** Its settings in one of several workers, where a limit of it is for all of them together. Absent: the same. */
+  /** The settings for one of several workers, when a limit holds for all of them together. Absent: the same settings. */
   shareOf?(settings: Settings, workers: number): Settings
-  /** It is on with the embedded broker and off without, unless a setting says otherwise. Absent: its schema has the default. */
+  /** The API is on with the embedded broker and off without, unless a setting says otherwise. Absent: see its schema. */
   readonly isOnWithEmbedded?: true
-  /** Its requests need a known `Host` on every listener: no page of another site may read its answers. */
+  /** Requests need a known `Host` on every listener, so that no page of another site can read the answers. */
   readonly needsHost?: true
   /** Documents in JSON at the root of the shared port, for which clients need no credentials. */
   documents?(context: Pick<ApiContext<Settings>, 'settings' | 'issuers'>): readonly OpenDocument[]
@@ -216,11 +216,14 @@ export interface OwnListener {
     | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
   /** Whether it speaks TLS when the shared port does. */
   readonly tls: boolean
-  /** The operations in its `/openapi.json`. Absent: those of the API. */
+  /** Operations in the API's `/openapi.json`. Absent: all operations of the API. */
   readonly operations?: readonly Operation[]
 }
 
-/** Of one body: a record counts as 256 bytes at least, and all of them have 16 MiB, whatever the limit of the body is. */
+/**
+ * Limit of the records in one body. A record counts as 256 bytes at least; all records together count at most 16 MiB,
+ * whatever the limit of the body is.
+ */
 export const MAX_RECORDS_OF_BODY = (16 * MIB) / 256
 
 /** The settings that every API has, to be spread into its section. */
@@ -243,7 +246,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
     )
 })
 
-/** Where records are kept when their request is answered before Kafka has them. */
+/** Setting of the place where records are kept when their request is answered before Kafka has them. */
 export const durability = (original: 'memory' | 'disk') =>
   z
     .enum(['memory', 'disk'])

@@ -24,7 +24,7 @@ const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/i
 const LOWER_CASE = 0x20
 const C = 0x63
 const X = 0x78
-/** Most names are told by their first letter. */
+/** Whether a header belongs to the fingerprint. Most names are recognized by their first letter. */
 const isFingerprinted: IsWanted = (text, from, to) => {
   const first = text.charCodeAt(from) | LOWER_CASE
   return (first === C || first === X) && IS_FINGERPRINTED.test(text.slice(from, to))
@@ -38,7 +38,7 @@ export function askedKeyOf(request: IncomingMessage, key: string, body: Buffer):
   return { hash: sha256(start + key).slice(0, 12) + name, fingerprint: fingerprintOf(request, body) }
 }
 
-/** Where small requests are put together for their hash: the head, and then the body. */
+/** Buffer in which small requests are joined for their hash: first the head, then the body. */
 const together = Buffer.allocUnsafeSlow(64 * 1024)
 /** Bytes of a character in UTF-8, at most. */
 const MAX_CHARACTER_BYTES = 3
@@ -93,7 +93,10 @@ type Asking = IncomingMessage & Partial<Pick<EngineRequest, 'rawHeadersWith'>>
 
 let last = { method: '', url: '', lines: '', head: '' }
 
-/** What of a request counts beside its body. Each line but the last ends with a line break, and none of these is empty. */
+/**
+ * The part of a request that belongs to its fingerprint besides the body. Each line but the last ends with a line
+ * break, and none of these is empty.
+ */
 function headOf(request: Asking): string {
   const { method = '', url = '' } = request
   const { recordHeaders } = originOf(request)

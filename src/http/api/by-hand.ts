@@ -38,7 +38,7 @@ export const byHand = (
   const enter = (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload): void => {
     reply.hijack()
     const held = request.raw as HeldRequest
-    // Until the body is read. A request that produces keeps its turn until its records are handed on.
+    // The turn is kept until the body is read; by a request that produces, until its records are handed on.
     if (held.hasBody) held.keepTurn()
     const exchange = { request: held, response: reply.raw, payload, requestId: request.id }
     noteAsyncAnswer(exchange)
@@ -46,7 +46,7 @@ export const byHand = (
   }
   return (request, reply, payload, done) => {
     const held = request.raw as HeldRequest
-    // While it waits, its connection is not read, and no request behind it begins.
+    // While the request waits, its connection is not read, and no later request begins.
     if (admission === undefined || admission.tryAdmit(held)) enter(request, reply, payload)
     else admission.admit(held, () => enter(request, reply, payload), done)
   }
@@ -107,8 +107,8 @@ const IS_ESCAPED = /^[^?#]*%/
 type NameOfRoute = (request: FastifyRequest) => string | undefined
 
 /**
- * For an API that finds routes by itself: names them for the logs, where Fastify knows a wildcard only, or none. `nameOf`
- * is called when a line is written.
+ * Names routes for the logs, for an API that finds routes by itself: Fastify then knows only a wildcard, or nothing.
+ * `nameOf` is called when a line is written.
  *
  * @param nameOf without the prefix of the API
  */
@@ -139,7 +139,7 @@ export const routeNameOf = (request: FastifyRequest & Routed & { routeNameOf?: N
   return request.routeNameOf?.(request) ?? config?.routeName ?? url
 }
 
-/** What an API says of itself to browsers that ask whether a page may send a request. */
+/** An API's answer to browsers that ask whether a page may send a request. */
 export interface PreflightAnswer {
   /** `GET,POST` */
   readonly methods: string
@@ -152,6 +152,6 @@ export function answerPreflights(scope: FastifyInstance, answer: PreflightAnswer
   scope.decorateRequest('preflight', { getter: () => answer })
 }
 
-/** What {@link answerPreflights} has set for the scope of a request. */
+/** The answer that {@link answerPreflights} has set for the scope of a request. */
 export const preflightOf = (request: FastifyRequest & { preflight?: PreflightAnswer }): PreflightAnswer | undefined =>
   request.preflight

@@ -8,7 +8,7 @@ import { collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, endTurn, hasBody, keepTurn } from '../exchange/exchange.js'
 import type { ErrorAnswers } from './api-answers.js'
 
-/** More is not read of a body that means nothing. */
+/** Limit of bytes that are read of a body without a meaning. */
 export const IGNORED_BYTES = 64 * 1024
 /** Memory kept for assembling bodies while none are being assembled. */
 const POOL_BYTES = 16 * 1024 * 1024
@@ -17,7 +17,7 @@ export const bodyPool = (): BufferPool => new BufferPool(POOL_BYTES)
 export type Params = Readonly<Record<string, string>>
 export type Receive = (exchange: Exchange, params: Params) => void
 
-/** What an endpoint needs to refuse requests, and to answer those that fail. */
+/** Parts with which an endpoint refuses requests and answers failed ones. */
 export interface EndpointBase {
   readonly answers: Pick<ErrorAnswers, 'fail'>
   readonly access: Access
@@ -35,7 +35,10 @@ export function authorize(caller: Caller, verb: VerbPath, target: AccessTarget):
   return undefined
 }
 
-/** @returns whether the client may see what is named in the answer to a verb; what it may not see is left out */
+/**
+ * @returns whether the client may see something that is named in an answer; if not, the answer leaves it out
+ * @returns whether the client may see what is named in the answer to a verb; what it may not see is left out
+ */
 export function seenBy(caller: Caller, verb: VerbPath, of: TargetOfRight): (target: AccessTarget) => boolean {
   const rights = rightsToSee(verb, of)
   return target => rights.every(right => caller.allows(right, target))
@@ -45,11 +48,11 @@ export function seenBy(caller: Caller, verb: VerbPath, of: TargetOfRight): (targ
 export const admits = (parts: EndpointBase, exchange: Exchange, verb: VerbPath, target: AccessTarget): boolean =>
   goesOn(parts, exchange, authorize(parts.access.callerOf(exchange.request), verb, target))
 
-/** For requests about the whole process, such as its metrics. @returns whether the client may manage it */
+/** Checks the right to manage the whole process, such as to read its metrics. @returns whether the client has it */
 export const admitsManager = (parts: EndpointBase, exchange: Exchange): boolean =>
   goesOn(parts, exchange, parts.access.callerOf(exchange.request).refusalOf('management'))
 
-/** For requests that name nothing: refuses clients to which no rule gives anything. @returns whether it may */
+/** For requests that name no topic or group: refuses clients to which no rule gives anything. @returns whether it may go on */
 export const admitsRuled = (parts: EndpointBase, exchange: Exchange): boolean =>
   goesOn(parts, exchange, parts.access.callerOf(exchange.request).refusalOfUnruled())
 
@@ -59,7 +62,7 @@ function goesOn({ answers }: EndpointBase, exchange: Exchange, refusal: Castella
 }
 
 /**
- * Collects a body, and charges its bytes. Requests behind it on its connection begin when it was used.
+ * Collects a body, and charges its bytes. Later requests of the connection begin after it was used.
  *
  * @param use gets the bytes, valid during the call; what it throws is answered
  */
@@ -74,7 +77,7 @@ export function withBytes(
   collectDecoded(exchange, maxBytes, pool, (bytes, seenBytes, isRead) => {
     const caller = access.callerOf(exchange.request)
     const refusal = bytes instanceof Buffer ? caller.charge(0, seenBytes) : undefined
-    // What was decoded has taken its time, also where nothing can be made of it.
+    // A decoded body is charged even if nothing can be made of it: decoding has taken its time.
     if (isRead && !(bytes instanceof Buffer)) caller.spend(0, seenBytes)
     if (bytes === 'tooLarge') answers.fail(exchange, tooLarge, false)
     else if (bytes instanceof OverloadedError || bytes instanceof UnreadableBodyError)

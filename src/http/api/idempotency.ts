@@ -75,7 +75,7 @@ export interface GuardOptions {
   readonly streams?: boolean | undefined
   /** Undoes content codings of bodies, which then do not count. Absent: bodies count as they are sent. */
   readonly decoding?: {
-    /** Of a decoded body. */
+    /** Limit of a decoded body. */
     readonly maxBytes: number
     /** Answers a request whose body has come and cannot be decoded. */
     refuse(exchange: Exchange, error: Error, seenBytes: number): void
@@ -102,7 +102,7 @@ class KeyedRequest implements AnswerTaker, SettlingKey, WaitingAnswer {
   readonly exchange: Exchange
   readonly route: KeyedRoute
   readonly params: Params
-  /** Of its body, which has come. */
+  /** Key and fingerprint, known once the body has come. */
   asked = NOT_ASKED
   /** When it came, by the clock. */
   readonly cameAt = performanceClock()
@@ -195,7 +195,7 @@ export class Idempotency {
     }
   }
 
-  /** Requests behind it on its connection begin when its records are handed on, however long it is decoded or waits for its key. */
+  /** Enters a request. Later requests of its connection begin when its records are handed on, however long that takes. */
   #enter(request: KeyedRequest): void {
     const { exchange, route } = request
     const { headers } = exchange.request
@@ -229,7 +229,7 @@ export class Idempotency {
       decoding.refuse(exchange, new BodyTooLargeError(maxBytes, seenBytes, false), seenBytes)
     else if (error === 'tooLarge') this.#answers.refuse(exchange, tooLarge(maxBytes), producer)
     else if (decoding !== undefined && isRead) decoding.refuse(exchange, error, seenBytes)
-    // Its API refuses it before it reads the body.
+    // The API refuses the request before it reads the body.
     else if (error instanceof UnreadableBodyError) route.receive(exchange, params)
     else if (error instanceof OverloadedError) this.#answers.refuse(exchange, OVERLOADED, producer)
     // A client that has left gets no answer.
@@ -247,8 +247,8 @@ export class Idempotency {
   }
 
   /**
-   * Its records come behind those of earlier requests of the connection: these are answered first. A client that leaves before
-   * that has not sent the request; later it cancels only its wait.
+   * Passes a request on to the owner of its key. Earlier requests of the connection are answered first, so that its records come
+   * behind theirs. A client that leaves before that counts as not having sent the request; later it cancels only its wait.
    */
   #passOn(request: KeyedRequest, body: Buffer): void {
     const { exchange, asked } = request
@@ -267,9 +267,9 @@ export class Idempotency {
   }
 
   /**
-   * One that was certainly not carried out is tried again when it is its turn; one that may have been is not. Two with one key that
-   * are sent at the same time over two connections may change places, since one takes its place when it is refused. Those of one
-   * connection cannot: each begins when the one before it is answered.
+   * Sends a request to the owner of its key. A request that was certainly not carried out is tried again when it is its turn; one
+   * that may have been carried out is not. Two requests with one key on two connections may change places, because a request
+   * takes its place when it is refused. On one connection they cannot: each begins when the one before is answered.
    */
   async #passedOn(request: KeyedRequest, waiting: WaitingBody, held: HeldForOwner): Promise<void> {
     const { exchange, asked, route } = request
@@ -284,7 +284,7 @@ export class Idempotency {
       const isBehind = !isHeld && owners?.holding?.hasEarlier(asked.hash) === true
       const owner = isBehind ? behind : owners?.ownerOf(asked.hash)
       if (owner === undefined) {
-        // This process has found out that it is the owner.
+        // This process has meanwhile turned out to be the owner.
         this.#claim(request, waiting.body)
         return
       }
@@ -401,7 +401,7 @@ export class Idempotency {
     const early = answer && new EarlyReceipt(exchange, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
     const claim = await keys.claimWithin(asked, Math.min(route.waitMs, MAX_WAIT_MS), waiting.left)
     const kept = waiting.end()
-    // With the receipt, its turn has ended.
+    // An early receipt has ended the turn.
     if (kept === undefined || exchange.response.writableEnded) {
       if (exchange.response.writableEnded) count('replayed')
       // The client has left, or has the receipt: its request is carried out when it comes again.

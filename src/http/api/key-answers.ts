@@ -11,7 +11,7 @@ import { problemAnswer } from '../exchange/modern-answers.js'
 import type { ApiProducer } from './api-producer.js'
 import type { KeyOwners } from './key-owners.js'
 
-/** Where a key is known: `gateway` or `deployment`. */
+/** Response header with the reach of a key: `gateway` or `deployment`. */
 export const REACH_HEADER = 'x-castellan-idempotency'
 /** An answer that was given before. */
 export const REPLAYED_HEADER = 'idempotent-replayed'
@@ -24,7 +24,7 @@ const ID_STARTS = {
 /** Headers that belong to one answer, not to the request. */
 const OF_ONE_ANSWER: ReadonlySet<string> = new Set([REQUEST_ID, 'connection', 'content-length', 'date'])
 
-/** What an answer has that was given before, or behind which the connection ends. */
+/** Parts of an answer that was given before, or that ends the connection. */
 export interface Further {
   readonly headers: WrittenAnswer['headers']
   readonly lines: string
@@ -79,7 +79,7 @@ export class KeyAnswers {
 }
 
 /**
- * The answer of an API without what belongs to one attempt only, and what its headers say.
+ * The stored form of an API's answer: without the headers that belong to one attempt, and with what the others say as fields.
  *
  * @param key says what it may tell of its records
  */
@@ -103,7 +103,7 @@ export function toOwn(
 
 export const MAX_KEY_CHARACTERS = 255
 
-/** What happens to requests with a key, for the metrics. */
+/** Results of requests with a key, for the metrics. */
 export type KeyResult =
   | 'claimed'
   | 'replayed'

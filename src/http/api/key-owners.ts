@@ -19,7 +19,7 @@ export interface ForwardedRequest {
   readonly sentUrl: string
   /** Absent: it came to the shared port. */
   readonly originalUrl?: string | undefined
-  /** Without credentials, and without those of one connection. */
+  /** Headers without credentials, and without those that belong to one connection. */
   readonly headers: IncomingHttpHeaders
   readonly rawHeaders: readonly string[]
   readonly recordHeaders: readonly RecordHeader[]
@@ -37,7 +37,7 @@ export interface ForwardedAnswer {
   readonly answer: WrittenAnswer
   /** Why the request has failed, for the log. */
   readonly failure?: ErrorCode | undefined
-  /** What the client is charged, where it came in. */
+  /** Amounts to charge to the client by the process that has received the request. */
   readonly records: number
   readonly bytes: number
 }
@@ -54,11 +54,11 @@ export type PassOn = (request: ForwardedRequest, timeoutMs: number) => Promise<F
 
 /** A request that its owner has certainly not carried out. */
 export interface HeldForOwner {
-  /** Of its key. */
+  /** Hash of the key. */
   readonly hash: string
   /** The client whose turn it uses. `undefined`: it has no name. */
   readonly client: string | undefined
-  /** Of its body. */
+  /** Size of the body. */
   readonly bytes: number
   /** Resolves when the client has left. */
   readonly left: Promise<void>
@@ -71,7 +71,7 @@ export interface Holding {
   /** Whether a request with the key has been held that has not ended: later ones wait behind it. */
   hasEarlier(hash: string): boolean
   /**
-   * A request that comes again has its place before later ones with its key.
+   * Lets a request wait for its owner. A request that comes again keeps its place before later ones with its key.
    *
    * @param limitMs how long it may be held
    * @returns whether it may be tried now; `false`: its time is over, its client has left, or no further one is held
@@ -83,13 +83,13 @@ export interface Holding {
 
 /** Processes that share keys of requests: each key has one of them as its owner, which alone carries out requests with it. */
 export interface KeyOwners {
-  /** Where a key is known: at this gateway only, or at all gateways of the deployment. */
+  /** Reach of a key: this gateway only, or all gateways of the deployment. */
   readonly scope: 'gateway' | 'deployment'
   /** @returns `undefined`: this process owns the key */
   ownerOf(hash: string): PassOn | undefined
   /** Absent: no request waits for its owner. */
   readonly holding?: Holding
-  /** Lets others pass on requests whose keys this process owns: its routes are there. Before that, they are refused. */
+  /** Called when the routes exist. From then on other processes may pass on requests whose keys this process owns. */
   serve(carryOut: CarryOut): void
   /**
    * From now on the requests of others are refused, and none of this process waits for its owner.
@@ -155,7 +155,7 @@ export function toForwarded(
   }
 }
 
-/** What of a request its API reads, besides its body. */
+/** The parts of a request's head that its API reads. */
 type HeadOfRequest = Pick<
   ForwardedRequest,
   'method' | 'url' | 'sentUrl' | 'originalUrl' | 'headers' | 'rawHeaders' | 'recordHeaders' | 'address'

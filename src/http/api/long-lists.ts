@@ -4,7 +4,7 @@ import { takeRoom } from '../../core/room-wait.js'
 import { holdUntilLeft } from '../exchange/leaving-records.js'
 import { SegmentedBody } from '../exchange/segmented-body.js'
 
-/** So much of a list is made in one tick: it takes a few milliseconds. */
+/** Characters of a list that are made in one tick, which takes a few milliseconds. */
 const CHARS_PER_TICK = 64 * 1024
 
 /** A list as JSON that may be long: its items are made while it is written. */
@@ -47,7 +47,7 @@ export function* lazily<Item>(all: () => Iterable<Item>): Iterable<Item> {
   yield* all()
 }
 
-/** A list as it is answered. Its bytes are held until {@link HeldRecords.release}. */
+/** A list for an answer. Its bytes are held until {@link HeldRecords.release}. */
 export interface MadeList {
   /** A text, where it is short. */
   readonly body: string | SegmentedBody
@@ -136,7 +136,7 @@ export class LongLists {
   readonly #records: RecordBudget
   /** The end of the last list, by client and kind. */
   readonly #ends = new Map<string, Promise<unknown>>()
-  /** Those that wait for a tick. */
+  /** Lists that wait for a tick. */
   readonly #waiting: (() => void)[] = []
 
   constructor(records: RecordBudget) {

@@ -39,7 +39,7 @@ export interface PollOptions {
  *     └──── client left ─────┴──▶ given back
  */
 export class Poll {
-  /** In the list of those that wait. */
+  /** Index in the list of waiting polls. */
   place = 0
   readonly #options: PollOptions
   readonly #asked: Reply
@@ -69,7 +69,7 @@ export class Poll {
       else this.#cancel = this.#ask()
     })
     isLater = true
-    // Only after the request for messages: if it throws, there is no poll to end.
+    // Registered after the request for messages: if that throws, there is no poll to end.
     asked.response.once('close', () => this.#closed())
   }
 

@@ -41,7 +41,7 @@ import { originOf } from './request-origin.js'
 import { RequestTurns } from './request-turns.js'
 import type { ServedBy } from './routes.js'
 
-/** What is known of a request before its body is read, and what its answer will need. It outlives the body. */
+/** Facts about a request that are known before its body is read and that its answer needs. They outlive the body. */
 export interface ProduceHead extends ProduceRequest {
   /** Why the API refuses records by itself: one entry per record of the request, `undefined` for those that are produced. */
   refusals?: readonly (RecordFailure | undefined)[] | undefined
@@ -49,7 +49,7 @@ export interface ProduceHead extends ProduceRequest {
   readonly isOwnForm?: boolean
 }
 
-/** What became of the records of a request: one word where it is the same for all, and no more is asked. */
+/** Outcomes of the records of a request: one word when all are alike and no details are wanted. */
 export type Outcomes = 'delivered' | 'pending' | readonly OutcomeSoFar[]
 
 /** An answer in the words of an API. The route adds what is certain about the records, the receipt and the id. */
@@ -60,15 +60,15 @@ export interface ProduceAnswer {
   /** Bytes: the answer was made in turns. */
   readonly body: string | Buffer
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** For an answer that is given often; it has the status and the type. */
+  /** Status and content type of an answer that is given often. */
   readonly template?: AnswerTemplate | undefined
   /** Why the request fails, for its problem document. Absent: follows from the error, or from the status. */
   readonly cause?: Cause | undefined
   /** Whether the connection ends. Absent: it ends where the body was not read, unless the rest of it is small. */
   readonly closes?: boolean
   /**
-   * What the answer says of records, where that is not what became of those of the request. `unknown`: others may have been
-   * produced besides; `unsaid`: the request would not have produced any.
+   * Replaces what the answer says of the records, where the outcomes of this request are not the whole truth.
+   * `unknown`: other records may have been produced besides; `unsaid`: the request would not have produced any.
    */
   readonly persisted?: 'unknown' | 'unsaid' | undefined
 }
@@ -141,9 +141,9 @@ const UNKNOWN = persistedText(['unknown'])
 const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
 
 /**
- * A route to produce, for any API. It does what all have in common, in this order: permission, head, body within its limit,
- * charge, permission for topics that the body names, `produce`, the wait for Kafka where the client wants it, and the answer,
- * with which refused records are counted. {@link ApiProducer} is the part that needs no HTTP exchange.
+ * A route to produce, for any API. It does the common steps in this order: permission, head, body within its limit,
+ * charge, permission for topics that the body names, `produce`, the wait for Kafka if the client wants it, and the
+ * answer, with which refused records are counted.
  *
  *   receive ─▶ begin ─▶ collectDecoded ─▶ #read ──────────────────────▶ #take ─▶ #produce ─┬─▶ #whenDelivered ─┬─▶ #answer ─▶ #send
  *                                           └─ a long body ─▶ #readInTurns ─┘              └─▶ #whenAccepted ──┘
@@ -259,7 +259,7 @@ export class ProduceRoute<Head extends ProduceHead> {
   #tooLarge(exchange: Exchange, seenBytes: number, isRead: boolean): void {
     const isAnnounced = Number(exchange.request.headers['content-length'] ?? 0) > this.#maxBodyBytes
     const refuse = (error: BodyTooLargeError): void => {
-      // What has been read is charged. A body that is announced as too large is not read.
+      // Bytes that were read are charged. A body that announces too large a size is not read.
       if (!isAnnounced) this.#callerOf(exchange).spend(0, error.seenBytes)
       this.refuse(exchange, error, isRead)
     }
@@ -285,13 +285,13 @@ export class ProduceRoute<Head extends ProduceHead> {
 
   *#readInTurns(exchange: Exchange, head: Head, body: Buffer, turns: RequestTurns): InPieces<void> {
     const { length } = body
-    // It was copied or decoded just now.
+    // Accounts for copying or decoding the body.
     yield length / NATIVE_FACTOR
     try {
       const limitMs = head.isSync ? this.#api.options.sync.deadlineMs : ASYNC_TIMEOUT_MS
       const read = yield* turns.reading(limitMs, this.#api.readInTurns!(body, head))
       if (read === undefined) {
-        // Its client has left. The bytes were sent all the same.
+        // The client has left. It has sent the bytes all the same.
         this.#callerOf(exchange).spend(0, length)
         return
       }
@@ -391,7 +391,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       if (turns === undefined) endTurn(exchange)
       else turns.handedOn()
       this.#api.produced?.(records, pending, head)
-      // From here on nothing refers to the records: the bytes of bodies that wait would burden the garbage collector.
+      // From here on nothing refers to the records, so that the bytes of waiting bodies do not burden the garbage collector.
       if (isSync) this.#whenDelivered(exchange, head, pending)
       else this.#whenAccepted(exchange, head, this.producer.refusedOf(pending), records.length)
     } catch (error) {
@@ -477,7 +477,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     else template.sendSoon(response, headers, body)
   }
 
-  /** After a bug the records may have been produced. */
+  /** Answers after a bug. The records may have been produced. */
   broken(asked: Reply, error: unknown): void {
     const { response, requestId } = asked
     this.#context.log.error({ requestId, err: error }, 'a request to produce failed unexpectedly')
@@ -499,7 +499,7 @@ function isLong(body: Buffer): boolean {
   return false
 }
 
-/** What is certain of records that all have the same outcome. */
+/** Texts of the header for records that all have the same outcome. */
 const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {

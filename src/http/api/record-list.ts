@@ -76,13 +76,13 @@ const [OPEN, CLOSE, COMMA, BRACE, QUOTE, ZERO] = [0x5b, 0x5d, 0x2c, 0x7d, 0x22, 
 class ListBody implements PiecedBody {
   readonly #format: ListFormat
   readonly #rows: RecordRow[] = []
-  /** Of texts, whose escapes are counted once. */
+  /** Sizes of escaped texts, which are counted once. */
   readonly #sizes: number[] = []
   /** Further members, at the places of their records. */
   readonly #members: string[] = []
-  /** What stands around the key, the value and the offset of each record of a partition. */
+  /** Texts around the key, the value and the offset of each record of a partition. */
   #frame = { topic: '', partition: -1, start: NULL, end: NULL }
-  /** Without the end of the list. */
+  /** Size of the list without its end. */
   #bytes = 0
 
   constructor(format: ListFormat) {

@@ -7,8 +7,8 @@ import type { ApiContext } from './api.js'
 const TOO_LATE = new OverloadedError('the body could not be read in time: too many long requests are read')
 
 /**
- * A long request: its body is read, and its records are accepted, in turns with others. Its turn on its connection ends when all its
- * records were handed on, and are accepted or refused.
+ * A long request, whose body is read and whose records are accepted in turns with other requests. Its turn on its
+ * connection ends when all its records were handed on and are accepted or refused.
  */
 export class RequestTurns {
   readonly #exchange: Exchange

@@ -6,12 +6,12 @@ import type { ErrorAnswers } from './api-answers.js'
 import { byHand, type NamedRoute, nameRoutes, neverCalled, refusedBy } from './by-hand.js'
 import type { EndpointBase, Params } from './endpoint.js'
 
-/** What OpenAPI says about a route. */
+/** OpenAPI's description of a route. */
 export type Described = Omit<Operation, 'id'>
 
-/** A route in one literal: what OpenAPI says about it, and what answers it. @param On the parts that answer routes of its kind */
+/** A route in one literal: its description for OpenAPI, and its handler. @param On the parts that answer routes of its kind */
 export interface AnsweredRoute<On> extends Described {
-  /** Its requests need no credentials. Default: they do, where any are configured. */
+  /** The route needs no credentials. Default: it does, where any are configured. */
   readonly isOpen?: boolean
   /** Absent: a {@link ProduceRoute} does. */
   receive?(on: On, exchange: Exchange, params: Params): void
@@ -33,7 +33,11 @@ export const operationsOf = <One extends Described>(
 ): readonly (One & Operation)[] =>
   Object.entries(routes).map(([id, route]) => ({ ...route, id, answers: { ...refusalsOf(route), ...route.answers } }))
 
-/** What a route throws is answered. @param produce serves the routes that have nothing that answers them */
+/**
+ * The routes with their handlers, which answer the errors that they throw.
+ *
+ * @param produce serves the routes that have no handler
+ */
 export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
   routes: readonly AnsweredRoute<On>[],
   on: On,
@@ -56,7 +60,7 @@ export interface Route extends ServedBy, Pick<Operation, 'method' | 'path'> {
   readonly isOpen?: boolean | undefined
 }
 
-/** What serves a route. */
+/** Fastify's hooks and handler of a route. */
 export interface ServedBy {
   readonly preParsing: preParsingHookHandler
   /** Answers requests that the process refuses before they are read. Absent: the error handler of the scope does. */

@@ -30,7 +30,7 @@ export type EventData = string | SegmentedBody
 export interface TailOptions {
   readonly caller: Caller
   readonly records: RecordBudget
-  /** Whose share its events count to. */
+  /** The client to whose share the events count. */
   readonly client: string | undefined
   /**
    * The data of the event for a record, each line after the first one behind `data: `. `undefined`: the client gets no event
@@ -62,7 +62,7 @@ export class Tail implements FollowSink {
   #isWaitingForClient = false
   /** Bytes of events that have not left. */
   readonly #held: HeldRecords
-  /** Where there is no room for events, it reads on when there is some. */
+  /** Waits for free bytes when there are none for events; reading then goes on. */
   readonly #room: RoomWait
   #hasLeft: () => void = () => undefined
   /** The data of the last record is being made, or leaves in pieces. */
@@ -116,7 +116,7 @@ export class Tail implements FollowSink {
     return isWaiting || !(this.#isOver || this.#room.has(PIECE_CHARACTERS))
   }
 
-  /** What was written has left the process. */
+  /** Called when everything written has left the process. */
   #left(): void {
     this.#held.add(-this.#held.bytes)
     this.#hasLeft()
@@ -130,7 +130,7 @@ export class Tail implements FollowSink {
       const sizeBytes = sizeOfRecord(record)
       if (!(data instanceof Promise)) this.#add(data, sizeBytes)
       else {
-        // What came before need not wait.
+        // Earlier events need not wait for this one.
         this.flush()
         this.#pending = data.then(
           data => this.#made(data, sizeBytes),
@@ -144,7 +144,7 @@ export class Tail implements FollowSink {
 
   #add(data: EventData | undefined, sizeBytes: number): void {
     const isLong = typeof data === 'object'
-    // What came before need not wait, and the long one is charged for when it has left.
+    // Earlier events need not wait. A long event is charged when it has left.
     if (isLong) this.flush()
     if (data === undefined) this.#skipped++
     else if (!isLong) {
@@ -243,7 +243,7 @@ export class Tail implements FollowSink {
 
   warn(text: string): void {
     if (this.#pending !== undefined) {
-      // Its id names the record that is pending as sent.
+      // The warning waits, because its id would name the pending record as sent.
       void this.#pending.then(() => this.warn(text))
       return
     }

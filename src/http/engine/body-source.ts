@@ -26,7 +26,7 @@ export interface BodySource extends Readable, Partial<OpenEnded> {
 
 /** A body that may stay open as long as its reader likes, such as a stream of records. */
 export interface OpenEnded {
-  /** From now on the limits of the server for pace and duration do not hold: the reader has its own. */
+  /** Ends the server's limits of pace and duration for this body: from now on its reader has limits of its own. */
   openEnd(): void
   /**
    * Counts this many bytes of the body as held, in place of all that have come.

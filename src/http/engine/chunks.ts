@@ -13,7 +13,7 @@ export interface PieceTaker {
   receive(piece: Buffer, lasts: boolean): void
 }
 
-/** What the next byte belongs to. */
+/** Part of a chunked body that the next byte belongs to. */
 type ChunkPart =
   | 'firstDigit'
   | 'size'
@@ -98,7 +98,7 @@ export class Chunks {
     return at
   }
 
-  /** What follows a byte; `undefined`: the byte is malformed. */
+  /** The part after a byte; `undefined`: the byte is malformed. */
   #next(byte: number): ChunkPart | undefined {
     switch (this.#part) {
       case 'firstDigit':
@@ -141,7 +141,7 @@ export class Chunks {
   }
 }
 
-/** What follows the end of a size, or of a part of an extension. */
+/** The part after the end of a size, or of a part of an extension. */
 function afterExtension(byte: number): ChunkPart | undefined {
   if (byte === CR) return 'endOfLine'
   return byte === SEMICOLON ? 'firstOfName' : undefined

@@ -11,7 +11,7 @@ import { ConnectionTimes } from './time-limits.js'
 import { isWebsocketRequest } from './upgrade.js'
 
 const MAX_REQUESTS_PER_TICK = 8
-/** While a request keeps its turn, so much is read behind it: a client that leaves is noticed. */
+/** While a request keeps its turn, this much is read behind it, so that a client that leaves is noticed. */
 const MAX_BEHIND_BYTES = 64 * 1024
 
 const CONNECTION = Symbol('connection')
@@ -67,7 +67,7 @@ export class Connection extends RequestsOfConnection {
   /** Number of the waiting bytes that had come before the process began to stop: their requests still get answers. */
   #owedBytes = 0
   #isReading = true
-  /** The last request may upgrade the connection: what is behind it may not be HTTP. */
+  /** The last request may upgrade the connection, so the bytes after it may not be HTTP. */
   #isOffered = false
   /** The client wants no answer behind that to its last request. */
   #hasLastRequest = false
@@ -163,7 +163,7 @@ export class Connection extends RequestsOfConnection {
         if (this.#isReceiving && this.host.endsTurn(at - from)) this.#yield()
         continue
       }
-      // Requests behind the last answer are not read. What is behind an offer may not be HTTP.
+      // Requests after the last answer are not read. After an offer to upgrade, the bytes may not be HTTP.
       if (!this.#isOffered && (this.#hasLastRequest || this.#answers.hasLast || !this.socket.writable)) break
       if (!this.#mayBegin || this.#begun === MAX_REQUESTS_PER_TICK) {
         if (this.#mayBegin) this.#yield()
@@ -183,7 +183,7 @@ export class Connection extends RequestsOfConnection {
         break
       }
       at = head.endsAt
-      // What came along with an earlier request upgrades nothing, or ticks would decide it.
+      // A request that came in one piece with an earlier one cannot upgrade: otherwise timing would decide it.
       const mayUpgrade = isFirst
       isFirst = false
       this.#begun++
@@ -201,7 +201,7 @@ export class Connection extends RequestsOfConnection {
     this.#setReading()
   }
 
-  /** Not while a request keeps its turn, nor before the client has read, earlier answers have left, or a stream has ended. */
+  /** Whether the next request may begin: no request keeps its turn, the client reads, and no stream is open. */
   get #mayBegin(): boolean {
     const mustWait = this.#answers.isFull || this.#answers.isStreaming || this.#isOffered
     return !this.#isTurnKept && !this.isPaused && !this.#isYielding && !mustWait
@@ -361,7 +361,7 @@ export class Connection extends RequestsOfConnection {
     this.#answers.forget()
     socket.removeAllListeners('data')
     seeEndWhilePaused(socket)
-    // As Node leaves it: the next listener starts to read.
+    // Set as Node leaves it, so that the next listener starts to read.
     Object.assign(socket, { readableFlowing: null })
     return rest
   }
@@ -437,7 +437,7 @@ export class Connection extends RequestsOfConnection {
     this.#rest = undefined
     this.#isStalled = false
     if (this.#state !== 'upgraded') this.#answers.close()
-    // It has no answer in the queue when it has upgraded the connection.
+    // A request that has upgraded the connection has no answer in the queue.
     this.receiving?.over()
     this.#count()
     this.host.closed(this)

@@ -96,7 +96,7 @@ export class Connections implements ConnectionHost {
   readonly #kept = new HeldAmount('bytes of requests that have not begun')
   /** Bytes of incomplete bodies that were read in this tick. */
   #turnBytes = 0
-  /** They leave at the end of this tick. Not a list of the module: that of a simulated process that died would last. */
+  /** Answers that leave at the end of this tick. A list of the module would outlive a process that dies in a simulation. */
   #waiting: WaitingAnswer[] = []
   #isLeaving = false
   #checkMs: number

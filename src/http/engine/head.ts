@@ -134,7 +134,7 @@ const OVERFLOW = -3
 
 /** The headers of a head that is being read, and what they say of the body. It is used for one head after another. */
 class HeaderScan {
-  /** Of each header: a name's first and last, its value's first and last. */
+  /** Four positions per header: first and last of its name, first and last of its value. */
   positions = new Int32Array(4 * 128)
   /** Headers that have arrived whole, and those of which the name has. */
   count = 0
@@ -204,7 +204,7 @@ class HeaderScan {
   }
 
   /**
-   * Notes a length or coding. @returns whether it fits to those before it
+   * Notes a length or a coding. @returns whether it agrees with earlier ones
    *
    * @param sent the value with the blanks around it, or what has come of it
    */
@@ -322,7 +322,7 @@ function hasVersion(bytes: Buffer, start: number, end: number): boolean {
   return true
 }
 
-/** The version behind a URL, and where the headers begin; `undefined`: there is none. */
+/** The version after a URL, and the place where the headers begin; `undefined`: there is no version. */
 function versionAt(bytes: Buffer, start: number, end: number): [version: string, fieldsAt: number] | undefined {
   if (bytes[start] === LF) return [OLDEST, start + 1]
   if (bytes[start] === CR) return start + 1 >= end || bytes[start + 1] === LF ? [OLDEST, start + 2] : undefined

@@ -2,13 +2,13 @@ import type { IncomingMessage } from 'node:http'
 import type { OverloadedError } from '../../core/errors.js'
 
 /**
- * A request that keeps its turn on its connection: the next one begins when this one has handed on what it brings. Whatever
- * delays it in between need not know of any order.
+ * A request that keeps its turn on its connection: the next one begins when this one has handed on its records. Nothing
+ * that delays the request in between has to know of this order.
  */
 export interface OrderedRequest extends IncomingMessage {
   /** No further request of the connection begins before {@link endTurn}. Idempotent; without effect once the turn has ended. */
   keepTurn(): void
-  /** What the request brings was handed on, or it is certain that it brings nothing. Idempotent; its answer ends the turn, too. */
+  /** Ends the turn: the records were handed on, or the request brings none. Idempotent; its answer ends the turn, too. */
   endTurn(): void
 }
 
@@ -16,7 +16,7 @@ export interface OrderedRequest extends IncomingMessage {
 export interface HeldRequest extends OrderedRequest {
   readonly isOver: boolean
   readonly hasBody: boolean
-  /** Nothing more is read from the connection, until {@link letGo}. */
+  /** Stops reading from the connection until {@link letGo}. */
   hold(): void
   letGo(): void
   /** Calls back once: when the whole body has come, or the request is over. */

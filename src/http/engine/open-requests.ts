@@ -9,7 +9,7 @@ import type { TimeLimits } from './time-limits.js'
 import type { UpgradeOwner } from './upgrade.js'
 
 export interface ConnectionLimits extends HeadLimits, TimeLimits {
-  /** After the last answer, at most this many bytes are discarded. */
+  /** Limit of bytes that are discarded after the last answer. */
   readonly maxBodyBytes: number
   /** When the bodies of a connection hold more than this, its next requests wait. */
   readonly maxBodyBytesPerConnection: number
@@ -58,7 +58,7 @@ export interface ConnectionHost extends AnswersHost {
   closed(connection: RequestsOfConnection): void
 }
 
-/** Whose requests a listener serves. The engine carries it for the handler. */
+/** Rules of a listener for its requests. The engine carries them for the handler. */
 export interface ListenerGuard {
   /** Requests come by a unix socket, which has no address. */
   readonly isOfUnixSocket: boolean
@@ -69,7 +69,7 @@ export interface ListenerGuard {
   refusalOfEffect(headers: IncomingHttpHeaders): ForbiddenError | undefined
 }
 
-/** What the connections of one listener have in common. */
+/** State and settings that the connections of one listener share. */
 export interface Served {
   readonly guard: ListenerGuard
   /** The codings of bodies and of answers. The engine carries them for the handler. */
@@ -80,7 +80,9 @@ export interface Served {
   readonly silence?: SilenceLimit | undefined
 }
 
-/** A connection as its requests use it: counts them, and what they hold. When that is too much, it is not read on. */
+/**
+ * A connection as its requests see it. It counts requests and the bytes that they hold, and is not read while these are too many.
+ */
 export abstract class RequestsOfConnection {
   abstract readonly socket: Socket
   readonly served: Served
@@ -166,7 +168,7 @@ export abstract class RequestsOfConnection {
     this.#pauseOrGoOn()
   }
 
-  /** From now on no request keeps the connection from being read. */
+  /** From now on no request can keep the connection from being read. */
   protected endPauses(): void {
     this.#mayPause = this.isPaused = false
   }

@@ -35,7 +35,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   aborted = false
   /** True: the reader of the body sets its time limit, and the connection sets none. */
   isOpenEnded = false
-  /** It came before the process began to stop, and is still served. */
+  /** The request came before the process began to stop, and is still served. */
   isOwed = false
   /** Counted bytes: they have arrived, and no whole answer was made. */
   heldBytes = 0
@@ -45,9 +45,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   refusedWith: number | undefined
   /** When the whole body had come, by `performance.now()`. */
   receivedAt: number | undefined
-  /** What has taken over the connection. The request is over when the connection ends. */
+  /** New owner of an upgraded connection. The request is over when the connection ends. */
   owner: UpgradeOwner | undefined
-  // Neither Fastify nor a handler asks for these.
+  // Members of Node's request that neither Fastify nor a handler uses.
   declare readonly headersDistinct: NodeJS.Dict<string[]>
   declare readonly trailers: NodeJS.Dict<string>
   declare readonly trailersDistinct: NodeJS.Dict<string[]>
@@ -90,7 +90,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     return this.#rawHeaders
   }
 
-  /** Those of {@link rawHeaders} with wanted names; `undefined`: all were asked for before. */
+  /** The {@link rawHeaders} with wanted names; `undefined`: the whole list was made before. */
   rawHeadersWith(isWanted: IsWanted): readonly string[] | undefined {
     return typeof this.#rawHeaders === 'string' ? rawHeadersOf(this.#rawHeaders, isWanted) : undefined
   }
@@ -397,9 +397,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   }
 }
 
-/** For listeners: each of their requests is one of these. */
+/** The request as the engine's own type, for listeners: each of their requests is one. */
 export const engineRequest = (request: IncomingMessage): EngineRequest => request as EngineRequest
 
 const ignore = (): void => {}
-/** In the place of a reader that has all of its body. */
+/** Replaces a reader that has got the whole body. */
 const READ: BodyReader = { chunk: ignore, end: ignore, failed: ignore, closed: ignore }

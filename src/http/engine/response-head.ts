@@ -9,7 +9,7 @@ import {
 /** Headers as `writeHead` takes them: by name, or names and values in turn. */
 export type GivenHeaders = OutgoingHttpHeaders | readonly OutgoingHttpHeader[]
 
-/** What the connection contributes to the head of an answer. */
+/** Values of the connection that go into the head of an answer. */
 export interface HeadContext {
   readonly date: string
   /** Idle connections are closed after this; clients are told in whole seconds. */

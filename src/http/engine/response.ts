@@ -27,7 +27,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   /** True after the end of the answer or of its connection. */
   destroyed = false
   closed = false
-  /** Nothing further is written. */
+  /** True once nothing more can be written. */
   finished = false
   /** All of it has been passed to the operating system. */
   writableFinished = false
@@ -42,7 +42,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   restBytes = 0
   /** The answer to the next request of the connection, until this one has left. */
   next: EngineResponse | undefined
-  /** What it has written before its turn. */
+  /** Pieces that were written before the answer's turn. */
   kept: Piece[] | undefined
   readonly #line: AnswerLine
   #onTurn: (() => void) | undefined
@@ -300,7 +300,7 @@ export class AnswerLine {
     return this.#first === undefined
   }
 
-  /** Whether an answer ends the connection, also while it waits for its turn: requests behind it get no answer. */
+  /** Whether an answer ends the connection, even if it still waits for its turn: later requests get no answer. */
   get hasLast(): boolean {
     return this.#hasLast
   }
@@ -340,7 +340,7 @@ export class AnswerLine {
   write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
     if (this.#isEnded || !this.socket.writable) return false
     if (response.isLast) this.#hasLast = true
-    // What comes before the head is no part of the answer.
+    // Pieces before the head are no part of the answer.
     if (response.headersSent && response.isStreamed === isEnd) {
       response.isStreamed = !isEnd
       this.#streams += isEnd ? -1 : 1
@@ -371,7 +371,7 @@ export class AnswerLine {
   #writeNow(response: EngineResponse, pieces: readonly Piece[], isEnd: boolean): boolean {
     if (pieces.length > 1 || response.next !== undefined) this.#cork()
     const tail = pieces.at(-1) ?? NOTHING
-    // Behind one with a callback of its own, which is rare, comes an empty one.
+    // If the last piece has a callback of its own, which is rare, an empty piece follows for the end.
     const last = !isEnd ? undefined : tail.done === undefined ? tail : NOTHING
     for (const piece of pieces) if (piece !== last) this.socket.write(piece.data, piece.encoding, piece.done)
     if (last !== undefined) {

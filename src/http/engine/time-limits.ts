@@ -11,9 +11,9 @@ const UNREAD_TIMEOUT_MS = 30_000
 export interface TimeLimits {
   readonly headersTimeoutMs: number
   readonly requestTimeoutMs: number
-  /** For a connection between two requests. */
+  /** Limit between two requests. */
   readonly keepAliveTimeoutMs: number
-  /** For a connection on which no byte is sent or received. */
+  /** Limit for a connection on which no byte is sent or received. */
   readonly socketTimeoutMs: number
 }
 
@@ -24,7 +24,7 @@ export class ConnectionTimes {
   /** When the incomplete request began; before the first byte: when the connection began. */
   #since: number | undefined
   #isNew = true
-  /** In whole milliseconds, for which V8 makes no object; rounded up, so that no limit ends early. */
+  /** Time of the last progress, in whole milliseconds, for which V8 makes no object; rounded up, so that no limit ends early. */
   #movedAt: number
   /** Bytes that were received, or have been sent as whole pieces. */
   #movedBytes = 0

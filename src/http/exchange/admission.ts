@@ -91,7 +91,7 @@ export class Admission {
   }
 
   /**
-   * To be called before anything of the body is read. A request without a body is let in at once.
+   * Must be called before any of the body is read. A request without a body is admitted at once.
    *
    * @param enter called at once, or when there is memory for the body @param refuse called when there was none in time
    */
@@ -122,7 +122,7 @@ export class Admission {
     this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
   }
 
-  /** What a body counts as. */
+  /** Bytes that a body counts as. */
   #sizeOf({ headers }: HeldRequest): number {
     const maxBytes = Math.min(MAX_COUNTED_BYTES, this.#capacity.maxBytes * MAX_SHARE)
     const unannouncedBytes = headers['transfer-encoding'] === undefined ? 0 : UNANNOUNCED_BYTES

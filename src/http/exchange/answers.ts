@@ -30,7 +30,7 @@ export const WARNING_HEADER = 'x-castellan-warning'
 
 const MAX_WARNING_CHARACTERS = 400
 const NOT_ASCII = /[^\x20-\x7e]/g
-/** What to change, where the reason alone does not say it. */
+/** Advice that is added where the reason alone does not say what to change. */
 const ADVICE: Partial<Record<ErrorCode, string>> = {
   invalidTopic: ': a name has 1 to 249 of a-z A-Z 0-9 . _ - and is neither . nor ..',
   unknownTopic: ': create it, or correct the name'
@@ -50,7 +50,7 @@ export const untoldWarning = (body: string | Buffer, why: unknown): Readonly<Rec
   return message === '' || body.includes(message) ? {} : warningOf(message, code)
 }
 
-/** For paths that an API does not have, in the place of an empty answer. */
+/** Headers of the answer to a path that the API does not have. */
 export const UNKNOWN_PATH = warningOf('there is no such path; /openapi.json lists those that there are')
 export const onlyMethods = (methods: string): Readonly<Record<string, string>> =>
   warningOf(`this path has only the method ${methods}; /openapi.json lists what it takes`)
@@ -65,7 +65,7 @@ export interface AnswerHeaders {
   readonly persisted: string | undefined
   /** Why the request failed as a whole, for a modern answer. */
   readonly cause?: Cause | undefined
-  /** Holds its records. What is made of them is added. */
+  /** Holds the records of the answer. The bytes that are made for the answer are added. */
   readonly held?: HeldRecords | undefined
 }
 
@@ -145,13 +145,13 @@ export class AnswerTemplate {
   readonly #status: number
   readonly #type: string
   readonly #typeLine: string
-  /** Those of the last answer: most answers of a template say the same of their records. */
+  /** The value of the last answer: most answers of a template say the same of their records. */
   #persisted = ''
   #lines = ''
   /** The first body, which most templates have with each answer. */
   #text: string | undefined
   #tail = ''
-  /** That of the last answer that was kept. */
+  /** The text of the last body that was kept. */
   #keptText = ''
   #body = Buffer.alloc(0)
 

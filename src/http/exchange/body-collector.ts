@@ -36,7 +36,7 @@ export function collectBody(
     return
   }
   const body = new PartialBody(declaredBytes, maxBytes, pool, end)
-  // With an announced size, the caller may still read the stream after `tooLarge`.
+  // If the size was announced, the caller may still read the stream after `tooLarge`.
   if (declaredBytes > 0 && source.readInto?.(body) === true) return
   source.on('data', chunk => body.chunk(chunk as Buffer))
   source.on('end', () => body.end())

@@ -4,7 +4,7 @@ import { OverloadedError } from '../../core/errors.js'
 import { Places } from '../../core/places.js'
 import { Shares } from '../../core/shares.js'
 
-/** What was made of a body, and how many of its bytes that took. */
+/** A decoded body, and how many bytes of the original were used. */
 export interface UnpackedBody {
   readonly buffer: Buffer
   readonly readBytes: number
@@ -43,9 +43,9 @@ export interface LateBody {
 
 /** Threads are shared with files and the durable log. The windows of two bodies, and what they become, fit into 64 MiB. */
 const MAX_RUNNING = 2
-/** Of bodies that wait, or are being decoded: one address has about half. */
+/** Limit of the bodies that wait or are being decoded; one address gets about half. */
 const MAX_BYTES = 64 * 1024 * 1024
-/** What one that waits costs beside its bytes: its request, its timer and all that belongs to them. */
+/** Memory of a waiting body besides its bytes: its request, its timer and all that belongs to them. */
 const WAITING_BYTES = 8 * 1024
 const FULL = new OverloadedError('too many bodies wait to be decoded')
 
@@ -66,7 +66,7 @@ export class BodyThreads {
   get running(): number {
     return this.#threads.taken
   }
-  /** Of bodies that are not handed on yet, with what they cost beside. */
+  /** Memory of the bodies that are not handed on yet, with their requests and timers. */
   get heldBytes(): number {
     return this.#memory.taken
   }
@@ -109,7 +109,7 @@ export class BodyThreads {
 }
 
 const PIECE_BYTES = 64 * 1024
-/** Pieces are joined so many bytes at a time: those of 16 MiB at once hold the loop for more than 20 ms. */
+/** Pieces are joined so many bytes at a time: joining 16 MiB at once holds the loop for more than 20 ms. */
 const JOINED_BYTES = 1024 * 1024
 
 async function decodeByThread(

@@ -15,7 +15,7 @@ const GZIP_LEVEL = 3
 /** The default of the library takes seconds for a megabyte. */
 const BROTLI_OPTIONS = { params: { [zlib.constants.BROTLI_PARAM_QUALITY]: 4 } }
 
-/** From the one that is preferred where a client has no preference. */
+/** Codings in the order in which they are preferred when the client has no preference. */
 const CODINGS: ReadonlyMap<string, Compress> = new Map([
   ['br', (body, done) => zlib.brotliCompress(body, BROTLI_OPTIONS, done)],
   ...(zstdCompress === undefined ? [] : [['zstd', zstdCompress] as const]),
@@ -81,13 +81,13 @@ export class AnswerCompression {
   }
 }
 
-/** What requests of one process share whose bodies or answers have content codings. */
+/** Objects that all requests of a process share for the content codings of bodies and answers. */
 export interface ContentCodings {
   readonly bodies: BodyThreads
   readonly answers: AnswerCompression
 }
 
-/** For requests that came to no listener, such as those that Fastify injects. */
+/** Used for requests that came to no listener, such as those that Fastify injects. */
 const OF_NO_LISTENER = new AnswerCompression()
 
 type ListenedMessage = IncomingMessage & { readonly holder?: { readonly served: Partial<ContentCodings> } }

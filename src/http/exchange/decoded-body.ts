@@ -14,7 +14,7 @@ interface Coding {
   atOnce?(bytes: Buffer, options: zlib.ZlibOptions): unknown
   make: MakeDecoder
 }
-/** Node's types leave out what a decoder is told of besides (`info`), and what it tells. */
+/** Adds the member `info` of a decoder, which Node's types leave out. */
 const codingBy = (atOnce: Coding['atOnce'] | undefined, make: unknown): Coding => ({
   ...(atOnce && { atOnce }),
   make: make as MakeDecoder
@@ -27,9 +27,9 @@ const CODINGS = new Map([
   // Windows of more than 16 MiB are a setting of this decoder, which is off.
   ['br', codingBy(undefined, zlib.createBrotliDecompress)]
 ])
-/** Those of bodies that are decoded as they come. The others need megabytes for each body. */
+/** Codings of bodies that are decoded while they arrive. The others would need megabytes for each body. */
 const OF_STREAMS = new Map([...CODINGS].filter(([, { atOnce }]) => atOnce !== undefined))
-/** Before version 22.15 Node has none. */
+/** Node has it from version 22.15 on. */
 const { createZstdDecompress }: Pick<typeof zlib, 'gzip'> & { createZstdDecompress?(options: object): unknown } = zlib
 /** The parameter `ZSTD_d_windowLogMax`. Its value is the limit of RFC 9659 for this coding: windows of 8 MiB. */
 const ZSTD_LIMITS = { params: { 100: 23 } }
@@ -65,7 +65,7 @@ function requireNoTransferCoding({ headers }: IncomingMessage): void {
   throw new UnreadableBodyError(501, 'a body with a transfer coding beside chunked cannot be read')
 }
 
-/** Some clients send deflate without the frame that HTTP demands, which has the method 8 and a checksum of two bytes. */
+/** Whether deflate has the frame that HTTP demands, with the method 8 and a checksum of two bytes. Some clients leave it out. */
 const isFramed = (bytes: Buffer): boolean =>
   bytes.length >= 2 && (bytes[0]! & 0x0f) === 8 && bytes.readUInt16BE(0) % 31 === 0
 
@@ -110,7 +110,7 @@ const AT_ONCE_BYTES = 64 * 1024
 const AT_ONCE_DECODED_BYTES = 256 * 1024
 const TRAILING = new UnreadableBodyError(400, 'the compressed body has bytes behind its end')
 
-/** For requests that came to no listener, such as those that Fastify injects. */
+/** Used for requests that came to no listener, such as those that Fastify injects. */
 const OF_NO_LISTENER = new BodyThreads()
 
 /** A request that came to a listener. Others are not counted. */
@@ -210,7 +210,7 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
 function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: UnpackedBody): void {
   // A small one would hold the whole piece that it was made in, and count as itself.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
-  // What was made is held beside what has come.
+  // The decoded bytes are held in addition to the received ones.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
   end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true, true)
 }

@@ -48,7 +48,7 @@ export const isEscaped = (request: SentTo): boolean => sentUrlOf(request) !== re
 /** The URL of a request as its client has written it: without the prefix on the API's own port. */
 export const writtenUrlOf = (request: SentTo): string => request.originalUrl ?? sentUrlOf(request)
 
-/** The path as it was sent, below the prefix of its API, and the query behind it. */
+/** The path as it was sent, below the prefix of its API, and the query after it. */
 export function sentPartsOf(
   request: IncomingMessage,
   prefix: string
@@ -60,7 +60,7 @@ export function sentPartsOf(
 /** Whether a request came by its API's own port, where the server has put the prefix in front. */
 export const isOnOwnPort = ({ request }: { readonly request: SentTo }): boolean => request.originalUrl !== undefined
 
-/** For the listeners: sets the answer of {@link sentUrlOf}. */
+/** Sets the result of {@link sentUrlOf}. Called by listeners. */
 export const keepSentUrl = (request: SentTo, url: string): void => {
   request.sentUrl = url
 }
@@ -70,7 +70,7 @@ type WaitingMessage = IncomingMessage & { askedWaitMs?: number; heldMs?: number 
 /** How long the client has said that the answer may take, in milliseconds. `Infinity`: it follows a stream; 0: it has not said so. */
 export const askedWaitOf = ({ askedWaitMs = 0 }: WaitingMessage): number => askedWaitMs
 
-/** For the endpoints of verbs whose facts say `waits: 'asked'`: sets the answer of {@link askedWaitOf}. */
+/** Sets the result of {@link askedWaitOf}. Called by endpoints of verbs whose facts say `waits: 'asked'`. */
 export const noteWait = (request: WaitingMessage, waitMs: number): void => {
   request.askedWaitMs = waitMs
 }
@@ -88,7 +88,7 @@ type Traced = IncomingMessage & { trace?: TraceOfRequest }
 /** The trace of a request. `undefined`: nothing records spans, or the request has none. */
 export const traceOf = (request: Traced): TraceOfRequest | undefined => request.trace
 
-/** For the listeners: sets the answer of {@link traceOf}. */
+/** Sets the result of {@link traceOf}. Called by listeners. */
 export const keepTrace = (request: Traced, trace: TraceOfRequest): void => {
   request.trace = trace
 }

@@ -3,7 +3,7 @@ import { headersIn, type KeptAnswer } from '../../producer/keys/key-frames.js'
 import { asServerResponse, type KnownBody, QuietEmitter, type ResponseState } from '../engine/lazy-streams.js'
 import type { Exchange } from './exchange.js'
 
-/** An answer as an API has written it. Where it has no lines, {@link headerLinesOf} has to make them. */
+/** An answer as an API has written it. If it has no header lines yet, {@link headerLinesOf} makes them. */
 export interface WrittenAnswer extends KeptAnswer {
   /** Whether its records are in Kafka. Absent: a header says so, or none does, and others may be of this answer only. */
   readonly persisted?: string | undefined

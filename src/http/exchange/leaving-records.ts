@@ -12,8 +12,8 @@ interface Queued {
 }
 
 /**
- * Calls back when an answer is the next one of its connection, and not where that ends before. Only such a request may wait for
- * records: what those behind it had would wait for it.
+ * Calls back when an answer is the next one of its connection; never if the answer ends before. Only such a request may
+ * wait for records, because the records of later requests would wait for its answer.
  */
 export function whenNext(response: ServerResponse | (ServerResponse & Queued), run: () => void): void {
   if ('atTurn' in response) response.atTurn(run)

@@ -63,7 +63,7 @@ function entryOf(known: OutcomeSoFar): object {
 export const certaintyOfKnown = (known: OutcomeSoFar): Certainty =>
   known === 'pending' ? 'pending' : certaintyOf(known)
 
-/** What is known of records that were handed on, of which some were refused at once. */
+/** The known outcomes of records that were handed on, of which some were refused at once. */
 export const knownOfAccepted = (records: number, refused: PendingProduce['refused']): readonly OutcomeSoFar[] =>
   Array.from({ length: records }, (_, at): OutcomeSoFar => refused?.[at] ?? 'pending')
 
@@ -120,7 +120,7 @@ const codeByStatus = new Map<number, ErrorCode>([
   [504, 'timedOut']
 ])
 
-/** What a status alone says of the reason. */
+/** The error code that a status alone suggests. */
 export const codeOfStatus = (status: number): ErrorCode => codeByStatus.get(status) ?? 'invalidRequest'
 
 const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import type { CastellanError, OverloadedError } from '../../core/errors.js'
 
-/** What APIs need of the engine to take a connection out of HTTP. */
+/** The parts of the engine with which APIs take a connection out of HTTP. */
 export { type Upgrade, type UpgradedSocket, type UpgradeOwner, upgradeOf } from '../engine/upgrade.js'
 
 /**

@@ -3,7 +3,7 @@ import type { BufferPool } from './body-collector.js'
 
 /** A body of known length that is made while it leaves: it never is in memory as a whole. */
 export interface PiecedBody {
-  /** In bytes. */
+  /** Length in bytes. */
   readonly length: number
   /** Yields the bytes, most of them in this buffer: what it has is written before the next bytes are made. */
   fill(piece: Buffer): Iterator<Buffer, void>
@@ -20,7 +20,7 @@ export function endInPieces(
   pool: BufferPool
 ): void {
   const piece = pool.take(Math.min(body.length, MAX_PIECE_BYTES))
-  // By then nothing reads it: all is written, or the socket is closed.
+  // On `close` nothing reads the piece any more: all is written, or the socket is closed.
   response.once('close', () => pool.give(piece))
   const pieces = body.fill(piece)
   let restBytes = body.length
@@ -30,7 +30,7 @@ export function endInPieces(
       const bytes = pieces.next().value!
       response.restBytes = restBytes -= bytes.length
       if (restBytes === 0) response.end(bytes)
-      // Others have their turn between two pieces.
+      // Other work gets its turn between two pieces.
       else response.write(bytes, () => setImmediate(writeNext))
     } catch (error) {
       response.destroy(error as Error)

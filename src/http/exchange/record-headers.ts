@@ -124,7 +124,7 @@ export function isTraceparent(text: string): boolean {
 const CARRIED = Symbol('record headers')
 type Carrying = IncomingMessage & { [CARRIED]?: RecordHeaders }
 
-/** For the server: the headers of a request become those of its records. */
+/** Makes headers of a request those of its records. Called by the server. */
 export const carryRecordHeaders = (request: Carrying, headers: RecordHeaders): void => {
   request[CARRIED] = headers
 }

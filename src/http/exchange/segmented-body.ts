@@ -11,7 +11,7 @@ interface BodySegment {
 
 /** Longer texts are kept outside of the heap. */
 const MAX_TEXT_CHARACTERS = 16 * 1024
-/** Of base64 at once, so that its texts do not live long. A multiple of 3. */
+/** Bytes that are turned into base64 in one go, so that the texts do not live long. A multiple of 3. */
 const TURN_BYTES = 24 * 1024
 
 /** An answer of JSON that is put together from texts and from bytes of records, which stay where they are until they leave. */
@@ -28,12 +28,12 @@ export class SegmentedBody implements PiecedBody {
     return this.#bytes + this.#textBytes
   }
 
-  /** Bytes that were made for it, beside those of records. */
+  /** Bytes that were made for the body, besides those of records. */
   get madeBytes(): number {
     return this.#madeBytes + this.#textBytes
   }
 
-  /** Bytes that are in memory for it, those of records included. */
+  /** Bytes in memory for the body, including those of records. */
   get heldBytes(): number {
     return this.#heldBytes + this.#textBytes
   }

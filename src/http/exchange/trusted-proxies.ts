@@ -10,7 +10,7 @@ export class TrustedProxies {
     this.#networks = networksIn(texts)
   }
 
-  /** What `Forwarded`, or else `X-Forwarded-*`, says; empty where no proxy is believed. */
+  /** The values of `Forwarded`, or else `X-Forwarded-*`; empty when the request does not come from a trusted proxy. */
   forwarded({ headers, socket }: IncomingMessage): Record<'scheme' | 'host' | 'path', string> {
     const { remoteAddress = '' } = socket
     if (remoteAddress === '' || !isAmong(this.#networks, remoteAddress)) return { scheme: '', host: '', path: '' }

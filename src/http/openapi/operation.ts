@@ -33,11 +33,11 @@ export interface Answer {
 /** One operation of an HTTP API: what OpenAPI says about a method of a path. */
 export interface Operation {
   readonly method: Method
-  /** Below the prefix of the API, with parameters in braces: `/sync/{topic}`. */
+  /** Path below the prefix of the API, with parameters in braces: `/sync/{topic}`. */
   readonly path: string
   /** Unique in its API; becomes a function's name in generated clients: `pushRecords`. */
   readonly id: string
-  /** What is known of the verb is true of the operation: `verbs/facts.ts`. */
+  /** The verb of the operation, whose facts in `verbs/facts.ts` hold for the operation, too. */
   readonly verb: EndpointVerb
   readonly summary: string
   readonly description?: string

@@ -110,7 +110,7 @@ function nullableOf(schema: DocumentNode, nullable: object): DocumentNode {
 const pascalCase = (text: string): string =>
   text.replace(/(?:^|[^A-Za-z0-9]+)([A-Za-z0-9])/g, (_, letter: string) => letter.toUpperCase())
 
-/** Where a part of a document stands; its name is that of the first place. */
+/** Place of a shared part in a document. The part is named after the place where it was first found. */
 type PartKind = 'schemas' | 'responses' | 'parameters' | 'headers'
 
 /** Parts that stand in several places, each written once. */

@@ -124,7 +124,7 @@ const losses: readonly TableColumn<Rows.LossRow>[] = [
   text('Reason', ({ message }) => message)
 ]
 
-/** What failed, what was refused and what is lost: requests and records each by itself, since the start. */
+/** Lists of failures, refusals and losses since the start, for requests and for records. */
 export function RefusalLists({ status }: Of): VNode {
   if (status.failures.length + status.refusals.length + status.losses.length === 0)
     return html`<p class="calm">Since the start nothing was refused, nothing failed and nothing was lost.</p>`
@@ -155,7 +155,7 @@ const topics: readonly TableColumn<Rows.TopicRow>[] = [
   })
 ]
 
-/** What waits for Kafka: in memory, in the durable log, and of which topics. */
+/** The records that wait for Kafka, in memory and in the durable log, by topic. */
 export function Waiting({ status: { memory, log, topics: all } }: Of): VNode {
   const { rows, total } = all
   const waits = ({ records, oldestAgeMs }: { readonly records: number; readonly oldestAgeMs: number }): string =>

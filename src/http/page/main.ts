@@ -11,7 +11,7 @@ import { EVERY_MS, type Sample } from './way.js'
 
 /** Three minutes of looks. */
 const MAX_SAMPLES = 90
-/** More news than this are only counted: a reader cannot stop a list that is read out. */
+/** With more news than this, only their number is read out: a listener cannot stop a list that is being read. */
 const MAX_NEWS = 3
 const root = document.getElementById('app')!
 
@@ -20,7 +20,7 @@ let looked = {
   samples: [] as readonly Sample[],
   problem: undefined as NotAsAsked | undefined,
   isPaused: false,
-  /** For readers who do not see the page. */
+  /** Text for readers who do not see the page. */
   news: ''
 }
 let timer: ReturnType<typeof setTimeout> | undefined

@@ -55,7 +55,7 @@ const VERDICTS = {
   pending: ['Not yet.', 'warning'],
   unknown: ['Not known.', 'warning']
 } as const
-/** What is not in Kafka may change these. */
+/** The verdicts that may still change. */
 const DOUBTFUL = {
   ...VERDICTS,
   yes: ['Yes, but a newer one may not be.', 'warning'],

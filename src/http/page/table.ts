@@ -25,7 +25,7 @@ export const sorted = <Row>(name: string, show: (row: Row) => string): TableColu
   sortBy: show
 })
 
-/** `unknown` stands where there is no number. */
+/** A column of numbers; a missing number is shown as `unknown`. */
 export const number = <Row>(
   name: string,
   of: (row: Row) => number | undefined,

@@ -21,7 +21,7 @@ export function millisecondsText(ms: number): string {
   return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`
 }
 
-/** What happened between two looks. A worker that has ended takes its numbers with it: then all since the start counts. */
+/** Difference of two looks. When a worker ends, its numbers are gone: then the totals since the start are used. */
 function between(now: Way, then: Way): Way {
   const parts = Object.entries(now).map(([name, { count, seconds }]) => {
     const before = then[name as keyof Way]
@@ -43,10 +43,7 @@ function stagesOf({ request, body, admission, capacity, partition, router, broke
   ].map(stage => ({ ...stage, time: millisecondsText(stage.ms) }))
 }
 
-/**
- * What the bar shows of these looks, the oldest first, and the time that it is about, in words; `undefined`: no record
- * was sent to Kafka since the start.
- */
+/** Content of the bar for these looks, the oldest first, with its period in words; `undefined`: no record was sent to Kafka. */
 export function wayOf(samples: readonly Sample[]) {
   const { at, status } = samples[samples.length - 1]!
   if (status.way.broker.count === 0) return undefined

@@ -76,9 +76,7 @@ export function requireManagement(app: FastifyInstance, requestAccess: RequestAc
   })
 }
 
-/**
- * For routes that name no topic: refuses clients to which no rule gives anything. To be added after the access checks.
- */
+/** Hook for routes that name no topic: refuses clients to which no rule gives anything. Must be added after the access checks. */
 export const requireRule =
   (requestAccess: RequestAccess | undefined): onRequestHookHandler =>
   (request, _, done) =>

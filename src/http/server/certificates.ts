@@ -23,7 +23,7 @@ export interface CertificateView {
   readonly validTo: number
 }
 
-/** The certificate of a PEM text that ends first. @throws Error where none of them says when it ends */
+/** The certificate in a PEM text that expires first. @throws Error if no certificate can be read */
 export function certificateViewOf(of: string, pem: string): CertificateView {
   const [first] = [...pem.matchAll(BLOCK)]
     .filter(([, kind]) => kind!.endsWith('CERTIFICATE'))

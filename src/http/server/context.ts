@@ -73,7 +73,7 @@ class ForeignCall implements CountedCall, ReceivingBody {
   }
 }
 
-/** What the servers of a process are made of. */
+/** Parts that the servers of a process share. */
 interface ContextOptions {
   readonly http: HttpSettings
   readonly metrics: PrometheusMetrics

@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders, ServerResponse } from 'node:http'
 import { parseUrl } from '../../core/parse-url.js'
 import type { PreflightAnswer } from '../api/by-hand.js'
 
-/** Any origin. */
+/** Stands for any origin. */
 const ANY = '*'
 /** How long browsers remember the answer to a preflight. */
 const MAX_AGE_S = 600

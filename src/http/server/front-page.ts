@@ -100,7 +100,7 @@ export function addManagementDescription(app: FastifyInstance, version: string):
   app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(document()))
 }
 
-/** Of clients, whose text is repeated on the page: a name or an address with a port. */
+/** Matches the host that a client names, which is repeated on the page: a name or an address with a port. */
 const HOST = /^(?:[\w.-]+|\[[\da-f:.]+\])(?::\d+)?$/i
 
 /** One API on the page: a line about it, and commands. */

@@ -30,7 +30,7 @@ export interface ApiMount extends MountedApi {
   /** Limit of one request body; absent: the limit of all ports. */
   readonly maxBodyBytes?: number
   readonly silence?: SilenceLimit
-  /** Its requests need a known `Host` on every listener. Default: where listeners say so. */
+  /** Requests need a known `Host` on every listener. Default: only on listeners that say so. */
   readonly needsHost?: boolean | undefined
   /** Served at the root of the shared port, without credentials. Default: none. */
   readonly documents?: readonly OpenDocument[] | undefined

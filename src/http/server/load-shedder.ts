@@ -11,7 +11,7 @@ const JUDGED_EVERY_MS = 1_000
 const MIN_SAMPLES = 2
 /** The refused share of requests changes by this much with each judgement. */
 const STEP = 0.25
-/** Below this share of its limit the delay of the event loop is normal again. */
+/** The delay of the event loop is normal again below this share of its limit. */
 const CALM = 0.5
 /** When the used share of the heap is this far below its limit, the heap has recovered. */
 const HEAP_SLACK = 0.1
@@ -22,7 +22,7 @@ export interface LoadShedderDeps {
   readonly metrics: PrometheusMetrics
   readonly log: Logger
   readonly clock: MonotonicClock
-  /** Used memory of the heap, as a share of what it may take. Default: that of this process. */
+  /** Used share of the heap's limit. Default: that of this process. */
   readonly heapShare?: () => number
 }
 

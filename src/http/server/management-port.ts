@@ -40,7 +40,7 @@ export const openerOf =
     return url
   }
 
-/** What `/ready` and `/ready/kafka` tell. */
+/** Results of `/ready` and `/ready/kafka`. */
 export interface Readiness {
   /** Why requests cannot be accepted as their routes promise; empty: ready. */
   unreadyReasons(): readonly Notice[]

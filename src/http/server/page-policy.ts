@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto'
 
-/** Nothing from elsewhere, nothing that the page did not come with, no frame around it. */
+/**
+ * The content security policy of a page: only its own scripts and styles, nothing from other addresses, and no frame around it.
+ */
 export const policyOf = (html: string): string =>
   [
     "default-src 'none'",
@@ -18,7 +20,7 @@ function hashesOf(html: string, element: 'script' | 'style'): string {
   return texts.map(text => `'sha256-${createHash('sha256').update(text).digest('base64')}'`).join(' ') || "'none'"
 }
 
-/** Of every page. The first one is for those that change; those that do not may say `no-cache`. */
+/** Headers of every page. `no-store` is for pages that change; others may say `no-cache`. */
 export const PAGE_HEADERS = {
   'cache-control': 'no-store',
   'x-content-type-options': 'nosniff',

@@ -22,7 +22,7 @@ const WRONG_QUESTION =
   'the body has to be {"by":"key","topic":"…","key":"…"}, with "cluster" if need be, or {"by":"receipt","receipt":"…"}'
 
 export interface PageSource {
-  /** The page, as it was built; `undefined`: there is none. */
+  /** The page as it was built; `undefined`: this build has no page. */
   html(): Promise<string | undefined>
   /**
    * Looks for a record, on behalf of a client who may read its topic.

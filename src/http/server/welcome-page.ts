@@ -13,7 +13,7 @@ export interface MountedApi {
   readonly page?: Pick<HttpApi, 'about' | 'tryIt' | 'readIt'>
 }
 
-/** What a person sees who opens the address of the gateway in a browser. */
+/** Content of the page that opens at the address of the gateway. */
 export interface Welcome {
   readonly status: {
     readonly version: string
@@ -42,7 +42,7 @@ code{font:.87em/1.5 ui-monospace,"SF Mono","Cascadia Mono","DejaVu Sans Mono",mo
 pre{margin:.4rem 0;padding:.7rem .8rem;background:var(--ground);border:1px solid var(--edge);border-radius:6px;white-space:pre-wrap}
 pre code{user-select:all}`
 
-/** Nothing runs, nothing comes from elsewhere, and no page may frame it. */
+/** Forbids scripts, content from other addresses, and frames around the page. */
 export const WELCOME_POLICY = policyOf(`<style>${STYLE}</style>`)
 
 const LOGIN = "-H 'authorization: Bearer TOKEN'"
@@ -114,7 +114,7 @@ function toManagement({ management }: Welcome, url: string): string {
   return `${text}. It has the address of <code>management.host</code> and <code>management.port</code>: by default <code>http://127.0.0.1:8081</code>, on the machine of the gateway alone.`
 }
 
-/** What a browser gets that is refused. @param message why */
+/** The page for a browser that is refused. @param message the reason */
 export function refusalPage(status: number, message: string, url: string): string {
   const login = `<p>A browser sends no token by itself. With a token, or with a user and a password:</p>${toCommand(`curl ${LOGIN} ${url}`)}${toCommand(`curl -u USER:PASSWORD ${url}`)}<p class="soft">The people who run this gateway give tokens and passwords; ${link(docsUrl('docs/authentication.md'), 'docs/authentication.md')} says how. The management page asks for them in a form.</p>`
   const title = status === 401 ? 'This gateway asks for credentials' : 'The gateway does not answer this request'

@@ -27,7 +27,7 @@ const MAX_LINES = 20
 const TOPIC_STATES: readonly string[] = ['idle', 'flowing', 'waiting', 'lookingUp', 'missing', 'stuck', 'refused']
 const LOG_STATES: readonly string[] = ['unused', 'closed', 'ok', 'full', 'failed']
 const BROKER_STATES: readonly string[] = ['notAsked', 'up', 'gone', 'down']
-/** More than any number of waiting bytes. */
+/** Weight of a state, greater than any number of waiting bytes. */
 const STATE_WEIGHT = 2 ** 44
 
 /** How far in front a topic stands: in trouble first, then those where most waits. */
@@ -49,7 +49,7 @@ export const weightOfQueue = ({
   oldestHeldMs +
   waiting
 
-/** Of several workers one runs a webhook. */
+/** Weight of a webhook's row in the sort order. Of several workers, one runs the webhook. */
 export const weightOfWebhook = ({ state, lost, failingMs = 0, oldestOpenMs }: WebhookRow): number =>
   (lost > 0 ? 2 * STATE_WEIGHT : 0) + (state === 'broken' ? STATE_WEIGHT : 0) + failingMs + oldestOpenMs
 
@@ -87,7 +87,7 @@ export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   }
 }
 
-/** What each process has for itself is summed; of what all of them see alike, the worst counts. */
+/** Merges two processes: numbers that each process has for itself are summed; of what all see alike, the worst counts. */
 function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
   const lag =
     one.lag && other.lag
@@ -219,7 +219,7 @@ function mergeRows<Row>(
   return { total: rows.length + leftOut, rows }
 }
 
-/** Those with the same key become one. @param merge absent: the first one of each stays */
+/** Merges the rows with the same key. @param merge absent: the first row stays */
 function mergeEach<Row>(
   ones: readonly Row[],
   others: readonly Row[],

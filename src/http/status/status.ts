@@ -9,8 +9,8 @@ export const MAX_ROWS = 50
 const text = z.string()
 const maybe = text.optional()
 /**
- * What becomes of a number when the status of several processes is made one: `sum`; `max`: the greater one counts. A number
- * without it is of one process alone: that of the first one stays.
+ * How a number is merged over processes: `sum`, or `max` for the greatest. A number without an entry belongs to one
+ * process alone: the first one stays.
  */
 export const across = z.registry<{ readonly is: 'sum' | 'max' }>()
 const int = z.int()
@@ -190,7 +190,7 @@ const clock = z.object({
   aheadMs: number.describe('How far the clock of this machine is ahead, at the least; negative: behind')
 })
 
-/** What was refused or failed, since the start and as of the last seconds. */
+/** Counts of refusals or failures: since the start, and per second in the last seconds. */
 const counted = { count, perSecond: total, lastAgoMs: amount }
 const refused = z.object({
   reason: text.describe('A code of docs/errors.md'),
@@ -229,7 +229,7 @@ const stages = { request: sum, body: sum, admission: sum, capacity: sum, partiti
 const rowsOf = <Row extends z.ZodType>(row: Row) =>
   z.object({ total: count.describe('Of which rows are the worst'), rows: z.array(row) })
 
-/** What `GET /status.json` of the management port answers. */
+/** Schema of the answer of `GET /status.json` of the management port. */
 export const statusSchema = z.object({
   version: z.literal(STATUS_VERSION),
   at: instant,

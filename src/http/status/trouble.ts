@@ -41,7 +41,7 @@ const kind =
   (status: Of): Told[] =>
     when(status).map(found => tell(found, status))
 
-/** What no request meets, so that the log has to tell it. */
+/** Troubles that no request meets, so that the log has to tell them. */
 export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & {
   readonly queues: Pick<Judged['queues'], 'rows'>
   readonly openTransactions: Pick<Judged['openTransactions'], 'rows'>
@@ -65,7 +65,7 @@ const FULL = 0.95
 /** A refusal counts as present for this time, a loss as going on. */
 const REFUSED_LATELY_MS = 30_000
 const LOST_LATELY_MS = 60_000
-/** From the first number of records on a group is shown as lagging, from the second one on as bad. */
+/** A group is shown as lagging from the first number of records on, and as bad from the second. */
 const LAG_WORTH_A_ROW = 1_000
 const LAG_THAT_IS_BAD = 100_000
 /** An endpoint that fails for so long has an alert. */
@@ -798,7 +798,7 @@ const stuckParts = (status: Judged): StuckPart[] =>
     })
   })
 
-/** What helps against errors that operators can end. */
+/** Advice for errors that operators can end. */
 const HELP: Readonly<Partial<Record<string, string>>> = {
   unknownPartition:
     'Add partitions to the topic, or correct the program that names the partition. Records of the durable log wait until it exists.',

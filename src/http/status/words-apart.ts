@@ -23,7 +23,7 @@ export interface TroubleApart extends Trouble {
   readonly words: WordsByPlace
 }
 
-/** What was found, in whose caveat `{w1}` stands for words of others. */
+/** Records that were found. In the caveat, `{w1}` stands for words of others. */
 export type FoundApart = FoundRecords & { readonly words?: WordsByPlace }
 
 /**
