@@ -13,11 +13,11 @@ export interface ApiCommand {
   readonly summary: string
   /** Flags of the imitated system. A flag that Castellan has too keeps its meaning from the imitated system. */
   readonly flags: readonly ApiFlag[]
-  /** Its flags are those of Go's package `flag`: with one dash or two. Default: two. */
+  /** The flags may begin with one dash or two, as in Go's package `flag`. Default: only with two. */
   readonly takesGoFlags?: boolean
   /** Further lines of the command's help, such as the variables it reads. */
   readonly notes?: string
-  /** At least one. */
+  /** At least one example. */
   readonly examples: readonly string[]
   /**
    * Turns the foreign configuration into settings.
@@ -28,7 +28,7 @@ export interface ApiCommand {
 }
 
 export interface ApiFlag {
-  /** As help shows it: `-c, --config <FILE>`; without a placeholder it takes no value. */
+  /** The flag as help shows it: `-c, --config <FILE>`. A flag without a placeholder takes no value. */
   readonly flags: string
   readonly description: string
 }
@@ -50,7 +50,7 @@ export interface Translation {
   readonly settings: readonly Assignment[]
   /** One line, logged at the start, for each key that has no effect or another one than in the original. */
   readonly notes: readonly string[]
-  /** Where the original was told to serve its port with TLS: the gateway does not start without a certificate then. */
+  /** Place where the original was told to serve its port with TLS. The gateway then does not start without a certificate. */
   readonly needsCertificate?: string | undefined
 }
 

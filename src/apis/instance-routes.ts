@@ -43,7 +43,7 @@ const TIMEOUT_MS = 10_000
 
 export type InstanceBody = 'noBody' | 'needsBody' | 'mayHaveBody'
 
-/** What one route does with an instance; the result is the answer as JSON, `undefined` 204. */
+/** Work of one route with an instance. Its result is the answer as JSON; `undefined` means 204. */
 type InstanceVerb = (ask: InstanceAsk, json: unknown) => Promise<unknown>
 
 /** The part of the routes of consumer instances that differs from API to API. */

@@ -76,7 +76,7 @@ export const statusByCode: Readonly<Record<ErrorCode, number>> = {
 /** Codes of errors when the queue takes no message now. */
 const QUEUE_REFUSES: ReadonlySet<ErrorCode> = new Set(['overloaded', 'logUnavailable', 'shuttingDown'])
 
-/** What Arion says of a message that was not taken or not delivered. */
+/** Arion's body for a message that was not taken or not delivered. */
 export const failureBody = (failure: RecordFailure, further: Readonly<Record<string, unknown>>): string =>
   QUEUE_REFUSES.has(failure.code) ? UNABLE_TO_ENQUEUE : arionErrorBody(toError(failure), further)
 

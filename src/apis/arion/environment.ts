@@ -23,7 +23,7 @@ const VARIABLES: Keys = {
   KAFKA_BOOTSTRAP: { setting: 'clusters.default.brokers', read: list },
   STATSD_HOST: { setting: 'statsd.host' },
   STATSD_PORT: { setting: 'statsd.port', read: whole },
-  // Of Arion's container for the Java virtual machine.
+  // Variables of Arion's container for the Java virtual machine.
   HEAP_SIZE: { note: 'NODE_OPTIONS=--max-old-space-size=MEGABYTES limits the heap' },
   MAX_PAUSE: { note: 'pauses of the garbage collector cannot be limited' },
   JMX_PORT: { note: 'the metrics are at /metrics of the management port' },

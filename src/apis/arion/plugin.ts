@@ -165,7 +165,7 @@ function waitMsOf(settings: ArionSettings): number | undefined {
   return holdMs === undefined ? syncTimeoutMs : Math.min(syncTimeoutMs ?? Number.POSITIVE_INFINITY, holdMs)
 }
 
-/** So does one that waits for the process that owns its key. `undefined`: no such limit. */
+/** Time limit of a request that waits for the owner of its key. `undefined`: no such limit. */
 const holdMsOf = ({ idleTimeoutMs }: ArionSettings): number | undefined =>
   idleTimeoutMs > 0 ? Math.max(0, idleTimeoutMs - ANSWER_MARGIN_MS) : undefined
 
@@ -214,7 +214,7 @@ const LEAST_FRAGMENTS = 1_024
 /** Sixteen bytes in base64. */
 const KEY = /^[+/\dA-Za-z]{22}==$/
 
-/** What turns requests into websockets. Topic and key are already checked. */
+/** Makes the handler that turns requests into websockets. It expects that topic and key are already checked. */
 function websocketsOf(
   answers: ArionAnswers,
   parts: Omit<SessionParts, 'destination' | 'caller' | 'recordHeaders'>

@@ -66,7 +66,7 @@ interface MessageHead extends ProduceHead, Destination {
   /** Epoch milliseconds. */
   readonly enqueuedAt: number
   sizeBytes: number
-  /** It was not refused at once. */
+  /** The message was not refused at once. */
   isTaken: boolean
 }
 
@@ -92,7 +92,7 @@ export class ArionMessages implements ProduceApi<MessageHead> {
     this.#enqueued = { status: 202, body: '', template: new AnswerTemplate(202, JSON_TYPE) }
   }
 
-  /** That of a request for a websocket has been checked. */
+  /** The topic to check; `undefined` for a websocket, whose topic has been checked before. */
   topicOf({ mode, topic }: Params): string | undefined {
     return mode === 'websocket' ? undefined : topic
   }
@@ -210,7 +210,7 @@ export class ArionMessages implements ProduceApi<MessageHead> {
   }
 }
 
-/** What to change, for those who do not know Arion's words. */
+/** Advice for users who do not know Arion's words. */
 function hintsOf(error: unknown): Readonly<Record<string, string>> {
   if (error === UNSUPPORTED_MODE) return warningOf('the path of a message begins with /sync/, /async/ or /websocket/')
   if (error === NO_WEBSOCKET) return warningOf('this path needs a GET with the header upgrade: websocket')
@@ -219,7 +219,7 @@ function hintsOf(error: unknown): Readonly<Record<string, string>> {
 
 const RETRY_AFTER = { 'retry-after': '1' }
 
-/** For a message that was not taken, or that Kafka refused or did not get in time. */
+/** The answer for a message that was not taken, or that Kafka refused or did not get in time. */
 function failureAnswer(failure: RecordFailure, further: Readonly<Record<string, unknown>>): ProduceAnswer {
   const status = statusByCode[failure.code]
   const headers = status === 503 ? RETRY_AFTER : undefined

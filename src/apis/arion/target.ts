@@ -2,7 +2,7 @@ import { z } from 'zod'
 
 export type Mode = 'sync' | 'async' | 'websocket'
 
-/** Where messages go: Kafka's topic, and the key, `null` when the path has none. */
+/** Destination of messages: a topic, and a key, which is `null` when the path has none. */
 export interface Destination {
   readonly topic: string
   readonly key: string | null

@@ -25,7 +25,7 @@ const MAX_MESSAGES_IN_FLIGHT = 1_000
 const MAX_BYTES_IN_FLIGHT = 4 * 1024 * 1024
 /** Memory that an incomplete message may keep beside twice the largest message size. */
 const MAX_FRAGMENTS_BYTES = 4 * 1024 * 1024
-/** Less than this behind a message counts as nothing, because the heads of its fragments are not known. */
+/** Fewer bytes than this behind a message count as none, because the size of its fragments' heads is not known. */
 const SLACK_BYTES = 1024
 /** Head of a control frame of a client, which is masked. */
 const HEAD_BYTES = 6
@@ -69,7 +69,7 @@ interface MessageGroup {
  */
 export class WebsocketSession implements UpgradeOwner {
   readonly #parts: SessionParts
-  /** In the order in which their messages came. */
+  /** Groups in the order in which their messages came. */
   readonly #groups: MessageGroup[] = []
   #messagesInFlight = 0
   #bytesInFlight = 0
@@ -91,7 +91,7 @@ export class WebsocketSession implements UpgradeOwner {
   #isEnded = false
   /** The client has sent bytes that are not a websocket frame. */
   #isBroken = false
-  /** While this timer runs, waiting messages are not offered. */
+  /** Waiting messages are not offered while this timer runs. */
   #pause: NodeJS.Timeout | undefined
 
   constructor(parts: SessionParts) {
@@ -150,7 +150,7 @@ export class WebsocketSession implements UpgradeOwner {
    * control frames costs as much as they do.
    */
   #parsed(chunkBytes: number): void {
-    // What is behind a message has come with its chunk; the rest are heads of fragments, which the package does not tell.
+    // Bytes behind a message came in its chunk. The rest are heads of fragments, which the package does not report.
     const most = this.#hasMessageEnded ? chunkBytes : Number.POSITIVE_INFINITY
     const incomplete = Math.max(0, Math.min(most, this.#incompleteBytes + chunkBytes - this.#wholeBytes))
     const isWhole = incomplete < (this.#hasMessageEnded ? SLACK_BYTES : 1)
@@ -265,7 +265,7 @@ export class WebsocketSession implements UpgradeOwner {
     else this.#fail(failures[0]!)
   }
 
-  /** Messages that were not taken stay ahead of all later ones. */
+  /** Offers messages again that were not taken, ahead of all later ones. */
   #offerAgain(records: readonly ProduceRecord[], pauseMs: number): void {
     this.#waiting = [...records, ...this.#waiting]
     this.#pause = setTimeout(() => {

@@ -92,7 +92,7 @@ const FORMS: ReadonlyMap<string, Form> = new Map([
   ['time', { isValid: isTimestamp, form: 'a time as 2018-04-05T17:31:00Z (RFC 3339)' }]
 ])
 
-/** Whether a value is the URI that its attribute should be. Its percent signs belong to the URI; those of a text encode. */
+/** Whether a value is the URI that its attribute should be. Percent signs are part of a URI; in a text they encode characters. */
 const isUriOf = (name: string, value: string): boolean =>
   (name === 'source' && isUriReference(value)) || (name === 'dataschema' && isUri(value))
 

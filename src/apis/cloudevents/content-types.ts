@@ -64,7 +64,7 @@ export const headersOfBinary = (attributes: Attributes): RecordHeader[] =>
     value: Buffer.from(value)
   }))
 
-/** Where a record is in its topic. */
+/** Position of a record in its topic. */
 export interface PlaceOfRecord {
   readonly partition: number
   readonly offset: Offset

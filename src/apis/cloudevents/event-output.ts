@@ -25,7 +25,7 @@ export interface ReadEvent {
   readonly attributes: Attributes
   /** `null`: there is no data. */
   readonly data: Buffer | null
-  /** Of structured mode: the value of the record, and its content type. */
+  /** Only in structured mode: the value of the record, and its content type. */
   readonly structured?: { readonly json: Buffer; readonly contentType: string }
 }
 
@@ -92,7 +92,7 @@ export interface Output {
   readonly type: string | undefined
   /** The attributes of binary mode, and headers of the record that are returned. */
   readonly headers: Readonly<Record<string, string | readonly string[]>>
-  /** Its bytes are copies. */
+  /** Body of the answer; its bytes are copies. */
   readonly body: EventBody
 }
 
@@ -169,10 +169,7 @@ function toJson({ attributes, data }: ReadEvent): EventBody {
   return withString(start, data, type !== undefined && isTextType(type) && isUtf8(data))
 }
 
-/**
- * Data stands in JSON as what it is where its bytes can be found again: JSON as a value, text as a string, all other bytes in
- * base64.
- */
+/** Data in JSON: JSON as a value, text as a string, and bytes that neither form would give back unchanged in base64. */
 function withString(start: string, data: Buffer, isText: boolean): EventBody {
   const name = isText ? 'data' : 'data_base64'
   if (data.length <= LONG_BYTES)
@@ -200,7 +197,7 @@ const LINES = new ByteEscapes([
 
 /** The data of a server-sent event: each line after the first one behind `data: `. The lines of JSON end in white space. */
 export function toEventData(json: EventBody): string | SegmentedBody {
-  // It was made, without line breaks.
+  // A segmented body was made here, without line breaks.
   if (json instanceof SegmentedBody) return json
   if (json.length > LONG_BYTES) {
     // JSON may be all line breaks.

@@ -33,7 +33,7 @@ type Follower = FollowSink & { follows(subscription: ReadSubscription): void }
 
 /** Clients that read without a group at the same time; one client has about half of them. */
 const MAX_READERS = 200
-/** A record is read only where there is room for so much of it. */
+/** A record is read only while so many bytes are free. */
 const MIN_ROOM_BYTES = 64 * 1024
 /** How long to wait for the first event, from when the positions are known. */
 const DEFAULT_WAIT_MS = 3_000
@@ -44,7 +44,7 @@ export class FollowEndpoint {
   readonly #verbs: Pick<Verbs, 'follow'>
   readonly #records: RecordBudget
   readonly #shares = new Shares(MAX_READERS, 'readers of events')
-  /** What ends each open request when the process stops. */
+  /** Functions that end the open requests when the process stops. */
   readonly #open = new Set<() => void>()
   #isStopped = false
 
@@ -153,11 +153,11 @@ class FirstEvents implements Follower {
   readonly #budget: RecordBudget
   readonly #client: string
   readonly #held: HeldRecords
-  /** Where it has found nothing and there is no room, it reads on when there is some. */
+  /** Waits for free bytes when there are none and no event was found yet; reading then goes on. */
   readonly #room: RoomWait
-  /** Of the events as records or as JSON, whichever is more. */
+  /** Size of the events as records or as JSON, whichever is greater. */
   #eventBytes = 0
-  /** What was read, with what is no event. */
+  /** Number of records that were read, those included that are no events. */
   #records = 0
   #bytes = 0
   #positions: ReadonlyMap<number, Offset> = new Map()
@@ -260,7 +260,7 @@ class FirstEvents implements Follower {
       holdUntilLeft(this.#exchange.response, this.#budget, this.#held)
       answerEvents(this.#answers, this.#exchange, this.#wanted.mode, this.#found, beside)
     } catch (error) {
-      // It must not reach the reader of the topic, or the timer.
+      // The error must not reach the reader of the topic, or the timer.
       this.#answers.fail(this.#exchange, problemOf(error))
     }
   }

@@ -104,9 +104,11 @@ export function acceptedMode(accept: string | undefined, hasCount: boolean): Con
 }
 
 const DEFAULT_EVENTS = 100
-/** Once an answer has so many bytes of records, none is added: more holds up the event loop. Headers count with their memory. */
+/**
+ * An answer with this many bytes of records gets no further ones: more would hold up the loop. Headers count with their memory.
+ */
 export const MAX_EVENT_BYTES = 4 * 1024 * 1024
-/** Once the events of a group have so many in an answer, the others are released: a text may become six times as long. */
+/** When the events of a group's answer have this much JSON, the others are released: a text may become six times as long. */
 export const MAX_JSON_BYTES = 6 * 1024 * 1024
 /** Partitions that a reader without a group reads; the place to go on at names all of them. */
 const MAX_PARTITIONS = 200
@@ -136,7 +138,7 @@ export function wantedOf({ request: { headers } }: Exchange, query: Query): Want
   return { mode, count: mode === 'batch' ? Math.min(count ?? DEFAULT_EVENTS, MAX_EVENTS) : 1, timeoutMs }
 }
 
-/** Where a reader without a group begins: the words, or the place that an earlier answer named. @throws ApiError */
+/** Start of a reader without a group: `earliest` or `latest`, or the place that an earlier answer named. @throws ApiError */
 export function followOptionsOf(query: Query, from: string): FollowOptions {
   const partitions = partitionsOf(query.text('partition'))
   const common = { partitions, maxPartitions: MAX_PARTITIONS, timeoutMs: LOOK_UP_TIMEOUT_MS }
@@ -184,10 +186,10 @@ export function foundIn(
   return { partition, offset, output: isTooLarge ? withFurther(structuredOutput(event)) : output }
 }
 
-/** Where records were that are no events, and other facts beside the events. */
+/** Facts that an answer tells beside the events, such as skipped records that are no events. */
 export interface BesideEvents {
   readonly skipped: number
-  /** Where to go on, for a reader without a group. */
+  /** Place where a reader without a group goes on. */
   readonly next?: string
   readonly warning?: string | undefined
 }

@@ -38,7 +38,7 @@ export const PARTITION_NOT_FOUND = 40402
 /** The code of version 3 for a topic that Kafka does not have, where no record is produced. */
 export const KAFKA_UNKNOWN = 40403
 export const KAFKA_REFUSES = 40002
-/** This Kafka does not have what is asked for. */
+/** Code for a feature that this Kafka does not have. */
 const UNSUPPORTED_BY_KAFKA = 40035
 const KAFKA_ERROR = 50002
 const RETRIABLE_KAFKA_ERROR = 50003

@@ -112,7 +112,7 @@ export function requirePartition({ topic, partitions }: TopicMetadata, text: str
 /** A partition in a path; `none`: there can be none of this name. */
 export const partitionIn = (text: string): number | 'none' => (/^\d{1,9}$/.test(text) ? Number(text) : 'none')
 
-/** For requests of version 3 that produce nothing: the original's clients look for its code. */
+/** The error of version 3 for requests that do not produce: the original's clients look for its code. */
 export const unknownTopic = (topic: string): ApiError => detailed(noTopic(topic), { code: KAFKA_UNKNOWN })
 
 export const noTopic = (topic: string): ApiError => new ApiError(404, noTopicText(topic), { code: TOPIC_NOT_FOUND })

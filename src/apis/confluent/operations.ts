@@ -128,7 +128,7 @@ const refusals: Readonly<Record<number, string>> = {
   503: 'Overloaded, or shutting down'
 }
 const v2Errors: Content = { [V2_TYPE]: error }
-/** At the root the client names the type. */
+/** At the root, the client names the media type. */
 const rootErrors: Content = { ...v2Errors, ...json(error) }
 
 function refusalsOf({ path, body }: Described): Operation['answers'] {

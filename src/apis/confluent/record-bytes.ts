@@ -15,7 +15,7 @@ export type NamedSchema = Pick<WantedSchema, 'subject' | 'strategy' | 'format' |
 /** A key or a value that gets its bytes from a schema. */
 export interface SchemaData {
   readonly named: NamedSchema
-  /** The JSON as it was sent. */
+  /** JSON as the client has sent it. */
   readonly json: Buffer
 }
 

@@ -23,7 +23,7 @@ import { type Collected, type Item, refusalOfItem } from './v3/record-reader.js'
 /** The topic of the records of a request, what its client may do, and which it is. */
 export type SchemaClient = Pick<WantedSchema, 'topic' | 'mayRegister' | 'owner'>
 
-/** What the routes to produce need to write records with schemas. */
+/** Parts with which the produce routes write records with schemas. */
 export interface WritingParts {
   readonly answers: ConfluentAnswers
   readonly access: Access
@@ -195,7 +195,7 @@ function toBodyError({ reason, message, details }: SchemaError, where = ''): Api
   return new ApiError(status, beginning + message, { code, cause })
 }
 
-/** What is known of the client of a request to a topic. */
+/** The client of a request to a topic, as writing with schemas needs it. */
 export const schemaClientOf = (exchange: Exchange, caller: Caller, topic: string): Required<SchemaClient> => ({
   topic,
   mayRegister: subject => mayRegister(exchange, caller, topic, subject),

@@ -44,7 +44,7 @@ interface KafboyHead extends ProduceHead {
   mode: ProduceMode
   placement: Placement
   isKeyed: boolean
-  /** What the hook is asked about. Absent: there is no hook that edits. */
+  /** The request that the hook is asked about. Absent: there is no hook that edits. */
   asked: KafboyRequest | undefined
   /** A copy of the body for the hook. */
   body: Buffer | undefined
@@ -219,13 +219,13 @@ export class KafboyProduceApi implements ProduceApi<KafboyHead> {
     return { status, type: JSON_TYPE, body: errorJson(wordOf(error)) }
   }
 
-  /** Also for a hook that has failed. */
+  /** The answer after a bug, or after a hook has failed. */
   broken(): ProduceAnswer {
     return { status: 500, body: '' }
   }
 }
 
-/** What to change, for those who do not know kafboy's words. */
+/** Advice for users who do not know kafboy's words. */
 const HINTS: ReadonlyMap<string, string> = new Map([
   ['invalid', 'the body cannot be read: send JSON with the header content-type: application/json, or else a form'],
   ['empty', 'the body has no record, or a record has no value'],

@@ -5,7 +5,7 @@ import { commonSettings, durability, syncTimeoutMs, whenFull } from '../../http/
 /** kafboy refuses bodies that are larger than about this. */
 const BODY_BYTES = 64_000
 
-/** Describes the problem with a template; `undefined` where there is none. */
+/** Describes the problem of a template; `undefined`: it has none. */
 export function templateProblem(template: string): string | undefined {
   if (!template.startsWith('/')) return 'begin it with /'
   if (!template.split(/[/[\]]/).includes(':topic')) return 'name the topic in it, as in /events/:topic'

@@ -7,7 +7,7 @@ import type { PartitionerName, Verbs } from '../../verbs/verbs.js'
 import type { HookCalls } from './hooks/hook-calls.js'
 import type { KafboySettings } from './settings.js'
 
-/** The settings of one topic: its own ones, else those of all topics. */
+/** Settings of one topic: its own, or else those of all topics. */
 export type TopicSettings = Pick<
   KafboySettings,
   'maxBufferRecords' | 'bufferTtlMs' | 'partitionStrategy' | 'stickyPartitionRecords'
@@ -18,11 +18,11 @@ export function topicOptionsOf(settings: KafboySettings): (topic: string) => Top
   return topic => byTopic.get(topic) ?? settings
 }
 
-/** What to do with records: produce them, or refuse all of them. */
+/** Decision about the records of a request: they are produced, or all are refused. */
 export type Placement = Placed | RecordFailure
 interface Placed {
   readonly type: 'placed'
-  /** For records that have no partition. */
+  /** Partitioner of the records that have no partition. */
   readonly partitioner: PartitionerName
   /** How long they have waited for their topic. */
   readonly waitedMs?: number
@@ -39,11 +39,11 @@ const PLACED: Partial<Record<TopicSettings['partitionStrategy'], Placed>> = {
 }
 const BY_KEY = placedBy('phash2')
 
-/** What is known of a topic whose partitions are chosen here. */
+/** A topic whose partitions are chosen here. */
 interface CountedTopic {
   /** Number of partitions; `undefined`: the topic was not found. */
   count: number | undefined
-  /** Until when the number is believed. */
+  /** Time until which the number is used. */
   until: number
   lookUp: Promise<void>
   /** Why records are refused that need the number: it was not found. */
@@ -71,8 +71,8 @@ const RECORD_OVERHEAD_BYTES = 128
 const STICKY_CHECK_MS = 1_000
 
 /**
- * Finds the partitions of records by the strategy of their topic. Records of a topic come out in the order they went in. Where a
- * hook picks, it has to see all records of a key, so those of a topic that is not found are refused.
+ * Finds the partitions of records by the strategy of their topic. Records of a topic come out in the order in which they went in.
+ * A hook that picks partitions must see all records of a key, so records of a topic that is not found are refused.
  */
 export class RecordPlacer {
   readonly #verbs: Verbs
@@ -132,7 +132,7 @@ export class RecordPlacer {
     let known = this.#known.get(topic)
     if (known === undefined) {
       for (const [name, { until }] of this.#known) {
-        // While a look-up is open, records wait for it, and further ones of its topic behind them.
+        // During a look-up, its records wait, and later records of the topic wait behind them.
         if (this.#known.size < MAX_TOPICS || until === Number.POSITIVE_INFINITY) break
         this.#known.delete(name)
       }
@@ -149,7 +149,8 @@ export class RecordPlacer {
   }
 
   async #lookUp(topic: string, known: CountedTopic): Promise<void> {
-    // Where the gateway says, it has a missing topic created. Here it is created before the hook is asked.
+    // If the gateway chooses the partition, producing creates a missing topic. Here the topic is created before the
+    // hook is asked.
     const isPicked = this.#optionsOf(topic).partitionStrategy === 'custom'
     const endsAt = this.#clock() + this.#timeoutMs
     let count: number | undefined
@@ -174,7 +175,7 @@ export class RecordPlacer {
     if (isChecked) known.checkedAt = nowMs
     let { partition } = known
     if (partition === undefined || partition >= count || (isChecked && known.picks > maxRecords)) {
-      // Any partition but the current one, if there is another.
+      // Chooses any partition but the current one, if there is another.
       const isOther = partition !== undefined && count > 1
       partition = isOther ? (partition! + 1 + draw(count - 1)) % count : draw(count)
       known.picks = 0
@@ -199,7 +200,7 @@ const NOT_FOUND = recordRefusal(
   true
 )
 const INVALID = recordRefusal('invalidTopic', 'the name of the topic is not legal', false)
-/** What Kafka says of a topic, and says again whenever it is asked. */
+/** Answers of Kafka about a topic that stay the same however often it is asked. */
 const LASTING: ReadonlyMap<number, RecordFailure> = new Map([
   [errorCodes.INVALID_TOPIC_EXCEPTION, INVALID],
   [errorCodes.TOPIC_AUTHORIZATION_FAILED, recordRefusal('notAuthorized', 'Kafka forbids the topic', false)]

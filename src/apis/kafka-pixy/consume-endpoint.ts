@@ -42,15 +42,15 @@ const STOPPING: NoMessage = {
 }
 
 /**
- * Once an answer with `count` has this many bytes of keys, values and headers, as headers are in memory, no message is added:
- * more holds up the event loop. Keys and values that are decoded by schemas have at most so many characters of JSON.
+ * An answer with `count` gets no further message when its keys, values and headers take this much memory: more holds up
+ * the event loop. For keys and values that schemas decode, this also limits the characters of their JSON.
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
-/** Once the JSON of a list has so many, the other messages are released. That of 4 MiB in base64 fits. */
+/** When the JSON of a list has so many bytes, the other messages are released. 4 MiB fit in base64. */
 const MAX_JSON_BYTES = 6 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
 
-/** For so long it is known whether there is a topic that clients wait for without a message. */
+/** The result of a look-up, whether a topic exists that clients wait for, is used for this long. */
 const LOOK_UP_LASTS_MS = 10_000
 const LOOK_UP_LIMIT_MS = 1_000
 const MAX_LOOK_UPS = 1_000

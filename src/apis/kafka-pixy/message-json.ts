@@ -12,7 +12,7 @@ export interface PlacedRecord extends KafkaRecord {
   readonly partition: number
 }
 
-/** Members that a client asks for beside those of the original. */
+/** Members of a message that a client asks for in addition to those of the original. */
 export interface MessageOptions {
   /** Key, value and header values as text, and not in base64. */
   readonly asText: boolean

@@ -167,7 +167,7 @@ export class PixyAnswers extends ApiAnswers {
   }
 
   /**
-   * What was thrown, in the words of the original.
+   * Answers an error in the words of the original.
    *
    * @param isReady whether any broker can be reached
    * @returns false: it is a bug, and nothing is answered

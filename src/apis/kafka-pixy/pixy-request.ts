@@ -143,7 +143,7 @@ export function numberOf(values: Values, name: string, type: z.ZodType<number, s
   throw new ApiError(400, `bad ${name}: [${texts.join(' ')}]: strconv.ParseInt: ${problem}`)
 }
 
-/** Where a tail begins. */
+/** Start of a tail. */
 export const tailStart = z.enum(['earliest', 'latest'], 'from should be latest or earliest').default('latest')
 
 /** Partitions with commas between them. */
@@ -159,7 +159,7 @@ export interface PixyRequest {
   readonly query: ParsedQuery
 }
 
-/** What answers the routes that produce nothing. */
+/** Parts that answer the routes which do not produce. */
 export interface RouteParts {
   readonly settings: KafkaPixySettings
   readonly access: Access

@@ -146,7 +146,7 @@ const withVerbs =
     else unknown(exchange, `proxy \`${cluster}\` does not exist`, !hasBody(exchange))
   }
 
-/** What the routes that produce have in common. */
+/** Parts that all produce routes share. */
 function producing(context: ApiContext<KafkaPixySettings>, verbsByCluster: VerbsByCluster, prefix: string) {
   const { settings, admission } = context
   const message = new MessageApi({ settings, prefix, capacityWaitMs: capacityWaitMsOf(context), verbsByCluster })

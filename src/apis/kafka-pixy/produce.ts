@@ -96,7 +96,7 @@ interface PixyHead extends ProduceHead {
   readonly kind: ContentKind
   readonly rawHeaders: readonly string[]
   readonly isModern: boolean
-  /** Those of the query, and then those of the form, too. */
+  /** Values of the query; once the form is read, also those of the form. */
   values: Values
 }
 
@@ -194,8 +194,8 @@ export class MessageApi implements ProduceApi<PixyHead> {
   }
 
   /**
-   * What the original's text does not say: `curl -d` announces a form by itself; the limit of a message is the gateway's,
-   * not that of a broker.
+   * Adds a hint that the original's text lacks: `curl -d` announces a form by itself; the limit of a message is the
+   * gateway's, not that of a broker.
    */
   #hintFor({ response }: Pick<Exchange, 'response'>, text: string): Pick<ProduceAnswer, 'headers'> {
     if (text === TOO_LARGE) {

@@ -6,7 +6,7 @@ import { describeTopic, listTopics, readConsumers, readOffsets, writeOffsets } f
 import { int32, int64, type PixyRequest, partitionList, type RouteParts, readForm, tailStart } from './pixy-request.js'
 import type { TailEndpoint } from './tail-endpoint.js'
 
-/** What answers the routes that do not produce. */
+/** Endpoints of the routes that do not produce. */
 export interface Pixy extends RouteParts {
   readonly consume: ConsumeEndpoint
   readonly tail: TailEndpoint
@@ -294,7 +294,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
   }
 }
 
-/** The path of a cluster: its routes are served below it, and those of the default cluster without it. */
+/** Prefix of the routes of a named cluster. The routes of the default cluster have none. */
 const CLUSTER_PATH = '/clusters/{cluster}'
 
 export const routesOfClusters: readonly (PixyRoute & Operation)[] = Object.entries(routes).flatMap(([id, route]) => [

@@ -8,7 +8,7 @@ import {
 interface Value {
   readonly labels: Readonly<Record<string, string | number>>
   readonly value: number
-  /** Only series of histograms have it. */
+  /** Only in series of histograms. */
   readonly metricName?: string
 }
 

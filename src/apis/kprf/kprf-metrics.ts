@@ -112,7 +112,7 @@ export class KprfMetrics {
   }
 
   #addTopic(name: string): TopicMetrics {
-    // Only legal names become labels: a NUL in a name would break the text format.
+    // Only legal names become labels, because a NUL in a name would break the text format.
     const isFull = this.#byTopic.size - Number(this.#byTopic.has(OTHER)) >= MAX_TOPICS
     if (isFull) this.#forgetGone()
     const topic = !isFull && isLegalTopicName(name) ? name : OTHER
@@ -175,7 +175,7 @@ export class KprfMetrics {
     const { topic, queued, errors } = known
     // Another look-up, which was answered at the same time, may have found the same.
     if (this.#byTopic.get(topic) !== known) return
-    // Its records are counted when their outcome is known.
+    // Records of the topic are still to be counted when their outcome is known.
     if (queued.value > 0) return
     this.#byTopic.delete(topic)
     for (const family of [this.#sent, this.#queued, this.#durations]) family.remove({ topic })
@@ -184,7 +184,7 @@ export class KprfMetrics {
     this.#nameDurations()
   }
 
-  /** There are fewer places for durations: topics that had none get those that are free. */
+  /** Gives free places for durations, of which there are fewer, to topics that had none. */
   #nameDurations(): void {
     for (const one of this.#byTopic.values()) {
       if (this.#durations.isFull) return
@@ -192,7 +192,7 @@ export class KprfMetrics {
     }
   }
 
-  /** Of topics that are gone: what is counted now needs the places. */
+  /** Removes counts of deleted topics when present ones need the places. */
   #makeRoom(): void {
     for (const [topic, kept] of this.#goneErrors) {
       this.#rateLimited.remove({ topic })
@@ -264,7 +264,7 @@ export class RecordCounts {
     this.#log = log
   }
 
-  /** To be called before the records are produced. */
+  /** Must be called before the records are produced. */
   begin(records: readonly PushRecord[]): RecordTopics {
     const first = records[0]!.topic
     const topics = records.every(({ topic }) => topic === first)

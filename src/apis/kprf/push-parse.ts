@@ -161,7 +161,7 @@ interface Field {
   readonly absent?: null
 }
 
-/** In the order of the struct, which a positional array follows and which decides the missing field that is named. */
+/** Fields in the order of the struct. A positional array follows it, and it decides which missing field an error names. */
 const recordFields = [
   { name: 'data', read: reader => readString(reader) },
   { name: 'topic', read: reader => readString(reader).toString() },

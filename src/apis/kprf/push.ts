@@ -53,7 +53,7 @@ const IS_LINES = new RegExp(`^${LINES_TYPE}[ \\t]*(?:;|$)`, 'i')
 
 const UNSUPPORTED = new StacklessError("The request's content-type is not supported")
 
-/** For those who do not know which type `curl -d` sends by itself. The body of the answer is kprf's. */
+/** Advice for users who do not know which type `curl -d` sends by itself. The body of the answer is kprf's. */
 const WRONG_TYPE = { [WARNING_HEADER]: 'send the body with the header content-type: application/json' }
 
 interface PushHead extends ProduceHead {
@@ -224,7 +224,7 @@ export class PushApi implements ProduceApi<PushHead> {
     if (error instanceof UnreadableBodyError) return { status, type: TEXT_TYPE, body: error.message }
     const text = recordRefusalOf(errorCodeOf(error))
     const isForbidden = error instanceof ForbiddenError
-    // Where the topics are not known yet, the whole request is forbidden, and the text gives the reason.
+    // If the topics are not known yet, the whole request is forbidden, and the text gives the reason.
     if (records === undefined)
       return { status, type: JSON_TYPE, body: this.#bodyOf([isForbidden ? escaped(error.message) : text]) }
     const caller = this.#context.access.callerOf(exchange.response.req)

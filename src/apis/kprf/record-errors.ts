@@ -111,7 +111,7 @@ export const recordRefusalOf = (code: ErrorCode): string =>
 /** A refusal before the queue. */
 export const rateLimited = recordRefusal('quotaExceeded', 'beyond the rate limit of the topic', true)
 
-/** For a record that was not produced because another one of its request was refused. */
+/** Text for a record that was not produced because another record of its request was refused. */
 export const purged = toMessage(byCode.shuttingDown)
 
 export const failureText = (failure: RecordFailure): string =>

@@ -5,7 +5,7 @@ import { ToolError } from './failures.js'
 
 /** Calls of tools that run at the same time: each may ask Kafka for megabytes. */
 export const MAX_CALLS = 32
-/** Of one client, those that wait included. */
+/** Limit of calls of one client, those that wait included. */
 export const MAX_CALLS_OF_CLIENT = 4
 /** Calls whose clients have left, and that still wait for Kafka. Further ones keep their places until they end. */
 const MAX_LEFT = 32
@@ -41,7 +41,7 @@ export class CallTurns {
   }
 
   /**
-   * Carries out a call. When its client leaves, its place is free at once; what becomes of its work does not count.
+   * Carries out a call. When its client leaves, its place is free at once, and the result of its work is dropped.
    *
    * @throws what {@link enter} and the work throw; the reason of the signal
    */

@@ -28,10 +28,7 @@ type OwnCode =
 
 export type FailureCode = ErrorCode | OwnCode
 
-/**
- * What agents are told. Texts of Kafka, of the registry and of clients are never part of it: an agent takes these sentences for
- * ours.
- */
+/** Sentences for agents, who take them for ours: they never contain texts of Kafka, of the registry or of clients. */
 const SENTENCES: Readonly<Record<FailureCode, string>> = {
   invalidRequest: 'The arguments name something that there is not, or contradict each other.',
   invalidTopic: 'This is no legal name of a topic: 1 to 249 of a-z A-Z 0-9 . _ - and neither . nor ..',
@@ -76,7 +73,7 @@ const SENTENCES: Readonly<Record<FailureCode, string>> = {
   internal: 'The call failed unexpectedly. The log of the gateway says why.'
 }
 
-/** Which of them pass by themselves, and after how many seconds a client may try again. */
+/** Failures that pass by themselves, and the seconds after which a client may try again. */
 const RETRY_SECONDS: Partial<Record<FailureCode, number>> = {
   overloaded: 1,
   quotaExceeded: 1,
@@ -113,14 +110,14 @@ export class ToolError extends StacklessError {
   }
 }
 
-/** What of a failed call its result says. */
+/** Result of a failed call. */
 export interface ToolFailure {
   readonly error: FailureCode
   readonly message: string
   readonly retryAfterSeconds?: number
   /** Arguments that are wrong. */
   readonly arguments?: readonly string[]
-  /** Of a call that writes: whether the record is in Kafka. */
+  /** Only for calls that write: whether the record is in Kafka. */
   readonly persisted?: 'no' | 'unknown'
   /** Words of Kafka, which are no words of ours. */
   readonly kafka?: { readonly errorCode: number; readonly message: string }

@@ -11,7 +11,7 @@ import type { McpSettings } from './settings.js'
 /** Codes of JSON-RPC. */
 const INVALID_REQUEST = -32_600
 const INTERNAL_ERROR = -32_603
-/** Of the transport. Source: `Method not allowed` in the official packages. */
+/** Code for refusals by the transport. Source: `Method not allowed` in the official packages. */
 const REFUSED = -32_000
 
 /** Refusals as messages of JSON-RPC. */
@@ -44,7 +44,7 @@ export class McpAnswers extends ErrorAnswers {
   }
 }
 
-/** What requests and tools are answered with. */
+/** Parts that answer requests and tools. */
 export interface McpParts
   extends EndpointBase,
     Pick<

@@ -27,9 +27,9 @@ const IS_OF_PROTOCOL = /^(?:accept|content-type|mcp-.*)$/
 const URL_OF_REQUEST = 'http://gateway/mcp'
 const INVALID_PARAMS = -32_602
 const PARSE_ERROR = -32_700
-/** Room for an answer is taken before it is made. What more it has is counted when it is there. */
+/** Bytes that are reserved before an answer is made. If it is larger, the rest is counted when it is there. */
 const ANSWER_BYTES = 32 * 1024
-/** A larger message does not wait for room: nothing counts what it takes meanwhile. */
+/** A larger message does not wait for free bytes, because nothing would count its own bytes meanwhile. */
 const MAX_WAITING_BYTES = 16 * 1024
 
 const INSTRUCTIONS =
@@ -41,7 +41,7 @@ export class McpEndpoint {
   readonly #handler: McpHttpHandler
   readonly #calls: ToolCalls
   readonly #tooLarge: ApiError
-  /** What ends each open request when the process stops. */
+  /** Controllers that end the open requests when the process stops. */
   readonly #open = new Set<AbortController>()
 
   constructor(parts: McpParts) {
@@ -57,7 +57,8 @@ export class McpEndpoint {
   receive(exchange: Exchange): void {
     if (!admitsRuled(this.#parts, exchange)) return
     keepTurn(exchange)
-    // What it and those behind it hold would wait for answers before it: none of it is read before.
+    // The body is read when the answer is the next one of its connection; otherwise what the call holds would wait for
+    // earlier answers.
     whenNext(exchange.response, () => {
       withBytes(this.#parts, exchange, this.#parts.settings.maxBodyBytes, this.#tooLarge, bytes => {
         const message = messageIn(bytes)

@@ -13,18 +13,20 @@ const MAX_NAME = 128
 const MAX_VERSION = 64
 /** Values in the arguments of a call, with those in lists and in members. Validating more would hold the process. */
 const MAX_VALUES = 2_000
-/** What clients say of themselves is cut. */
+/** Limit of the texts with which clients describe themselves; longer ones are cut. */
 const MAX_INFO = 200
 
 type Members = Readonly<Record<string, unknown>>
 
-/** A message as the package gets it, and what it does not get. */
+/** A message in two parts: the part that the package gets, and the rest. */
 export interface OwnMessage {
-  /** Of members that this gateway knows. The package validates all of a message, and long lists would hold the process. */
+  /**
+   * The message with only the members that this gateway knows: the package validates all, and long lists would hold the process.
+   */
   readonly message: object
   /** Arguments of a tool, as they came. `undefined`: they are more values than any tool takes. */
   readonly given: Members | undefined
-  /** Nothing is answered to it. */
+  /** The message is a notification, which gets no answer. */
   readonly isNotification: boolean
 }
 
@@ -54,7 +56,10 @@ export function ownMessageOf(sent: unknown): OwnMessage {
 
 class WrongParams extends Error {}
 
-/** They may wait, and a few bytes may be very many values: no more of them are held than a tool takes. */
+/**
+ * The arguments of a tool; `undefined` if they are more values than any tool takes. Calls may wait, and a few bytes can
+ * be very many values in memory.
+ */
 const takenOf = (given: unknown = {}): Members | undefined =>
   hasMoreValues(given, MAX_VALUES) ? undefined : (given as Members)
 
@@ -71,7 +76,7 @@ function hasMoreValues(given: unknown, most: number): boolean {
   return false
 }
 
-/** What of the parameters of each method the package gets. */
+/** By method, the parameters that the package gets. */
 const METHODS: ReadonlyMap<string, (params: Members) => object> = new Map<string, (params: Members) => object>([
   ['initialize', initializeOf],
   ['ping', () => ({})],
@@ -132,7 +137,7 @@ const isText = (value: unknown, maxLength: number): value is string =>
 const isMembers = (value: unknown): value is Members =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** Sentences of ours, instead of those of the package: it tells what clients have sent, as `path` of its validation. */
+/** Our own sentences in place of the package's, which would repeat what clients have sent (`path` of its validation). */
 const SENTENCES: ReadonlyMap<unknown, string> = new Map([
   [METHOD_NOT_FOUND, 'there is no such method'],
   [INVALID_PARAMS, 'the parameters are not as the protocol says'],

@@ -15,7 +15,7 @@ import type { McpSettings } from './settings.js'
 
 /** A record that Kafka does not have by then has failed. */
 const PRODUCE_MS = 30_000
-/** At the same time; one client has about half of them. */
+/** Limit of searches at the same time; one client gets about half of them. */
 const MAX_SEARCHES = 4
 const UNKNOWN = new ApiError(404, 'there is no such path')
 

@@ -31,17 +31,17 @@ export const produceInput = z.strictObject({
     .describe('A UUID of yours: a call that comes again with it writes nothing more, and gets the same answer')
 })
 
-/** What the route that writes has to know. */
+/** The record to write, as the tool passes it to the route that writes. */
 export type Wanted = Omit<z.output<typeof produceInput>, 'idempotency_key'> & { readonly cluster: string }
 
-/** What it answers where the record is in Kafka. */
+/** Answer of that route if the record is in Kafka. */
 export interface Written {
   readonly partition: number
   readonly offset: number
   readonly timestamp: number
 }
 
-/** What it answers otherwise, which may be a problem document. */
+/** Answer of that route if the record is not, or may not be, in Kafka; possibly a problem document. */
 export interface NotWritten {
   readonly code: FailureCode
   readonly errorCode?: number

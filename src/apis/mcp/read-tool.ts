@@ -82,7 +82,7 @@ export const readMessages = tool(
   }
 )
 
-/** In the text copy of the result it is JSON as a text of JSON. */
+/** Size of an entry in the result, which contains its JSON twice: as JSON, and escaped as a text. */
 function bytesOf(one: RecordEntry): number {
   const json = JSON.stringify(one)
   return Buffer.byteLength(json) + Buffer.byteLength(JSON.stringify(json))

@@ -18,13 +18,13 @@ const MAX_HEADER_BYTES = 256
 const MAX_HEADERS = 20
 /** An entry that has too many bytes is made again with half of that, until key and value have so few. */
 const LEAST_PART_BYTES = 16
-/** Decoding by schemas ends then; what is not decoded is shown as it is. */
+/** Time limit for decoding by schemas. Records that are not decoded by then are shown as they are. */
 const DECODE_MS = 5_000
 
 /** Headers of a record whose key or value does not begin with the id of its schema. */
 const NAMES_SCHEMA = /^__(?:key|value)_schema_id$/
 
-/** What agents get of records of a topic: the first entry that fits. */
+/** How much agents see of the records of a topic: the first entry that fits decides. */
 export const shownOf = (values: McpSettings['values'], topic: string): Show =>
   values.find(({ topics }) => topics.some(pattern => toMatcher(pattern)(topic)))?.show ?? 'full'
 
@@ -83,7 +83,7 @@ export class RecordShower {
     return this.#show === 'full' ? this.#decoded(record, endsAt) : undefined
   }
 
-  /** Key and value by their schemas. `undefined`: there is no registry, they have none, or it takes too long. */
+  /** Key and value, decoded by their schemas. `undefined`: there is no registry, they have no schema, or it takes too long. */
   async #decoded(record: KafkaRecord, endsAt: number): Promise<RecordJson | undefined> {
     const { schemas, clock } = this.#call.parts
     if (schemas === undefined || this.#encoding === 'base64' || clock() >= endsAt) return undefined
@@ -138,7 +138,7 @@ function shownText(name: string, bytes: Buffer, maxBytes: number): object {
   return { [name]: seen, ...(seen !== text && { escaped: true }), ...truncation(name, bytes, maxBytes) }
 }
 
-/** Where at most so many bytes end with a whole character. */
+/** Position behind the last whole character in at most so many bytes. */
 function endOfText(bytes: Buffer, maxBytes: number): number {
   if (bytes.length <= maxBytes) return bytes.length
   let end = maxBytes

@@ -16,7 +16,7 @@ import { visibleIn } from './words.js'
 export interface ToolRequest {
   readonly exchange: Exchange
   readonly caller: Caller
-  /** Whose limits count. */
+  /** The client whose limits count. */
   readonly client: string
   /** The bytes of records that the answer has. */
   readonly held: HeldRecords
@@ -41,7 +41,7 @@ export class ToolCalls {
   readonly #described: ReadonlyMap<string, ReturnType<typeof describedTool>>
   readonly #inputs: ReadonlyMap<string, Tool['input']>
   readonly #turns = new CallTurns()
-  /** Of tools that answer also when all calls wait for Kafka. */
+  /** Turns of tools that answer even when all other calls wait for Kafka. */
   readonly #ownTurns = new CallTurns()
   readonly #calls = counterFamily('castellan_mcp_calls_total', 'Calls of tools by agents')
 
@@ -60,7 +60,7 @@ export class ToolCalls {
     return this.#tools.has(name)
   }
 
-  /** Those for which the client has a right. */
+  /** The tools for which the client has a right. */
   toolsFor(caller: Caller) {
     const isFor = ({ rights }: Tool): boolean => rights.some(right => caller.allows(right))
     return [...this.#described.values()].filter(({ name }) => isFor(this.#tools.get(name)!))
@@ -73,7 +73,7 @@ export class ToolCalls {
       hasBegun = true
     }
     const ending = new AbortController()
-    // What became of a record that is on its way is told also while the process stops.
+    // While the process stops, the outcome of a record in flight is still answered.
     const stopListening = onAbort(asked.signal, () => {
       const { reason } = asked.signal
       if (!hasBegun || !isOfStop(reason)) ending.abort(reason)

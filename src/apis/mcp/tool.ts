@@ -17,7 +17,7 @@ export interface ToolCall {
   readonly parts: McpParts
   readonly exchange: Exchange
   readonly caller: Caller
-  /** Whose limits count. */
+  /** The client whose limits count. */
   readonly client: string
   readonly tool: string
   /** The name of the cluster that the call is about, and its verbs. */
@@ -36,7 +36,7 @@ export interface Tool {
   readonly name: string
   readonly description: string
   readonly input: z.ZodObject
-  /** What a successful call gives. Absent: the description says it. */
+  /** Schema of a successful result. Absent: only the description tells it. */
   readonly output?: z.ZodObject
   /** Agents list it who have one of these rights for anything. */
   readonly rights: readonly Operation[]

@@ -21,7 +21,7 @@ const readers: readonly Tool[] = [
 ]
 const writers: readonly Tool[] = [produceMessage]
 
-/** What agents may call. */
+/** The tools that agents may call. */
 export const toolsOf = ({ write }: Pick<McpSettings, 'write'>): ReadonlyMap<string, Tool> =>
   new Map([...readers, ...(write ? writers : [])].map(one => [one.name, one]))
 

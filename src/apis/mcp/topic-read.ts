@@ -6,14 +6,14 @@ import type { FollowSink, ReadSubscription } from '../../verbs/verbs.js'
 import { ToolError } from './failures.js'
 import type { ToolCall } from './tool.js'
 
-/** What was read by then is the answer. */
+/** Time limit of reading. Records that were read by then are the answer. */
 const READ_MS = 10_000
 /** How often it is looked whether all was read: the end of a log may have no record of its own. */
 const LOOK_MS = 20
 /** Bytes of records that are held for an answer, where one record has fewer. */
 const MAX_HELD_BYTES = 2 * 1024 * 1024
 
-/** Where reading begins and ends in a partition: `end` is the offset after the last record that is wanted. */
+/** Start and end of reading in a partition: `end` is the offset after the last record that is wanted. */
 export interface ReadPlace {
   readonly partition: number
   readonly start: Offset
@@ -30,14 +30,14 @@ interface TopicReadOptions {
   readonly topic: string
   readonly places: readonly ReadPlace[]
   readonly count: number
-  /** Of records: the answer has no more of them. */
+  /** Limit of the bytes of records in the answer. */
   readonly maxBytes: number
-  /** So many last records of each partition are kept, and reading goes to the ends. Absent: the first ones are. */
+  /** Keep only so many of the last records of each partition; reading goes to the ends. Absent: the first records are kept. */
   readonly lastOfEach?: number | undefined
 }
 
 export interface ReadResult {
-  /** Those of a partition in their order. */
+  /** Records, in the order of each partition. */
   readonly records: readonly ReadRecord[]
   /** The offset after the last record that is given, or that has none before the end, by partition. */
   readonly positions: ReadonlyMap<number, Offset>
@@ -73,11 +73,11 @@ export class TopicRead implements FollowSink {
     try {
       if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
     } finally {
-      // What was read and dropped has taken its time, too.
+      // Records that were read and dropped are charged, too: reading them has taken its time.
       this.#call.caller.spend(this.#takenRecords, this.#takenBytes)
     }
     const positions = new Map(this.#options.places.map(({ partition, start }) => [partition, start]))
-    // What is behind the end was passed, and is not in the answer.
+    // Records behind the end were passed, and are not in the answer.
     for (const [partition, offset] of this.#positions)
       positions.set(partition, Math.min(offset, this.#ends.get(partition)!))
     return { records: this.#records, positions, hasSkipped: this.#hasSkipped }
@@ -126,7 +126,7 @@ export class TopicRead implements FollowSink {
   }
 
   take(partition: number, record: KafkaRecord): void {
-    // What was written since the call began is for the next one.
+    // Records that were written since the call began are left to the next call.
     if (record.offset >= this.#ends.get(partition)!) return
     const own = ownRecordOf(record)
     this.#records.push({ partition, record: own })

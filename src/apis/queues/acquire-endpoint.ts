@@ -32,7 +32,7 @@ import { settle } from './settle-endpoint.js'
 export const BYTES_TYPE = 'application/octet-stream'
 /** Keys of more bytes do not go into a header: clients such as Node's refuse more than 16 KiB of headers. */
 const MAX_KEY_BYTES = 6 * 1024
-/** Once the JSON of an answer has so many, the other messages go to the next client: a text may become six times as long. */
+/** When the JSON of an answer is this long, other messages go to the next client: a text may become six times as long. */
 const MAX_JSON_BYTES = 6 * 1024 * 1024
 
 type AcquireBody = z.output<typeof acquireBody>
@@ -42,7 +42,7 @@ interface Asked {
   readonly exchange: Exchange
   readonly queue: NamedQueue
   readonly wanted: AcquireBody
-  /** It wants the value of one message as it is. */
+  /** The client wants the value of one message as it is. */
   readonly isBytes: boolean
 }
 
@@ -78,7 +78,10 @@ export class AcquireEndpoint {
     for (const acquisition of this.#waiting.list()) acquisition.end()
   }
 
-  /** @throws ApiError when it wants what it cannot have */
+  /**
+   * @throws ApiError when the request asks for something that it cannot get
+   * @throws ApiError when it wants what it cannot have
+   */
   #wantsBytes({ request }: Exchange, { count, encoding, lockMs, settle }: AcquireBody): boolean {
     const isBytes = prefersBytes(request.headers.accept)
     requireAtMost(this.#parts.maxLockMs, 'lockMs', lockMs)
@@ -124,9 +127,9 @@ class OpenAcquire {
   #cancel: () => void = () => undefined
   /** Messages that are not known to have reached the client. */
   #messages: readonly QueueMessage[] = []
-  /** Their bytes, until they have left or are given back. */
+  /** Bytes of these messages, until they have left or are given back. */
   #held: HeldRecords | undefined
-  /** It is known what the client gets: messages, none, or a problem. */
+  /** The answer is decided: messages, none, or a problem. */
   #isDecided = false
   #isAnswered = false
   #hasComeAgain = false
@@ -140,7 +143,7 @@ class OpenAcquire {
     this.#client = nameOfClient(parts, asked.exchange)
   }
 
-  /** To be called when the answer is the next one of its connection: messages of those behind it would wait for it. */
+  /** Called when the answer is the next one of its connection: otherwise messages would wait behind earlier answers. */
   begin(): void {
     if (this.#isDecided || this.#isAnswered) return
     const { topic, group } = this.#asked.queue
@@ -203,7 +206,7 @@ class OpenAcquire {
     return true
   }
 
-  /** What was done before, with what is left of renewed locks now. */
+  /** Results of what the request has settled first, with the time that is left of renewed locks. */
   get #toldSettled(): readonly ToldResult[] | undefined {
     const now = this.#parts.clock()
     return this.#settled?.map(result => toldResult(result, now))
@@ -248,14 +251,14 @@ class OpenAcquire {
     return { status: 200, type: JSON_TYPE, body }
   }
 
-  /** By token. */
+  /** Decoded parts of the messages by token. */
   async #decoded(messages: readonly QueueMessage[]): Promise<ReadonlyMap<string, Parts>> {
     const { schemas, clock } = this.#parts
     const parts = await schemaParts(schemas!, recordsOf(messages), this.#client, clock)
     return new Map(messages.map(({ token }, at) => [token, parts[at]!]))
   }
 
-  /** What the client gets now. Messages whose locks are over meanwhile go to the next one. */
+  /** The messages that the client gets now. Messages whose locks have ended meanwhile go to the next client. */
   #given(messages: readonly QueueMessage[], now: number): readonly QueueMessage[] {
     const isOver = ({ lockEndsAt }: QueueMessage): boolean => leftOfLock(lockEndsAt, now) === 0
     this.#passOn(messages.filter(isOver))

@@ -31,7 +31,7 @@ export function listGroups(parts: QueueParts, exchange: Exchange, { cluster }: P
   })
 }
 
-/** Here an unknown group is no group of another kind: nothing was sent. */
+/** Answers 404 for an unknown group, and throws any other error. */
 const noGroup = (error: unknown): never => {
   if (error instanceof KafkaError && error.errorCode === errorCodes.GROUP_ID_NOT_FOUND)
     throw new ApiError(404, error.message, { cause: error })

@@ -25,7 +25,7 @@ export interface Parts {
   readonly value: JsonPart
   /** `[{"key":…,"value":…}]`, one after another. */
   readonly headers: readonly JsonPart[]
-  /** Which parts stay in base64, and why: `value: the bytes are not UTF-8`. `undefined`: none, or all were to be. */
+  /** The parts that stay in base64, and why: `value: the bytes are not UTF-8`. `undefined`: none, or base64 was asked for. */
   readonly undecodable: string | undefined
 }
 

@@ -9,14 +9,14 @@ import { type Exchange, isEscaped } from '../../http/exchange/exchange.js'
 import type { QueueVerbs, ShareGroupVerbs, Verbs } from '../../verbs/verbs.js'
 import type { QueueParts } from './queue-answers.js'
 
-/** What a path names. */
+/** The queue that a path names. */
 export interface NamedQueue {
-  /** Those of the cluster. */
+  /** Queues of the cluster. */
   readonly queues: QueueVerbs
   readonly shareGroups: ShareGroupVerbs
   readonly topic: string
   readonly group: string
-  /** Below the prefix of the API. */
+  /** Path below the prefix of the API. */
   readonly path: string
 }
 
@@ -91,6 +91,6 @@ export function refusalOfAltering(
   )
 }
 
-/** Whose limits count. All clients of a unix socket are one. */
+/** The client whose limits count. All clients of a unix socket count as one. */
 export const nameOfClient = ({ access }: QueueParts, { request }: Exchange): string =>
   clientOf(request, access.callerOf(request)) ?? NAMELESS

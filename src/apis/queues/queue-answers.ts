@@ -13,7 +13,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Decoding } from '../../schemas/record-json.js'
 import { DeadLettersError, type Verbs } from '../../verbs/verbs.js'
 
-/** What a failure says, whether it is an error or an answer. */
+/** The common members of an error and of a failure that is an answer. */
 interface Failed extends Cause {
   readonly message: string
   /** Kafka's; absent: it is a failure of Castellan. */
@@ -29,7 +29,7 @@ export class QueueAnswers extends ErrorAnswers {
     const told = status === 403 && cause?.code === 'kafka' ? NOT_AUTHORIZED : cause
     const further = { ...(errorCode !== undefined && { errorCode }), ...members }
     const answer = problemAnswer(status, message, undefined, told, further)
-    // With these a client may come again soon.
+    // The client may soon repeat a request that was refused with one of these statuses.
     return { ...answer, headers: status === 429 || status === 503 ? { 'retry-after': '1' } : undefined, cause: told }
   }
 
@@ -70,7 +70,7 @@ export interface QueueParts extends EndpointBase {
   readonly lookUps: Shares
   readonly records: RecordBudget
   readonly clock: MonotonicClock
-  /** Of the API's paths on the shared port. */
+  /** Prefix of the API's paths on the shared port. */
   readonly prefix: string
   readonly maxBodyBytes: number
   readonly maxLockMs: number

@@ -9,7 +9,7 @@ import { ACQUIRE, MIN_LOCK_MS, type Settlement, tokensOf } from '../../verbs/ver
 import { ENCODINGS } from './message-json.js'
 import type { QueueParts } from './queue-answers.js'
 
-/** More holds up the event loop. */
+/** Larger answers would hold up the event loop. */
 const MAX_ANSWER_BYTES = 4 * MIB
 const MAX_TOKENS = 1_000
 const TOO_MANY = `there are more than ${MAX_TOKENS} tokens`
@@ -110,7 +110,7 @@ const TOO_LARGE = new ApiError(
   `the body is larger than ${MAX_PARSED_BYTES} bytes, or than apis.queues.maxBodyBytes where that is less`
 )
 
-/** What a route makes of the JSON of its body. */
+/** How a route reads the JSON of its body. */
 interface JsonOf<Value> {
   readonly schema: z.ZodType<Value>
   readonly prepare: (json: unknown) => unknown

@@ -26,7 +26,7 @@ const recordOf = {
 const partition = z.int().min(0)
 const timestamp = z.int().describe('epoch milliseconds')
 
-/** What `POST /topics/{topicname}` takes; `produce.ts` reads it. */
+/** Body of `POST /topics/{topicname}`; `produce.ts` reads it. */
 export const recordsBody = model(
   'ProducerRecordList',
   z.strictObject({
@@ -38,7 +38,7 @@ export const recordsBody = model(
     )
   })
 )
-/** What `POST /topics/{topicname}/partitions/{partitionid}` takes. */
+/** Body of `POST /topics/{topicname}/partitions/{partitionid}`. */
 export const partitionRecordsBody = model(
   'ProducerRecordToPartitionList',
   z.strictObject({ records: z.array(model('ProducerRecordToPartition', z.strictObject(recordOf))) })

@@ -58,7 +58,7 @@ const exclusive = (): ApiError =>
 const noAssignments = (): ApiError =>
   new ApiError(500, 'Consumer is not subscribed to any topics or assigned any partitions')
 
-/** What the bridge calls things, and its errors. */
+/** Names of the bridge in texts, and its errors. */
 const words = {
   name: API,
   noun: 'consumer',

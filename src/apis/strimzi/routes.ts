@@ -255,7 +255,7 @@ export const bridgeTopicRoutes = {
       409: failure('There is a topic of this name'),
       422: failure('Kafka does not take the name or a number')
     },
-    /** Where no rules say who may create topics, only those may who reach the API's own port, as in the API of Confluent. */
+    /** If no rules say who may create topics, only clients of the API's own port may, as in the API of Confluent. */
     receive({ parts, context: { verbs } }, exchange) {
       const { access, answers } = parts
       if (!isOnOwnPort(exchange) && !access.callerOf(exchange.request).isRuled) {

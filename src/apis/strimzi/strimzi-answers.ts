@@ -22,7 +22,7 @@ export const BRIDGE_TYPES: Readonly<Record<BridgeFormat, string>> = {
   text: 'application/vnd.kafka.text.v2+json'
 }
 
-/** What the schema of a request does not allow; the bridge checks it before everything else. */
+/** Problems that the schema of a request finds. The bridge checks the schema before everything else. */
 export const schemaProblem = (...validationErrors: string[]): ApiError =>
   new ApiError(400, 'Validation error on: Schema validation error', {
     members: { validation_errors: validationErrors }

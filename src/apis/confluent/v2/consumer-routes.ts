@@ -48,7 +48,7 @@ interface DescribedVerb {
   readonly answers?: Operation['answers']
 }
 
-/** What OpenAPI says about a route. @param said of its answer */
+/** OpenAPI's description of a route. @param said of its answer */
 function describedRoute(
   verb: VerbPath,
   method: Operation['method'],

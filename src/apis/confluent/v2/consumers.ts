@@ -40,7 +40,7 @@ const WRONG_FORMAT = new ApiError(
 /** The original's code for a record that is not JSON. */
 const UNREADABLE = 40801
 
-/** What the API calls things, and its errors that do not depend on whether there is a registry. */
+/** Names of the API in texts, and its errors that do not depend on whether there is a registry. */
 const words = {
   name: CONFLUENT,
   noun: 'instance',
@@ -86,7 +86,7 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
   otherFormat: format => (hasRegistry || isWithoutSchemas(format) ? WRONG_FORMAT : NO_REGISTRY)
 })
 
-/** What answers the routes of consumer instances. */
+/** Parts that answer the routes of consumer instances. */
 export interface Consumers {
   readonly routes: InstanceRoutes
   readonly create: Receive

@@ -92,7 +92,7 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     const { recordMembers, maxRecordsPerRequest: maxRecords } = this.#settings
     const hasFurtherMembers = recordMembers === 'headersAndTimestamp'
     const { mayRegister, owner } = schemaClientOf(exchange, access.callerOf(exchange.request), topic)
-    // Without spreads: V8 makes a dictionary of an object with so many members that are copied, and each request has one.
+    // No spreads here: V8 makes a dictionary of an object to which so many members are copied, and each request has one.
     return {
       exchange,
       isSync: true,

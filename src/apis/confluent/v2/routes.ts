@@ -126,7 +126,7 @@ const produce: Described = {
 export interface LookUpParts {
   readonly parts: ConfluentParts
   readonly verbs: Verbs
-  /** Of a whole request. */
+  /** Time limit of a whole request. */
   readonly timeoutMs: number
   readonly clock: MonotonicClock
 }

@@ -11,7 +11,7 @@ import { KAFKA_REFUSES } from '../failures.js'
 import { type ResourceKind, text } from './resources.js'
 import { type AskV3, CLUSTER, list, type V3Route } from './routes.js'
 
-/** What an entry says, by the names of the parameters that select it. */
+/** Members of an entry, by the names of the parameters that select it. */
 const members = {
   resource_type: 'resourceType',
   resource_name: 'resourceName',

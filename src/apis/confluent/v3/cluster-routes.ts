@@ -155,7 +155,7 @@ async function memberOf(ask: AskV3): Promise<MemberOfGroup> {
   return { groupId, member }
 }
 
-/** Largest first. A group that has committed nothing has none. */
+/** The lags of a group, largest first. A group that has committed nothing has none. */
 async function lagsOf(ask: AskV3): Promise<readonly [Lag, ...Lag[]]> {
   const { verbs, caller, time } = ask
   const { groupId, members } = await groupOf(ask)

@@ -90,7 +90,7 @@ async function alter(
   validateOnly = false
 ): Promise<undefined> {
   requireNamedOnce(changes)
-  // Of settings that all brokers share, Kafka describes only those that have been set.
+  // For settings that all brokers share, Kafka describes only those that have been set.
   if (of.type !== 'brokers') {
     const found = await entriesOf(ask, of)
     // Kafka itself refuses the change of a topic that does not exist.

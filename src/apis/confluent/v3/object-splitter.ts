@@ -3,7 +3,7 @@ import { BACKSLASH, CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE } fr
 const NOTHING = Buffer.alloc(0)
 const LINE_END = 0x0a
 const SMALLEST_KEPT_BYTES = 1_024
-/** So much of a text is passed byte by byte: for names and short values that costs less than a native search. */
+/** Texts up to this length are passed byte by byte: for names and short values that costs less than a native search. */
 const SHORT_TEXT_BYTES = 64
 
 const isWhiteSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09
@@ -25,7 +25,7 @@ export class ObjectSplitter {
   readonly #onObject: (bytes: Buffer) => void
   #isStopped = false
   #readBytes = 0
-  /** Its beginning is an object that has not come as a whole. */
+  /** The beginning of an object that has not arrived completely. */
   #kept = NOTHING
   #keptBytes = 0
   #depth = 0
@@ -38,7 +38,7 @@ export class ObjectSplitter {
   #lineAt = 0
   #placeLine = 1
   #placeColumn = 1
-  /** Position of the next backslash of the chunk, where that was searched; its length: there is none. */
+  /** Position of the next backslash in the chunk, if it was searched for; the length of the chunk: there is none. */
   #backslashAt = -1
 
   /**
@@ -65,7 +65,7 @@ export class ObjectSplitter {
     return this.#readBytes
   }
 
-  /** Where the object that is being read begins, or what cannot be read: `line 3 column 1`. */
+  /** Place where the present object begins, or where the error is: `line 3 column 1`. */
   get place(): string {
     return `line ${this.#placeLine} column ${this.#placeColumn}`
   }

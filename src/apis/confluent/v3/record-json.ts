@@ -18,7 +18,7 @@ import {
   unknownMember
 } from '../record-bytes.js'
 
-/** What the answer says about a key or value. */
+/** The part of an answer about a key or value. */
 export interface DataSize {
   readonly type: DataType | SchemaFormat
   /** -1: there are no data. */
@@ -52,7 +52,7 @@ type DataType = 'BINARY' | 'JSON' | 'STRING'
 interface Data {
   readonly bytes: Buffer | null
   readonly size: DataSize
-  /** What the bytes will be made of. */
+  /** Data that is still to be encoded with its schema. */
   readonly unencoded?: SchemaData
 }
 

@@ -13,7 +13,7 @@ import { type RecordTarget, readNextRecord, readSentRecord, type Unencoded, type
 export interface Item extends Repeated {
   /** Why it cannot be used. */
   readonly refused?: RefusedRecord | undefined
-  /** What its bytes will be made of. */
+  /** Key and value that are still to be encoded with their schemas. */
   readonly unencoded?: Unencoded | undefined
 }
 
@@ -53,10 +53,10 @@ function add({ items, records }: Collected, { record, key, value, unencoded }: V
 
 /** Data are inside of the brackets of a record and of its key or value. */
 export const DATA_DEPTH = 2
-/** Of a whole body, which is read in one turn: each takes as long as ten that can be used. */
+/** Limit of refused records in one body, which is read in one turn: each takes as long as ten records that can be used. */
 const MAX_REFUSED = 10_000
 
-/** What a whole body has, and where and why the rest cannot be read; `end` is `undefined`: there is no rest. */
+/** Records of a whole body. `end`: place and reason of an error that ends the reading; `undefined`: all was read. */
 interface WholeBody {
   readonly collected: Collected
   readonly end: SplitEnd | 'notJson' | 'cut' | undefined
@@ -93,7 +93,7 @@ export function* readWhole(
       collected.bytes = reader.index
     }
   } catch {
-    // Its refusal, or the bug, is found when it is read by itself.
+    // The refusal, or the bug, shows again when the record is read by itself.
   }
   const accepts = (): boolean => items.length <= maxRecords && items.length - records.length <= MAX_REFUSED
   const others = new RecordReader({ ...options, accepts }, collected)
@@ -154,7 +154,7 @@ export class RecordReader extends ObjectSplitter {
     this.#collected.bytes += bytes.length
     this.#cost += costOf(bytes.length, 1)
     collect(this.#collected, () => readSentRecord(bytes, this.#options))
-    // It is not known where the next record begins.
+    // In this case it is not known where the next record begins.
     this.#isBroken = items.at(-1)!.refused !== undefined && !isJson(bytes)
     if (this.#isBroken || this.#cost >= this.#maxCost) this.stop()
   }

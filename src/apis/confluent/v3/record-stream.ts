@@ -21,7 +21,7 @@ import type { StreamTurns } from './stream-turns.js'
 const WRITE_CHARS = 64 * 1024
 
 export interface StreamLimits {
-  /** Of one record as it is sent. */
+  /** Limit of one record as it is sent. */
   readonly maxRecordBytes: number
   /** A stream that brings nothing for this long is ended. */
   readonly idleMs: number
@@ -29,7 +29,7 @@ export interface StreamLimits {
   readonly maxMs: number
 }
 
-/** What is known of a stream before its first record. */
+/** Facts about a stream that are known before its first record. */
 export interface StreamHead extends Required<SchemaClient> {
   readonly charset: Charset
   readonly answers: RecordAnswers
@@ -40,7 +40,7 @@ export interface RecordStreamParts {
   readonly limits: StreamLimits
   readonly log: Logger
   readonly clock: MonotonicClock
-  /** Of all open streams. */
+  /** Turns of all open streams. */
   readonly turns: StreamTurns
   /** Memory for what waits for a turn. */
   readonly pool: BufferPool
@@ -85,14 +85,14 @@ export class RecordStream implements TurnTaker {
   #memory: Buffer | undefined
   /** The whole body has come; a piece of it may wait. */
   #hasEnded = false
-  /** Of records without an answer. Those that cannot be used wait for the answers of those before them. */
+  /** Cost of the records without an answer. Refused records count, too: they wait for the answers of earlier ones. */
   #costInFlight = 0
   #idle: NodeJS.Timeout | undefined
   #state: 'open' | 'ending' | 'over' = 'open'
   /** The client has not read its answers. */
   #isStalled = false
   #isPaused = false
-  /** Records wait for their schemas. Those after them are not read, because they would overtake them. */
+  /** Set while records wait for their schemas. Later records are not read then, because they would overtake them. */
   #isEncoding = false
 
   constructor(exchange: Exchange, head: StreamHead, parts: RecordStreamParts) {
@@ -163,8 +163,8 @@ export class RecordStream implements TurnTaker {
   }
 
   /**
-   * Copies what waits into memory that is used again. A hundred streams wait so long that their chunks would outlive two
-   * collections of young objects, and only collections of the whole heap, which stop all requests, would free them.
+   * Copies the waiting bytes into memory that is used again. A hundred streams wait so long that their chunks would outlive two
+   * collections of young objects; only collections of the whole heap, which stop all requests, would free them.
    *
    * @param more what has come behind it
    */
@@ -384,7 +384,7 @@ export class RecordStream implements TurnTaker {
     const { request, response } = this.#exchange
     this.#over()
     this.#writeHead()
-    // What the client still sends is not wanted; it reads its last answers first.
+    // Further bytes of the client are not wanted, but it should read its last answers first.
     if (!request.complete) response.once('finish', () => request.socket.destroySoon())
     response.end()
   }
@@ -400,7 +400,7 @@ export class RecordStream implements TurnTaker {
     process.nextTick(() => this.#freeMemory())
   }
 
-  /** After a bug the connection ends: the answers would no longer belong to their records. */
+  /** Ends the connection after a bug, because the next answers would not belong to their records. */
   #guarded(work: () => void): void {
     try {
       work()

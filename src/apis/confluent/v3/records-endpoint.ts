@@ -49,13 +49,13 @@ export const WHOLE_BODY_BYTES = 1024 * 1024
 
 /** Each answer repeats the id, so one of any length would multiply the memory of a request. */
 const MAX_CLUSTER_ID_CHARS = 64
-/** As in Kafka. */
+/** Kafka's limit. */
 const MAX_TOPIC_CHARS = 249
 
 /** A request to produce whose head can be used. */
 interface V3Head extends ProduceHead, StreamHead {
   items: readonly Item[]
-  /** Of the entries of a batch. */
+  /** Ids of the entries of a batch. */
   ids: readonly string[]
   isOwnForm: boolean
 }
@@ -65,7 +65,7 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
   protected readonly parts: WritingParts
   /** The body may be a record a line. */
   protected readonly takesLines: boolean = false
-  /** Of the last request: many write to the same topic, at the same time. */
+  /** The answers of the last request. They can often be used again, because many requests write to the same topic. */
   #answers = new RecordAnswers('', '')
 
   constructor(produce: ProduceOptions, parts: WritingParts) {
@@ -101,7 +101,7 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     const decoded = head.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
     const to = { topic: head.topic, hasRegistry: writer !== undefined }
     const collected = yield* this.collect(decoded, to, head, inTurns)
-    // What the answer needs of the records is put into the head.
+    // Puts the facts into the head that the answer needs of the records.
     const noted = ({ items, records }: Collected): readonly ProduceRecord[] => {
       head.items = items
       if (items.length > records.length) head.refusals = items.map(({ refused }) => refused)
@@ -119,7 +119,7 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
 
 export interface RecordsOptions {
   readonly produce: ProduceOptions
-  /** Of a request that is no stream. */
+  /** Limit of records in a request that is no stream. */
   readonly maxRecords: number
   readonly limits: StreamLimits
   readonly log: Logger

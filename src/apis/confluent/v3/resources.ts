@@ -43,7 +43,7 @@ export type ResourcePlace = readonly (string | number)[]
 /** `/topics/orders/partitions/0` */
 export const pathOf = (place: ResourcePlace): string => place.map(one => `/${part(one)}`).join('')
 
-/** What identifies the resource in the cluster: `/topic=orders/partition=0`. */
+/** Identifies a resource in the cluster: `/topic=orders/partition=0`. */
 const idOf = (place: ResourcePlace): string =>
   place
     .map((one, at) => {

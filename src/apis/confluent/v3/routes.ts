@@ -18,17 +18,17 @@ import { checked, jsonIn } from '../record-bytes.js'
 import type { ConfluentSettings } from '../settings.js'
 import { baseUrlOf, Links, listOf, type Resource, type ResourceKind, text } from './resources.js'
 
-/** A route of version 3: what OpenAPI says about it, and what answers it. */
+/** A route of version 3: its description for OpenAPI, and its handler. */
 export type V3Route = AnsweredRoute<V3Requests>
 
-/** What answers requests about the cluster. */
+/** Parts that answer requests about the cluster. */
 export interface V3Requests {
   readonly parts: ConfluentParts
   readonly verbs: Verbs
-  /** Of a whole request. */
+  /** Time limit of a whole request. */
   readonly timeoutMs: number
   readonly clock: MonotonicClock
-  /** Of the API on the shared port. */
+  /** Prefix of the API on the shared port. */
   readonly prefix: string
   readonly administration: ConfluentSettings['administration']
 }
@@ -78,7 +78,7 @@ const PARAMS = {
 }
 export const CLUSTER = '/v3/clusters/{cluster_id}'
 
-/** What a path is about: a group with its topics, or a topic. */
+/** The subject of a path, for the check of rights: a group with its topics, or a topic. */
 function targetOf({ consumer_group_id, share_group_id, topic_name: topic }: Params): AccessTarget {
   const group = consumer_group_id ?? share_group_id
   return group === undefined ? { topic } : { group }
@@ -129,7 +129,9 @@ interface ChangeRoute<Body> {
   readonly body?: readonly [description: string, schema: z.ZodType<Body>, described?: z.ZodType]
   /** Default: 204. */
   readonly answers?: Operation['answers']
-  /** What rights are asked for. Default: what the path is about, before the body is read. `each`: the work asks for each part. */
+  /**
+   * Subjects whose rights are checked. Default: that of the path, before the body is read. `each`: the work checks each subject.
+   */
   readonly targetOf?: 'each' | ((body: Body) => AccessTarget)
 }
 
@@ -163,7 +165,7 @@ export function change<Body = undefined>(
   }
 }
 
-/** Refuses a change where changes are off. Where no rules say who may make one, only those may who reach the API's own port. */
+/** Refuses a change when changes are off. If no rules say who may make a change, only clients of the API's own port may. */
 function isServed({ parts, administration }: V3Requests, exchange: Exchange): boolean {
   const { isRuled } = parts.access.callerOf(exchange.request)
   if (administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || isRuled)) return true

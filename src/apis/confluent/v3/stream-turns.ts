@@ -23,8 +23,8 @@ export const turnLimitsOf = (bufferBytes: number): TurnLimits => ({
 })
 
 /**
- * Lets open streams take turns with each other and with other long work. None of them has more than its share in flight, so
- * that what others produce does not wait behind megabytes of streams.
+ * Lets open streams take turns with each other and with other long work. No stream has more than its share in flight,
+ * so that the records of other requests do not wait behind megabytes of streams.
  */
 export class StreamTurns {
   readonly #limits: TurnLimits

@@ -31,7 +31,7 @@ const CREATED = 201
 
 /** The published name, and the one that the original reads where it lists topics. Both are read on both routes. */
 const operationsParameters = ['include_authorized_operations', 'includeAuthorizedOperations']
-/** What a client needs by `access` for an operation of Kafka. */
+/** The right in `access` that a client needs for an operation of Kafka. */
 const permissions: Readonly<Record<AclOperation, Operation>> = {
   READ: 'consume',
   WRITE: 'produce',
@@ -43,7 +43,7 @@ const permissions: Readonly<Record<AclOperation, Operation>> = {
   ALTER_CONFIGS: 'alter'
 }
 
-/** A topic as it is answered. */
+/** A topic in an answer. */
 interface ShownTopic {
   readonly topic: string
   readonly isInternal: boolean
@@ -133,7 +133,7 @@ async function partitionOf(ask: AskV3): Promise<OnePartition> {
 const replicasOf = (one: OnePartition): Replica[] => one.of.replicas.map(broker => ({ ...one, broker }))
 
 /**
- * What may be done with topics: what Kafka allows Castellan, without what `access` forbids the client.
+ * Operations on topics that Kafka allows Castellan and that `access` allows the client.
  *
  * @returns `undefined`: the request does not ask for it, or Kafka does not report it
  */

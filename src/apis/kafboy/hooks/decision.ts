@@ -5,7 +5,7 @@ import type { ProduceMode } from '../routes.js'
 const MODES: ReadonlySet<unknown> = new Set<ProduceMode>(['async', 'sync', 'batchAsync', 'batchSync'])
 const MAX_ERROR_LENGTH = 1_000
 
-/** What a hook wants produced; `records: undefined` means the body as it came. */
+/** The records that a hook wants produced; `records: undefined` means the body as it came. */
 export interface HookProduce {
   readonly topic: string
   readonly mode: ProduceMode | undefined

@@ -28,7 +28,7 @@ export interface HookCallsDeps {
 class DecisionWait {
   readonly #onEnd: (read: () => Edited) => void
   readonly #onProblem: (problem: 'twice' | 'late') => void
-  /** What a later decision is. */
+  /** The problem that a further decision would have. */
   #over: 'twice' | 'late' | undefined
   #timer: NodeJS.Timeout | undefined
 
@@ -47,7 +47,7 @@ class DecisionWait {
       this.#onProblem(this.#over)
       return
     }
-    // Before the decision is read: its getters can decide, too.
+    // Set before the decision is read, because its getters can decide, too.
     this.#over = later
     clearTimeout(this.#timer)
     this.#onEnd(read)
@@ -199,7 +199,7 @@ const toBuffers = ({ key, value }: ProduceRecord): KafboyBatchRecord => ({ key: 
 const toBuffer = (bytes: ProduceRecord['key']): Buffer | null =>
   typeof bytes === 'string' ? Buffer.from(bytes) : bytes
 
-/** Of the text of what a hook has thrown, in the log. */
+/** In the log, limit of the text that a hook has thrown. */
 const MAX_REASON = 500
 
 /** All hooks that a module may define. */
@@ -210,7 +210,10 @@ const NAMES: ReadonlySet<string> = new Set<keyof KafboyHooks>([
   'massageBuffer',
   'onEvent'
 ])
-/** Without a limit, a module that waits for something at its top would keep the process from starting, without a line. */
+/**
+ * Time limit for loading a module. Without it, a module that waits for something at its top level would keep the
+ * process from starting, without a line in the log.
+ */
 const LOAD_TIMEOUT_MS = 30_000
 
 /**

@@ -31,7 +31,7 @@ export interface KafboyHttpRequest {
   readonly method: string
   /** The URL as it was sent, with the query. */
   readonly url: string
-  /** By lower-case name; equal names are joined with a comma. */
+  /** Headers by lower-case name; several values of a name are joined with a comma. */
   readonly headers: Readonly<Record<string, string | undefined>>
   readonly remoteAddress: string
 }

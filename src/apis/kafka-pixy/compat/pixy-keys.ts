@@ -100,7 +100,7 @@ export const PROCESS_KEYS: Keys = {
   'consumer.subscription_timeout': { setting: 'consumer.subscriptionTimeoutMs', read: duration }
 }
 
-/** Keys of the file beside those of clusters. */
+/** Keys of the file that do not belong to a cluster. */
 export const FILE_KEYS: Keys = {
   'tls.certificate_path': { setting: 'http.tls.certFile' },
   'tls.key_path': { setting: 'http.tls.keyFile' }

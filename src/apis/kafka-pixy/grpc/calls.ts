@@ -59,7 +59,7 @@ export interface ReceivedRequest {
 
 /** Measured: memory that V8 and Node use for a chunk of one byte that waits for the rest of its message. */
 const CHUNK_BYTES = 320
-/** Largest expansion of one byte that zlib reads, and the memory of zlib itself. */
+/** Largest number of bytes that zlib makes of one byte. */
 const MAX_EXPANSION = 1_032
 const ZLIB_BYTES = 64 * 1024
 
@@ -70,8 +70,8 @@ const PRODUCE = '/KafkaPixy/Produce'
 
 type InterceptedCall = Parameters<ServerInterceptor>[1]
 /**
- * What the interface of a call in grpc-js does not include, docs/develop/dependencies.md. Beside these, grpc-js refuses a message by
- * the `sendStatus` of the same object.
+ * Members of a call in grpc-js that its interface does not include (docs/develop/dependencies.md). In addition, grpc-js
+ * refuses a message by `sendStatus` of the same object.
  */
 interface CallParts {
   readonly stream: ServerHttp2Stream
@@ -274,7 +274,7 @@ class IncomingCall implements IncomingRequest {
   #countMessage(): void {
     const parts = partsOf(this.#call)
     const push = parts.stream.push.bind(parts.stream)
-    // Before the client is admitted, chunks already wait in the stream.
+    // Chunks may wait in the stream before the client is admitted.
     parts.stream.push = (chunk: Buffer | null, encoding) => {
       if (chunk === null) return push(chunk, encoding)
       if (!this.#isOver) this.#orRefuse(() => this.#take(Math.max(chunk.length, CHUNK_BYTES)))
@@ -284,7 +284,7 @@ class IncomingCall implements IncomingRequest {
     let messages = 0
     const sendStatus = this.#call.sendStatus.bind(this.#call)
     this.#call.sendStatus = answer => {
-      // Not by #refuse: grpc-js itself refuses the message.
+      // #refuse was not called: grpc-js itself refuses the message.
       if (this.#calls.arriving.has(this) && answer.code !== status.DEADLINE_EXCEEDED) {
         const reason = answer.code === status.RESOURCE_EXHAUSTED ? 'recordTooLarge' : undefined
         this.#countRefused(new StatusError(answer.code!, answer.details ?? '', reason))

@@ -41,7 +41,7 @@ import { type GrpcRequestFields, StatusError, statusOf, statusOfError } from './
 
 type ReceivedCall = ServerUnaryCall<ReceivedRequest, unknown>
 
-/** What one method does. The result has the fields of its answer in kafka-pixy.proto. */
+/** Work of one method. Its result has the fields of the method's answer in kafka-pixy.proto. */
 export interface GrpcMethod {
   readonly verb: VerbPath
   target(request: GrpcRequestFields): AccessTarget
@@ -123,7 +123,7 @@ const lookUps: Readonly<Record<string, GrpcMethod>> = {
 
 /** The methods of the service over the verbs of the gateway. */
 export class PixyMethods {
-  /** By name. */
+  /** Methods by name. */
   readonly all: Readonly<Record<string, GrpcMethod>> = {
     Produce: {
       verb: 'produce',
@@ -199,7 +199,7 @@ export class PixyMethods {
     return toAnswer(message)
   }
 
-  /** The next message. Where there is no room for it among the answers, it is given back, and asked for again when there is. */
+  /** Gets the next message. Without free bytes for its answer it is given back, and asked for again when there are some. */
   #next(verbs: Verbs, group: string, topic: string, call: ReceivedCall): Promise<ConsumedMessages> {
     const { address, caller } = call.request
     const client = clientAt(address, caller) ?? NAMELESS
@@ -242,7 +242,7 @@ export class PixyMethods {
   }
 
   /**
-   * Waits for messages while the client is there and may have them.
+   * Waits for messages while the client is connected and may have them.
    *
    * @param begin returns what ends the wait, and does nothing after it
    */

@@ -90,10 +90,7 @@ export function statusOfError(error: unknown, isReady: boolean): StatusError | u
   return statusOf(failure, status.NOT_FOUND, isReady)
 }
 
-/**
- * The fields of requests as kafka-pixy.proto has them. A request has those of its method; what its client does not set has the
- * default of its type.
- */
+/** Fields of requests in kafka-pixy.proto. A field that the client does not set has the default of its type. */
 export interface GrpcRequestFields {
   /** Empty: the default one. */
   readonly cluster: string
@@ -137,7 +134,7 @@ const LISTS: ReadonlyMap<string, RepeatedField> = new Map([
   ['Produce', { field: 7, name: 'headers', max: 1_000, booleans: [4, 6] }],
   ['SetOffsets', { field: 4, name: 'offsets', max: 10_000, booleans: [] }]
 ])
-/** More than any request needs. A megabyte may hold half a million of them, which would be decoded at one go. */
+/** More fields than any request needs. A megabyte may hold half a million fields, which would be decoded in one go. */
 const MAX_FIELDS = 20_000
 /** Memory that one element takes once it is an object, its texts and bytes not counted: they are in the request. */
 const ELEMENT_BYTES = 256

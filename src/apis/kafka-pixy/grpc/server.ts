@@ -27,7 +27,7 @@ export class GrpcPort {
   readonly #calls: CountedCalls
   readonly #accept: (socket: Socket) => void
   readonly #maxConnections: number
-  /** By address and port of the peer, as grpc-js writes them. */
+  /** Connections by address and port of the peer, as grpc-js writes them. */
   readonly #open = new Map<string, GrpcConnection>()
 
   /**
@@ -46,7 +46,7 @@ export class GrpcPort {
     this.#accept = accept
     this.#maxConnections = maxConnections
     this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
-    // Not by the server's own limit: a worker would hand the connection back to the process that shares the port.
+    // Counted here, not by the server's own limit: a worker would hand the connection back to the process that shares the port.
     this.#server.on('connection', (socket: Socket) => this.#arrived(socket, tls !== undefined))
   }
 
@@ -200,7 +200,7 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
   })
 }
 
-/** What calls need of the process. */
+/** The options of calls that come from the process. */
 function callsOptionsOf({ access, log, otherProtocols, records }: ApiContext<KafkaPixySettings>) {
   const { calls, recordHeaders = [] } = otherProtocols
   return {

@@ -21,14 +21,14 @@ const COMMAND = 'castellan kprf'
 const ENDINGS = ['.yaml', '.yml', '.json']
 const DEFAULT_BROKER_PORT = 9_092
 const NO_LIMIT_MS = 2 ** 31 - 1
-/** Where the log goes anyway. */
+/** File name for the log that has no effect: the log goes there anyway. */
 const STDOUT = '/dev/stdout'
 
 const kibibytes = (value: unknown): unknown => {
   const count = whole(value)
   return typeof count === 'number' ? count * KIB : count
 }
-/** In librdkafka 0 is no limit; delivery has one of its own. */
+/** Reads a timeout of librdkafka, in which 0 means no limit; delivery has a limit of its own. */
 const timeout = (value: unknown): unknown => (whole(value) === 0 ? NO_LIMIT_MS : whole(value))
 const fold = (key: string): string => key.toLowerCase()
 const isTexts = (value: unknown): value is string[] =>
