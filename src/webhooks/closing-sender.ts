@@ -20,7 +20,7 @@ export class ClosingSender implements AttemptSender {
     }
   }
 
-  /** To be called when no attempt begins any more. */
+  /** Called when no attempt begins any more. */
   leave(): void {
     this.#isLeft = true
     this.#closeLeft()

@@ -19,7 +19,7 @@ export interface DeadLetter {
   readonly attempts: number
 }
 
-/** The record as it was, and why it was given up. Where it is a dead letter itself, its own reasons are replaced. */
+/** A dead letter: the record, and why it was given up. If the record is a dead letter itself, its reasons are replaced. */
 export function deadLetterOf(record: KafkaRecord, letter: DeadLetter): ProduceRecord {
   const { webhook, id, topic, partition, to, reason, status, attempts } = letter
   const added = {

@@ -8,11 +8,11 @@ export interface WebhookDefinition {
   readonly topic: string
   /** A secret: its path may hold a token. Answers, logs and metrics show its origin. */
   readonly url: string
-  /** Where the webhook begins in a topic that it has not read before. */
+  /** Start in a topic that the webhook has not read before. */
   readonly start: 'earliest' | 'latest'
   readonly order: 'key' | 'none'
   readonly format: 'value' | 'cloudevents'
-  /** Of the format `value`. */
+  /** Content type of the format `value`. */
   readonly contentType: string
   readonly timeoutMs: number
   /** Limit of the attempts under way of this gateway. */
@@ -23,7 +23,7 @@ export interface WebhookDefinition {
   readonly paused: boolean
 }
 
-/** What of a webhook says which records it reads, and in which group. */
+/** The parts of a definition that decide which records a webhook reads, and in which group. */
 export type ReadByWebhook = Pick<WebhookDefinition, 'name' | 'cluster' | 'topic'>
 
 /** The consumer group of a webhook. */
@@ -33,5 +33,5 @@ export const groupOfWebhook = (name: string): string => `${WEBHOOK_GROUPS}${name
 export const readsSame = (one: ReadByWebhook, other: ReadByWebhook): boolean =>
   one.name === other.name && one.cluster === other.cluster && one.topic === other.topic
 
-/** What may be shown of its url. */
+/** The part of the url that may be shown. */
 export const originOf = ({ url }: Pick<WebhookDefinition, 'url'>): string => new URL(url).origin

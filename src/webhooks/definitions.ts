@@ -13,14 +13,14 @@ const CERTIFICATE = '-----BEGIN CERTIFICATE-----'
 /** Limit of the header that a credential makes: the head of a request stays below what servers read. */
 const MAX_AUTHORIZATION_BYTES = 2 * 1024
 
-/** It stands in a line of the head as it is. */
+/** Characters that may stand in a line of the head as they are. */
 const ONE_WORD = /^[\x21-\x7e]+$/
 const CONTROL = /\p{Cc}/u
 
 type Settings = WebhooksSettings['definitions'][string]
 type CredentialSettings = WebhooksSettings['credentials'][string]
 
-/** What belongs to the settings of webhooks and does not stand in them. Never printed. */
+/** Contents of files that the settings of webhooks name. Never printed. */
 export interface WebhookFiles {
   /** The secrets of each webhook by its name, newest first. */
   readonly secrets: Readonly<Record<string, readonly string[]>>

@@ -10,7 +10,7 @@ const MOST_HEADS = 4_096
  */
 export class Heads {
   readonly #bytes: ParkedBytes
-  /** Of all that are open, whether they are in memory or not. */
+  /** Limit of all open records, whether they are in memory or not. */
   readonly open: OpenLimit
   #count = 0
 

@@ -1,16 +1,16 @@
 import { addCount } from '../core/counts.js'
 import type { HeldRecords, RecordBudget } from '../core/record-budget.js'
 
-/** What an open record takes that is not in memory itself, measured: 452 here and in a lane of its own, and 142 in the group. */
+/** Memory of an open record that is not in memory, measured: 452 bytes here and in a lane of its own, and 142 in the group. */
 const PLACE_BYTES = 600
 const SHARE_OF_RECORDS = 1 / 8
-/** Those that wait for room are told so often at most. */
+/** Shortest interval of the calls that tell waiters of free memory. */
 const TELL_EVERY_MS = 100
 
 /**
- * Limits the open records of all webhooks of a process. Their bytes count among those of records. A partition gets no more when
- * what it and its webhook have is more than what is free, so others find room, whatever an endpoint does. One of each partition
- * may always be open.
+ * Limits the open records of all webhooks of a process. Their bytes count in the budget of records. A partition gets no
+ * more records when it and its webhook hold more bytes than are free, so that other webhooks find free bytes, whatever
+ * an endpoint does. One record of each partition may always be open.
  */
 export class OpenLimit {
   readonly #held: HeldRecords

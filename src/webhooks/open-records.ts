@@ -9,7 +9,7 @@ import type { OpenRecord, WebhookPartition } from './webhook-status.js'
 
 /** Records of a partition that are read and not done. */
 export const MOST_OPEN = 2_000
-/** With fewer open records the acknowledgements between them fit into a commit however far apart they are. */
+/** With fewer open records, the acknowledgements between them fit into a commit however far apart they are. */
 const ALWAYS_FIT = 500
 const BITS_PER_CHARACTER = 5
 const digitsOf = (value: number): number => Math.ceil(Math.log2(value + 1) / BITS_PER_CHARACTER)
@@ -18,6 +18,8 @@ const MOST_DIGITS = digitsOf(Number.MAX_SAFE_INTEGER)
 const LOOK_AFTER = 50
 
 /**
+ * Stage of an open record.
+ *
  * - `parked`: in its lane; the group has not counted it as offered
  * - `reading`: it has its turn, and its record is read again
  * - `sending`: it was begun: an attempt, or its dead letter, is under way
@@ -28,7 +30,7 @@ type Stage = 'parked' | 'reading' | 'sending' | 'pausing'
 /** The attempts at one record at this gateway. */
 export interface Tries {
   attempts: number
-  /** Those that count against the record. */
+  /** Attempts that count against the record. */
   counted: number
   /** Number of all deliveries at the end of the last attempt. */
   delivered: number
@@ -45,7 +47,7 @@ export class Open implements Parkable {
   readonly #topicId: string | undefined
   readonly offset: Offset
   readonly timestampMs: number
-  /** What it takes in memory. */
+  /** Memory that the record takes. */
   readonly bytes: number
   /** The number of its newest offer. */
   serial: number
@@ -57,9 +59,9 @@ export class Open implements Parkable {
   dueAt: number | undefined
   /** `undefined`: there was none. */
   tries: Tries | undefined
-  /** It is being given up, or settled by a person: nothing else happens to it until it is known whether that has succeeded. */
+  /** Set while the record is being given up, or settled by a person: nothing else happens to it before the result is known. */
   settling: Promise<unknown> | undefined
-  /** It is not this gateway's any more, or settled. */
+  /** The record is settled, or no longer belongs to this gateway. */
   isOver = false
   /** Counted among those in memory. */
   isHeld = false
@@ -113,7 +115,7 @@ export class Open implements Parkable {
     this.record = ownRecordOf(record)
   }
 
-  /** For the calls of {@link TopicOffers}. */
+  /** The record as an argument of the calls of {@link TopicOffers}. */
   get asOffers(): OffersByPartition {
     return [[this.partition, [this]]]
   }

@@ -22,7 +22,7 @@ export class Pace {
   #inFlight = 0
   /** Number of attempts that have begun. */
   #begun = 0
-  /** That number when the window was halved last. */
+  /** The value of `#begun` when the window was last halved. */
   #halvedAt = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
   /** The end of the longest `Retry-After`, which no 2xx shortens. */
@@ -90,7 +90,7 @@ export class Pace {
     if (ms > 0) this.#heldUntil = Math.max(this.#heldUntil, this.#options.clock() + ms)
   }
 
-  /** Nothing is known of the endpoint, which is another one now. */
+  /** Forgets all about the endpoint, because it was replaced by another one. */
   reset(): void {
     this.#window = 1
     this.#pauses = 0

@@ -14,10 +14,10 @@ const MAX_LINE_BYTES = 8_000
 const MAX_HEADERS_BYTES = 10 * 1024
 const MAX_HEADERS = 80
 const LINE_BYTES = ': \r\n'.length
-/** What a value of a header may not have: control characters but the tab. */
+/** Characters that the value of a header must not have: control characters except the tab. */
 const FORBIDDEN = /[^\t\x20-\x7e\x80-\xff]/
 
-/** What is made of a record where the format is `cloudevents`. */
+/** The request for a record in the format `cloudevents`. */
 export interface EventRequest {
   readonly headers: readonly (readonly [name: string, value: string])[]
   readonly body: Buffer

@@ -14,12 +14,12 @@ import { answerOf, outcomeOf, pauseAfter, retryAfterOf, verdictOf } from './verd
 import type { SkipResult } from './webhook-desk.js'
 import type { AttemptNote, AttemptOutcome, OpenRecord, WebhookPartition } from './webhook-status.js'
 
-/** So many dead letters in a row without a 2xx, and no further one is written. */
+/** After so many dead letters in a row without a 2xx, no further one is written. */
 const MOST_LETTERS_IN_ROW = 10
 const MOST_NOTES = 20
 /** Records whose attempts are remembered also while another gateway has them. */
 const MOST_TRIES = 10_000
-/** Before a record that cannot be read now is read again. */
+/** Pause before a record that could not be read is read again. */
 const READ_PAUSE_MS = 1_000
 
 export interface RecordRunDeps {
@@ -48,7 +48,7 @@ export interface RecordRunDeps {
 }
 
 /**
- * Sends the records that a group gives, in lanes: those of a key one after another.
+ * Sends the records that a group gives. A lane has the records of one key, which are sent one after another.
  *
  *   given: parked ─▶ its turn: read, if it is not in memory ─▶ begun: sent ─▶ acknowledged
  *             ▲                                                  │ again
@@ -60,9 +60,9 @@ export class RecordRun implements ParkingSink {
   readonly #deps: RecordRunDeps
   readonly #lanes = new Lanes<Open>(({ lane }) => lane)
   readonly #partitions = new Map<number, OpenPartition>()
-  /** Those that have left their lanes to be read, and that the group counts as parked still, by the number of their offer. */
+  /** Records that have left their lanes to be read, and that the group still counts as parked, by the number of their offer. */
   readonly #reading = new Map<number, Open>()
-  /** Those of records that are not open here, by their ids. */
+  /** Attempts at records that are not open here, by the ids of the records. */
   readonly #tries = new Map<string, Tries>()
   /** Partitions of which a record was refused. */
   readonly #refused = new Set<number>()
@@ -248,7 +248,7 @@ export class RecordRun implements ParkingSink {
     this.#startReady()
   }
 
-  /** What is left of its pause, where it was given again meanwhile. Timers may be early by a part of a millisecond. */
+  /** The rest of a record's pause, even if it was given again meanwhile. Timers may be early by a part of a millisecond. */
   #restOf({ tries }: Open): number {
     const restMs = tries === undefined ? 0 : tries.notBefore - this.#deps.clock()
     return restMs >= 1 ? restMs : 0
@@ -286,7 +286,7 @@ export class RecordRun implements ParkingSink {
     const { definition, request: settings, sender, clock, random, signal } = this.#deps
     const tries = this.#triesOf(open)
     const { timeoutMs } = definition()
-    // Where the record is given again meanwhile, another attempt begins beside this one.
+    // If the record is given again meanwhile, another attempt begins beside this one.
     const number = ++tries.attempts
     const request = requestOf(definition(), open.id, open.partition, record, number, settings)
     if ('unsendable' in request) {
@@ -301,14 +301,14 @@ export class RecordRun implements ParkingSink {
     const result = await asked.send({ ...request.attempt, timeoutMs }, signal)
     this.#note(open, number, answerOf(result), outcomeOf(result), clock() - startedAt)
     await open.settling
-    // What the former endpoint says, where the url has changed meanwhile, counts for its record only.
+    // If the url has changed meanwhile, the answer of the former endpoint counts for its record only.
     const isOfNow = asked === sender()
     if (verdictOf(result) === 'done') this.#wasDelivered()
     else if (isOfNow) this.#learn(result)
     if (!open.isOver) await this.#judge(open, record, tries, result, isOfNow ? attempt : undefined)
   }
 
-  /** What the endpoint says of all records, also where a person has settled this one meanwhile. */
+  /** Applies what the answer says about all records, even if a person has settled this one meanwhile. */
   #learn(result: AttemptResult): void {
     const { pace, onGone } = this.#deps
     pace.hold(retryAfterOf(result).allMs)
@@ -378,7 +378,7 @@ export class RecordRun implements ParkingSink {
     if (this.#tries.size > MOST_TRIES) this.#tries.delete(this.#tries.keys().next().value!)
   }
 
-  /** The record waits, and those of its key behind it, until a person acts. */
+  /** Lets the record, and those of its key behind it, wait until a person acts. */
   #unsendable(open: Open, attempt: number, because: string): void {
     const { partition, offset } = open
     this.#failingSince ??= this.#deps.now()
@@ -449,7 +449,7 @@ export class RecordRun implements ParkingSink {
     this.#pause(open, ms)
   }
 
-  /** A parked record that has its turn keeps its lane for so long. */
+  /** A parked record that has its turn keeps its lane for this pause. */
   #pause(open: Open, ms: number): void {
     const { heads, definition, clock } = this.#deps
     const { record } = open

@@ -10,7 +10,7 @@ import { askRouter } from '../router/routing/ask-router.js'
 export const KAFKA_TIMEOUT_MS = 10_000
 /** The connection of this member. The one that reads has others. */
 const CONNECTION = 'start'
-/** It reads no topic, so it gets no partition. */
+/** A subscription without topics, so that this member gets no partition. */
 const SUBSCRIPTION = encodeSubscription(
   [],
   encodeBegun([], () => false)

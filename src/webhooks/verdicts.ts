@@ -10,7 +10,7 @@ import type { AttemptNote, AttemptOutcome } from './webhook-status.js'
 export type Verdict = 'done' | 'record' | 'gone' | 'endpoint'
 
 const OF_RECORD: ReadonlySet<number> = new Set([400, 413, 415, 422, 431])
-/** Their `Retry-After` is for all records. */
+/** Statuses whose `Retry-After` counts for all records. */
 const OF_ALL: ReadonlySet<number> = new Set([429, 503])
 
 const SHORTEST_PAUSE_MS = 250

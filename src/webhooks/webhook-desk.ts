@@ -22,7 +22,7 @@ export type ResumeResult = { readonly type: 'resumed' | 'notGone' | 'unknownWebh
 
 /** The webhooks of this process, for routes, status and configuration. */
 export interface WebhookDesk {
-  /** By name, in the order of their definitions. */
+  /** Status of each webhook, in the order of the definitions. */
   status(): readonly WebhookStatus[]
   skip(name: string, partition: number, offset: Offset): Promise<SkipResult>
   /** Sends an empty request. */

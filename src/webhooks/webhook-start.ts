@@ -11,7 +11,7 @@ import { asLeader, KAFKA_TIMEOUT_MS, type MemberTimes } from './start-leader.js'
 
 const NONE = Buffer.alloc(0)
 
-/** What Kafka tells of a webhook. `undefined` in all of it: no broker has answered. */
+/** State of a webhook in Kafka. Everything `undefined`: no broker has answered. */
 export interface KafkaState {
   readonly topicId: string | undefined
   readonly partitions: readonly number[]
@@ -118,7 +118,7 @@ async function hasBegun(
   if (isThere !== false) return isThere
   const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: KAFKA_TIMEOUT_MS })
   if (group.type === 'notFound') return false
-  // What members read is told between rebalances only; the leader learns it.
+  // Kafka tells what members read only between rebalances; the leader learns it in any case.
   return group.type === 'success' ? group.members.some(({ metadata = NONE }) => isOfReader(metadata)) : undefined
 }
 

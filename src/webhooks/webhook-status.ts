@@ -9,7 +9,7 @@ import type { Offset } from '../core/model.js'
  */
 export type WebhookState = 'running' | 'waiting' | 'paused' | 'gone' | 'broken'
 
-/** What became of an attempt, for metrics: the class of the status, or the cause. */
+/** Outcome of an attempt, for metrics: the class of the status, or the cause. */
 export type AttemptOutcome =
   | '2xx'
   | '3xx'
@@ -30,7 +30,7 @@ export interface AttemptNote {
   readonly id: string
   readonly partition: number
   readonly offset: Offset
-  /** Of this gateway, from 1 on. */
+  /** Number of the attempt at this gateway, from 1 on. */
   readonly attempt: number
   /** The status of the answer, or the cause. */
   readonly answer: number | Exclude<AttemptOutcome, `${number}xx` | '429'>
@@ -44,7 +44,7 @@ export interface OpenRecord {
   readonly offset: Offset
   /** The timestamp of the record. */
   readonly timestampMs: number
-  /** For those who may consume the topic. `undefined`: it is not in memory. */
+  /** Key of the record, for clients that may consume the topic. `undefined`: it is not in memory. */
   readonly key: Buffer | null | undefined
   readonly attempts: number
   /** In milliseconds since 1970. `undefined`: it waits for another record, or is under way. */
@@ -57,14 +57,14 @@ export interface WebhookPartition {
   readonly position: Offset
   /** Records that were read and are neither delivered nor given up. */
   readonly open: number
-  /** Those of them that wait behind another one of their key. */
+  /** Number of open records that wait behind another one of their key. */
   readonly parked: number
   readonly oldest: OpenRecord | undefined
   /** No further record is read, since too many are open. */
   readonly isStalled: boolean
 }
 
-/** What a webhook does at this gateway. */
+/** State of a webhook at this gateway. */
 export interface WebhookStatus {
   readonly name: string
   readonly cluster: string
@@ -82,7 +82,7 @@ export interface WebhookStatus {
   readonly foreignMember: boolean
   /** Records of aborted transactions are sent, since the cluster reads uncommitted. */
   readonly sendsAborted: boolean
-  /** Those that this gateway reads, in ascending order. */
+  /** Partitions that this gateway reads, in ascending order. */
   readonly partitions: readonly WebhookPartition[]
   readonly inFlight: number
   readonly window: number

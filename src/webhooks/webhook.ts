@@ -21,14 +21,14 @@ import type { SkipResult, TestResult } from './webhook-desk.js'
 import { commitStart, type KafkaState, lookAtKafka } from './webhook-start.js'
 import type { WebhookState, WebhookStatus } from './webhook-status.js'
 
-/** What is taken of a group at once. */
+/** Limits of the messages that are taken from a group at once. */
 const AT_ONCE = { maxMessages: 32, maxBytes: 256 * 1024 }
 /** Between two looks at topics and members. */
 const LOOK_EVERY_MS = 30_000
-/** Until it is known where the webhook begins, and its group is joined. */
+/** Interval of the attempts to find out where the webhook begins, and to join its group. */
 const BEGIN_AGAIN_MS = 1_000
 const ASK_AGAIN_MS = 500
-/** So many attempts to begin may fail before that is told: a coordinator may have just started. */
+/** Number of failed attempts to begin that are not reported, because a coordinator may have just started. */
 const HASTY_BEGINNINGS = 3
 const NOT_BEGUN = 'Kafka does not tell, or does not keep, where the webhook begins in its topic'
 const TEST_PAUSE_MS = 1_000

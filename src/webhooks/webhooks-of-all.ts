@@ -3,21 +3,21 @@ import type { WebhookDefinition } from './definition.js'
 import type { ResumeResult, SkipResult, TestResult } from './webhook-desk.js'
 import type { WebhookStatus } from './webhook-status.js'
 
-/** What one process tells of a webhook. */
+/** State of a webhook in one process. */
 export interface ToldWebhook {
   /** The id of a gateway, or the number of a worker; `this`: there are no others. */
   readonly gateway: string
   readonly status: WebhookStatus
 }
 
-/** Those that were asked and have not answered in time, or cannot. */
+/** Processes that were asked and did not answer in time, or could not. */
 interface Asked {
   readonly silent: readonly string[]
 }
 
 /** The webhooks of all processes that serve the same clients. */
 export interface WebhooksOfAll {
-  /** By the settings of this process. */
+  /** Definitions in the settings of this process. */
   readonly defined: readonly WebhookDefinition[]
   /** @param name absent: all webhooks */
   status(name?: string): Promise<Asked & { readonly told: readonly ToldWebhook[] }>

@@ -8,7 +8,7 @@ export interface Place {
   readonly port: number
 }
 
-/** Where a request would go. */
+/** Destination of a request. */
 export interface Target {
   readonly port: number
   /** `http:` instead of `https:`. */
@@ -22,7 +22,7 @@ export interface NamedNetworks {
   readonly v6: BlockList
 }
 
-/** What addresses are judged by. */
+/** Rules that decide which addresses may be called. */
 export interface AddressRules {
   readonly networks: NamedNetworks
   /** Addresses of this host. */
@@ -58,7 +58,7 @@ const notPublicV4 = networksIn([
 const publicV4 = networksIn(['192.0.0.9/32', '192.0.0.10/32'])
 /** All that is given out to hosts, and addresses that stand for one of IPv4. */
 const assignedV6 = networksIn(['2000::/3', '64:ff9b::/96'])
-/** IANA's IPv6 Special-Purpose Address Registry: those of them that are not globally reachable. */
+/** Networks of IANA's IPv6 Special-Purpose Address Registry that are not globally reachable. */
 const notPublicV6 = networksIn(['2001::/23', '2001:db8::/32', '2002::/16', '3fff::/20'])
 /** Globally reachable parts of these. */
 const publicV6 = networksIn([
@@ -123,7 +123,7 @@ export function isPublic(address: string): boolean {
   return !isAmong(notPublicV6, address) || isAmong(publicV6, address)
 }
 
-/** The address, and those of IPv4 that it stands for; `undefined`: it is none, or has a zone. */
+/** The address, and the IPv4 addresses that it stands for; `undefined`: the text is no address, or has a zone. */
 function formsOf(address: string): readonly string[] | undefined {
   const version = address.includes('%') ? 0 : isIP(address)
   if (version !== 6) return version === 0 ? undefined : [address]

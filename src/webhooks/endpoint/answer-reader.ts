@@ -2,14 +2,14 @@ import { HOUR_MS } from '../../core/settings/units.js'
 
 /** Limit of the head of an answer, with all heads of answers 1xx before it. */
 const MAX_HEAD_BYTES = 16 * 1024
-/** So much of the body is read, which lets the connection be used again. */
+/** Limit of the bytes of a body that are read so that the connection can be used again. */
 const MAX_BODY_BYTES = 8 * 1024
-/** And in so many pieces: each costs as much as one with many bytes. */
+/** Limit of the pieces of the same body: each costs as much as one with many bytes. */
 const MAX_BODY_PIECES = 256
 const STATUS_LINE = /^HTTP\/1\.([01]) (\d{3})(?: .*)?$/
 const CHUNK_LINE = /^([\da-f]{1,4})[ \t]*(?:;.*)?$/i
 const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
-/** Also the two former forms of a date. */
+/** Matches the beginning of a date, in its present and its two former forms. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
 const SECOND_MS = 1_000
 const NOTHING = Buffer.alloc(0)
@@ -35,9 +35,9 @@ export type AnswerState = 'more' | 'complete' | 'over'
 export class AnswerReader {
   /** `undefined`: not yet. */
   head: AnswerHead | undefined
-  /** What is wrong with the head. */
+  /** The problem of the head. */
   problem: string | undefined
-  /** Of the head, or of a body with chunks behind its last whole chunk. */
+  /** Unread bytes of the head, or of a body with chunks behind its last whole chunk. */
   #bytes: Buffer = NOTHING
   #headBytes = 0
   #bodyBytes = 0
@@ -113,7 +113,7 @@ export function retryAfterMsOf(header: string | undefined, now: number): number 
   return Number.isNaN(ms) ? undefined : Math.min(HOUR_MS, Math.max(0, ms))
 }
 
-/** What counts of the headers of an answer. Several values of a name are joined by commas, lengths where they differ. */
+/** The headers of an answer that matter. Several values of a name are joined by commas; lengths only if they differ. */
 interface Headers {
   connection: string
   coding: string | undefined

@@ -5,20 +5,20 @@ export interface Attempt {
   readonly body: Buffer
   /** `content-type`, `x-castellan-*`, `ce-*`, `traceparent` and headers of the record. Those of the signature come from the sender. */
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** From now until the head of the answer. */
+  /** Time limit from now to the head of the answer. */
   readonly timeoutMs: number
 }
 
 /**
- * What an endpoint has answered, or why it has not. A reused connection that ended before a byte of the answer was tried once
- * more on a new one, and tells of that one.
+ * The endpoint's answer, or the reason why there is none. When a reused connection ends before a byte of the answer,
+ * the request is sent once more on a new one, whose result counts.
  */
 export type AttemptResult =
   | {
       readonly kind: 'status'
       /** 200 to 599: answers with 1xx are skipped. */
       readonly status: number
-      /** From the header `Retry-After` (seconds, or a date). `undefined`: absent, or not understood. */
+      /** Value of the header `Retry-After` (seconds, or a date). `undefined`: absent, or not understood. */
       readonly retryAfterMs: number | undefined
     }
   | {
@@ -31,7 +31,7 @@ export type AttemptResult =
        * - `address`: all its addresses are forbidden
        */
       readonly kind: 'refused' | 'cut' | 'late' | 'tls' | 'name' | 'address'
-      /** For the log and the status: without path, query and body. */
+      /** Text for the log and the status, without path, query and body. */
       readonly message: string
     }
 

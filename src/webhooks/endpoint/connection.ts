@@ -7,13 +7,13 @@ import { codeText } from './attempt-failure.js'
 const MAX_AGE_MS = 5 * 60_000
 /** Shorter than the time after which common balancers drop a silent connection without a word. */
 const MAX_IDLE_MS = 60_000
-/** Longest wait for the body behind the head of an answer. */
+/** Limit of the wait for the body behind the head of an answer. */
 const BODY_MS = 2_000
 
 /** A longer body is written beside its head: in one piece it would be copied. */
 const SHORT_BODY_BYTES = 8 * 1024
 
-/** What a request has got. */
+/** Result of a request. */
 export type Outcome =
   | { readonly type: 'head'; readonly head: AnswerHead }
   /** @param isUnanswered not one byte of an answer has come */
@@ -116,7 +116,7 @@ export class Connection {
       if (state === 'more') this.#bodyTimer = setTimeout(() => this.#close('body'), BODY_MS)
     }
     if (state === 'more') return
-    // Where the endpoint has answered before it has read all of the request, it may never read the rest.
+    // An endpoint that has answered before it has read the whole request may never read the rest.
     const isReusable = state === 'complete' && !this.#isExpired && this.#socket.writableLength === 0
     if (isReusable) this.#free()
     else this.#close(answer.problem ?? 'the answer has ended')

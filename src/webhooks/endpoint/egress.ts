@@ -40,7 +40,7 @@ export interface EgressDeps extends PlaceNamesDeps {
 export interface EgressUser {
   /** Connections end, when their answers have come. */
   renew(): void
-  /** There may be another number of connections. */
+  /** Called when the number of connections that the user may have has changed. */
   shareChanged(): void
 }
 
@@ -78,7 +78,7 @@ export class Egress {
     for (const other of this.#users) other.shareChanged()
   }
 
-  /** Connections that each endpoint may have: none takes those of another one. */
+  /** Number of connections that each endpoint may have. */
   get connectionsOfEach(): number {
     return Math.floor(MAX_CONNECTIONS / Math.max(1, this.#users.size))
   }

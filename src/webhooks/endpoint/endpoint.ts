@@ -9,7 +9,7 @@ import type { Egress } from './egress.js'
 import { secretIn, signatureOf } from './signature.js'
 import { authorizationOf, type Credential, credentialProblem } from './webhook-url.js'
 
-/** What a definition says of its endpoint, checked. */
+/** The checked settings of an endpoint. */
 export interface EndpointSettings {
   readonly url: string
   /** One or two, `whsec_…`, newest first: all sign. */
@@ -24,7 +24,7 @@ export interface EndpointDeps {
   readonly now: () => number
 }
 
-/** What is the same in all requests, while a definition stands. */
+/** Values that are the same for all requests of a definition. */
 interface Prepared {
   readonly url: URL
   readonly secrets: readonly Buffer[]
@@ -38,7 +38,7 @@ const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+: [\t\x20-\x7e\x80-\xff]*$/
 /** Sends to the endpoint of one webhook, over connections of its own. */
 export class Endpoint implements AttemptSender {
   readonly #deps: EndpointDeps
-  /** Those whose answer has come, the one that was used last at the end. */
+  /** Connections whose answer has come; the last one was used last. */
   #idle: Connection[] = []
   readonly #connections = new Set<Connection>()
   readonly #places: Places
@@ -54,7 +54,7 @@ export class Endpoint implements AttemptSender {
     egress.join(this)
   }
 
-  /** For the attempts that begin from now on, and those that have no connection yet. */
+  /** Sets the settings of attempts that begin from now on, and of those that have no connection yet. */
   configure(settings: EndpointSettings): void {
     this.#prepared = prepared(settings)
     this.renew()
@@ -126,7 +126,7 @@ export class Endpoint implements AttemptSender {
     for (;;) {
       const renewals = this.#renewals
       const socket = await this.#deps.egress.open(this.#prepared.url, this, time.signal)
-      // What was checked has changed meanwhile.
+      // The settings that were checked have changed meanwhile.
       if (renewals !== this.#renewals || time.isOver) {
         socket.destroy()
         time.throwIfOver()

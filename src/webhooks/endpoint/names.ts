@@ -7,14 +7,14 @@ import { AttemptFailure, codeText } from './attempt-failure.js'
 
 /** Time limit of one look-up. */
 const LOOK_UP_MS = 2_000
-/** How long its result is used, also that there is none. */
+/** Time for which a result is used, even if the name was not found. */
 const CACHED_MS = 5_000
 const MAX_LOOK_UPS = 16
 /** Maximum number of addresses of each family; more are ignored. */
 const MAX_ADDRESSES = 32
 export const LOCALHOST: readonly string[] = ['127.0.0.1', '::1']
 
-/** What is used of Node's resolver. */
+/** The part of Node's resolver that is used. */
 export type NameResolver = Pick<Resolver, 'resolve4' | 'resolve6' | 'cancel'>
 
 interface LookUp {

@@ -6,10 +6,10 @@ import { LOCALHOST } from './names.js'
 
 /** How long a look-up is waited for. It goes on then. */
 const WAIT_MS = 2_000
-/** How long its result is used, also that there is none. */
+/** Time for which a result is used, even if the name was not found. */
 const CACHED_MS = 5_000
 
-/** The addresses of a name. Rejects with `ENOTFOUND` where it has none, and another code where that is not known. */
+/** The addresses of a name. Rejects with `ENOTFOUND` if it has none, and with another code if that is not known. */
 export type PlaceLookUp = (name: string) => Promise<readonly string[]>
 
 interface LookUp {
@@ -40,7 +40,7 @@ export class PlaceNames {
     this.#deps = deps
   }
 
-  /** The addresses of a name: none where it is known to have none; `undefined`: not known. Never rejects. */
+  /** The addresses of a name, none if it is known to have none; `undefined`: not known. Never rejects. */
   async addressesOf(name: string): Promise<readonly string[] | undefined> {
     const whole = name.toLowerCase()
     if (whole.replace(/\.$/, '') === 'localhost') return LOCALHOST

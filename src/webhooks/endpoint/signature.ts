@@ -38,7 +38,7 @@ export interface SignedHeaders {
 }
 
 /**
- * What is wrong with the signature of a request; `undefined`: one of the secrets has signed it.
+ * Finds out why the signature of a request is not valid; `undefined`: one of the secrets has signed it.
  *
  * @param now seconds since 1970
  */

@@ -1,22 +1,22 @@
 import { parseUrl } from '../../core/parse-url.js'
 
-/** Longest url of a webhook, in bytes, as it is written and as it is sent: there, other characters than ASCII take three times as many. */
+/** Limit of a url in bytes, both as written and as sent, where a character that is not ASCII takes three times as many. */
 const MAX_URL_BYTES = 2_048
 /** An `@` before the path, also without a name. `URL` takes a backslash for a slash. */
 const USER_INFO = /^\s*[a-z]+:[/\\]*[^/\\?#]*@/i
-/** What servers may take for steps in a path: `..` and escaped dots and slashes. `URL` removes some of them. */
+/** Texts that servers may take for steps in a path: `..`, and escaped dots and slashes. `URL` removes some of them. */
 const STEPS = /\.\.|%2e|%2f/i
 
 /** Credentials of requests, and where they may be sent. */
 export type Credential = {
-  /** They are sent only to urls with the origin of one of these, and a path that is equal to its path or below it. */
+  /** The credentials are sent only to urls with the origin of one of these, and with its path or a path below it. */
   readonly urls: readonly string[]
 } & (
   | { readonly type: 'bearer'; readonly token: string }
   | { readonly type: 'basic'; readonly username: string; readonly password: string }
 )
 
-/** What is wrong with the url of a webhook by itself; `undefined`: nothing. The text never shows the url. */
+/** Why the url of a webhook cannot be used, whatever the other settings; `undefined`: it can. The text never shows the url. */
 export function urlProblem(text: string): string | undefined {
   if (Buffer.byteLength(text) > MAX_URL_BYTES) return `is longer than ${MAX_URL_BYTES} bytes`
   const { protocol = '', href = '' } = parseUrl(text) ?? {}
