@@ -1,7 +1,7 @@
 import { HeldAmount } from '../../core/held-amount.js'
 
 export interface BatchedCallsOptions<Asked, Answer> {
-  /** What the calls are, in the plural. */
+  /** Name of the calls in messages, in the plural. */
   readonly name: string
   /** @returns the answers, in the order of what was asked */
   readonly call: (batch: readonly Asked[]) => Promise<readonly Answer[]>
@@ -15,7 +15,7 @@ export interface BatchedCallsOptions<Asked, Answer> {
   readonly maxWaiting: number
 }
 
-/** Never rejects. */
+/** Makes a call together with others. Never rejects. */
 export type BatchedCalls<Asked, Answer> = (asked: Asked) => Promise<Answer>
 
 /** Asks another process many small things in few calls: those of one tick go together. */

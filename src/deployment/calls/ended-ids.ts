@@ -4,11 +4,12 @@ const MAX_REMEMBERED = 10_000
 export const keyOfBegun = (from: unknown, id: number | ''): string => `${from}/${id}`
 
 /**
- * What other processes have ended, and which may come after its end: calls have connections of their own. It then does nothing. The
- * last 10,000 are remembered: many are forgotten together, since it is slow to take the first entry out of a large Map each time.
+ * Remembers what other processes have ended. The message that begins it may come later, over another connection, and
+ * then does nothing. About the last 10,000 ends are kept, and forgotten in large groups: it is slow to remove the first
+ * entry of a large Map each time.
  */
 export class EndedIds {
-  /** Until when each is remembered. Those of `#young` are of the time since `#beganAt`. */
+  /** Ended keys => the time until which they are remembered. `#young` has those since `#beganAt`. */
   #young = new Map<string, number>()
   #old = new Map<string, number>()
   #beganAt = Number.NEGATIVE_INFINITY

@@ -48,7 +48,7 @@ export interface Peers<Id = string> {
   onGone(listener: (id: Id) => void): void
 }
 
-/** What one of several processes has answered, or why it has not. */
+/** Answer of one of several processes, or the reason why it has not answered. */
 export interface Told<Id, Answer> {
   readonly by: Id
   readonly answer?: Answer
@@ -102,7 +102,7 @@ export interface PeerFailure {
   readonly message: string
   /** The `code` of a CastellanError. Absent for other errors. */
   readonly code?: string | undefined
-  /** Those of a CastellanError. Absent: an earlier build has sent none. */
+  /** Members of a CastellanError. Absent: an earlier build does not send them. */
   readonly retriable?: boolean | undefined
   readonly setting?: string | undefined
 }

@@ -22,7 +22,7 @@ import { heaviest } from '../calls/rendezvous.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
 import { HeldRequests } from './held-requests.js'
 
-/** So often in a row a look-up must have the same result until it counts that keys cannot be shared. */
+/** Keys cannot be shared if so many look-ups in a row have the same result. */
 const LOOKS = 3
 
 /** Asks how a gateway serves requests with keys. Builds that asked for keys instead of passing requests on do not serve it. */
@@ -62,9 +62,9 @@ export interface GatewayKeysDeps {
 /** How a gateway serves requests with keys: with all gateways of its list, by itself, or not now. */
 type KeySharing = 'shared' | 'alone' | 'refused'
 
-/** What a gateway has found out: who it is in the list, or that the list cannot be used and keys hold at this gateway only. */
+/** Result of the look-ups: the gateway's place in the list; or the list cannot be used, and keys hold at this gateway only. */
 type KeyState = (Looking | KeyMember | { readonly type: 'alone' }) & {
-  /** This gateway shares keys and another one serves them by itself, or the other way round. */
+  /** Either this gateway shares keys and another one serves them by itself, or the other way round. */
   readonly isContested: boolean
 }
 
@@ -128,7 +128,7 @@ export class GatewayKeys implements KeyOwners {
 
   ownerOf(hash: string): PassOn | undefined {
     const owner = this.#list.ownerOf(hash)
-    // Where no request may be carried out, none is: not even those whose key this gateway owns.
+    // While requests with keys are refused, this gateway does not carry out its own ones either.
     return this.#isOwn(owner) && this.#refusal === undefined
       ? undefined
       : (request, timeoutMs) => this.#passOn(owner, request, timeoutMs)
@@ -143,7 +143,7 @@ export class GatewayKeys implements KeyOwners {
     return this.#ofOthers.carryOut(envelope.request, this.#carryOut, this.#refusal ?? this.#disagreement(envelope))
   }
 
-  /** From now on requests of others are refused. @returns when those that were begun have ended, and none is on its way */
+  /** Refuses requests of other gateways from now on. @returns when those that were begun have ended, and none is on its way */
   async close(): Promise<void> {
     const { peers } = this.#deps
     this.#held.close()
@@ -193,7 +193,7 @@ export class GatewayKeys implements KeyOwners {
     return state.type === 'alone' && !state.isContested ? 'alone' : 'refused'
   }
 
-  /** What is wrong with keys of requests, for operators. */
+  /** Warnings for operators about requests with keys. */
   get warnings(): readonly Notice[] {
     return this.#problems.map(text => ({ kind: 'keysRefused', text: `${REFUSED}${text}` }))
   }
@@ -289,7 +289,7 @@ export class GatewayKeys implements KeyOwners {
     this.#held.changed()
   }
 
-  /** Where the list cannot be used. */
+  /** Serves keys alone, because the list cannot be used. */
   #goAlone({ why, times, alone }: Looking): void {
     if (alone === undefined || (alone === 'now' && times < LOOKS)) return
     const message = 'keys of requests hold at this gateway only, because peers.addresses cannot be used for them'
@@ -314,7 +314,7 @@ export class GatewayKeys implements KeyOwners {
       (error: PeerError) => this.#note(to, id, error)
     )
     return answerOf(`the gateway ${to}`, called).catch(error => {
-      // Until it says again that it shares keys.
+      // The gateway counts as refusing until it says again that it shares keys.
       const isRefused = error instanceof NotCarriedOutError && error.why === 'away'
       if (isRefused && this.#sharings.get(id) !== 'alone') this.#sharings.set(id, 'refused')
       throw error

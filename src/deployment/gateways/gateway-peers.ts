@@ -17,7 +17,7 @@ import type { PeersSettings } from './settings.js'
 const REFRESH_MS = 2_000
 /** Pause between look-ups that calls to unknown gateways ask for. */
 const MIN_REFRESH_MS = 250
-/** Longest wait of a call for such a look-up. */
+/** Limit of the time for which a call waits for such a look-up. */
 const MAX_LOOK_UP_MS = 1_500
 /** Time after which the last addresses of a host are used while its look-up goes on. */
 const RESOLVE_MS = 1_000
@@ -65,11 +65,11 @@ export class GatewayPeers implements Peers {
   readonly #handlers = new Map<string, PeerHandler<string>>()
   readonly #whenGone: ((id: string) => void)[] = []
   readonly #whenRefreshed: (() => void)[] = []
-  /** What this gateway serves that not all do. */
+  /** Optional features that this gateway serves. */
   readonly #serves = new Set<string>()
   /** The connections, by address and port. */
   readonly #connections = new Map<string, PeerConnection>()
-  /** What each of `peers.addresses` was resolved to last. */
+  /** The last result of resolving each of `peers.addresses`. */
   readonly #places = new Map<string, readonly PeerAddress[]>()
   /** The look-ups under way, one for each of `peers.addresses`: they share few threads with files. */
   readonly #lookUps = new Map<string, Promise<readonly PeerAddress[]>>()
@@ -126,7 +126,7 @@ export class GatewayPeers implements Peers {
     return [...this.#byId.keys()]
   }
 
-  /** Those of the others that have said that they serve this, which not all do. */
+  /** The other gateways that serve this optional feature. */
   serving(what: string): readonly string[] {
     return [...this.#byId].flatMap(([id, connection]) => (connection.serves(what) ? [id] : []))
   }
@@ -160,7 +160,7 @@ export class GatewayPeers implements Peers {
     this.#whenRefreshed.push(listener)
   }
 
-  /** What is at one of `peers.addresses`: the addresses, and who has answered there. */
+  /** The processes at one of `peers.addresses`: their addresses, and the ids that have answered there. */
   processesAt(text: string): readonly PlaceOfProcess[] {
     const places = this.#places.get(text) ?? []
     return places.map(({ address, port }) => ({ address, id: this.#connections.get(`${address} ${port}`)?.process }))
@@ -272,7 +272,7 @@ export class GatewayPeers implements Peers {
     if (!isElsewhere) for (const listener of this.#whenGone) listener(id)
   }
 
-  /** Where the gateways of an address are. A host that cannot be resolved now keeps its last addresses. */
+  /** Resolves one of `peers.addresses`. A host that cannot be resolved now keeps its last addresses. */
   #addressesOf(text: string): Promise<readonly PeerAddress[]> {
     const lookUp = this.#lookUps.get(text) ?? this.#lookUp(text).finally(() => this.#lookUps.delete(text))
     this.#lookUps.set(text, lookUp)

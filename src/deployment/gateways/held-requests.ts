@@ -26,10 +26,10 @@ interface LineOfOwner {
 }
 
 /**
- * Requests with keys that their owners have certainly not carried out. They leave in turns of their clients while their owner can
- * be tried, and may come again when it refuses them. What is not tried in time leaves without a turn. Of those with one key, one is
- * tried at a time, in the order in which they came: the next one as soon as the one before has ended, if its owner has not refused
- * that one.
+ * Requests with keys that their owners have certainly not carried out. Clients take turns while the owner can be
+ * reached; a request that the owner refuses may come again. A request that is not tried in time leaves without a turn.
+ * Requests with one key are tried one at a time, in the order in which they came: the next one when the one before has
+ * ended without a refusal by its owner.
  */
 export class HeldRequests {
   readonly #canBeTried: (owner: string) => boolean
@@ -38,11 +38,11 @@ export class HeldRequests {
   readonly #places = new Shares(MAX_HELD, 'held requests')
   readonly #bytes: Shares
   readonly #lines = new Map<string, LineOfOwner>()
-  /** Of all owners. */
+  /** Held requests of all owners. */
   readonly #held = new Set<Leave>()
-  /** Those that have not ended, by the hash of their key, each with what lets it take turns when it is the first one. */
+  /** Requests that have not ended, by the hash of their key, each with a function to call when it is the first of its key. */
   readonly #ofKeys = new Map<string, Map<HeldForOwner, TakeTurns>>()
-  /** Those that were given their turn, and have neither come again nor ended. */
+  /** Requests that got their turn, and have neither come again nor ended. */
   readonly #tried = new Set<HeldForOwner>()
   #isClosed = false
 
@@ -118,7 +118,7 @@ export class HeldRequests {
     if (first === request) takeTurns(false)
   }
 
-  /** It is not tried again: the next one with its key may be. */
+  /** Ends a request: it is not tried again, and the next one with its key may be. */
   ended(request: HeldForOwner): void {
     const wasTried = this.#tried.delete(request)
     const ofKey = this.#ofKeys.get(request.hash)
@@ -129,12 +129,12 @@ export class HeldRequests {
     if (first === request) takeTurns?.(wasTried)
   }
 
-  /** It may be known of an owner that it can be tried. */
+  /** Called when an owner may be reachable again. */
   changed(): void {
     for (const [owner, line] of this.#lines) this.#leave(owner, line)
   }
 
-  /** From now on none is held. */
+  /** Holds no requests from now on. */
   close(): void {
     this.#isClosed = true
     for (const leave of [...this.#held]) leave(false)

@@ -44,7 +44,7 @@ const HELLO_TIMEOUT_MS = 1_000
 /** The header `Date` has whole seconds. */
 const DATE_STEP_MS = 1_000
 const FIRST_PAUSE_MS = 250
-/** Below the time in which a gateway that starts again must be found. */
+/** Shorter than the time in which a gateway that starts again must be found. */
 const MAX_PAUSE_MS = 4_000
 /** A gateway that has failed this often in a row counts as gone. */
 const FAILURES_UNTIL_GONE = 2
@@ -78,7 +78,7 @@ interface Answered {
   readonly by: string
   readonly status: number
   readonly body: Buffer
-  /** What a gateway serves that not all do. */
+  /** Optional features that the gateway serves. */
   readonly serves: readonly string[]
   /** Epoch milliseconds; NaN: it names none. */
   readonly at: number
@@ -259,7 +259,7 @@ export class PeerConnection {
         reject(Object.assign(error, { isSent: isConnected() }))
       })
       sent.on('response', response => {
-        // From here on the gateway is there.
+        // The answer shows that the gateway is there.
         this.#open.delete(sent)
         answeredBy(response)
           .then(resolve, error => {

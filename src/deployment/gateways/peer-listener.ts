@@ -19,7 +19,7 @@ import {
   TO_HEADER
 } from './peer-token.js'
 
-/** Largest body of a call and of an answer. */
+/** Limit of the body of a call and of an answer. */
 export const MAX_BODY_BYTES = 64 * 1_048_576
 /** Status of an answer: the call failed, and the body says why. */
 export const FAILED = 500
@@ -58,7 +58,7 @@ export interface PeerListenerDeps {
   readonly listen: string
   readonly isAllowed: (address: string) => boolean
   readonly handlerOf: (name: string) => PeerHandler<string> | undefined
-  /** What this process serves that not all do. */
+  /** Optional features that this process serves. */
   readonly serves: () => Iterable<string>
   /** Called when a gateway asks for the id of this one. */
   readonly onHello: (from: string) => void
@@ -66,7 +66,7 @@ export interface PeerListenerDeps {
   readonly metrics: MetricsLogger
 }
 
-/** In PEM. */
+/** Certificates and key in PEM. */
 export interface PeerTls {
   readonly ca: string
   readonly cert: string

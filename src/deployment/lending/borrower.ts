@@ -21,9 +21,9 @@ import type { Wants } from './wants.js'
 
 /** Takes that may be under way to one gateway. */
 const MAX_TAKES = 256
-/** After this time without an answer the request gets messages of this gateway again, if there are some, or of another one. */
+/** After this time without an answer, the request takes messages of this gateway again, or of another one. */
 const TIGHT_MS = 500
-/** Longest take. */
+/** Time limit of a take. */
 export const TAKE_MS = 3_000
 /**
  * A message that comes later after its take than the lender waits for its arrival, less this time, is not given out: a call that tells
@@ -53,7 +53,7 @@ interface Take<Id> {
   readonly topic: GroupTopic
   readonly request: WaitingRequest
   readonly sentAt: number
-  /** It brings at most so many. */
+  /** Limit of the bytes of its messages. */
   readonly maxBytes: number
   timer: Timer | undefined
 }
@@ -152,7 +152,7 @@ export class Borrower<Id> {
     }
   }
 
-  /** What it may have brought is returned. */
+  /** Gives up a take, and returns what it may still bring. */
   #giveUp(take: Take<Id>): void {
     this.#deps.settlements.note(take.from, take.id, 'returned')
     this.#end(take)
@@ -167,7 +167,7 @@ export class Borrower<Id> {
     const { topic, request } = take
     this.#forget(take)
     this.#deps.groups.unbind(...topic, request)
-    // Its requests that still wait want more.
+    // Requests of the topic that still wait want more messages.
     if (this.#deps.groups.waitingFor(...topic).length > 0) this.#deps.wants.note(topic)
   }
 

@@ -2,18 +2,18 @@ import type { Timer } from '../../consumer/group/group-runtime.js'
 import { MAX_TOPIC_LENGTH, type MonotonicClock } from '../../core/model.js'
 import type { AcquiredMessage } from '../../verbs/verbs.js'
 
-/** What gateways that lend say in the answer of `/hello`. */
+/** Feature that gateways which lend name in the answer of `/hello`. */
 export const LENDS = 'lends'
 
 export type GroupTopic = readonly [groupId: string, topic: string]
 
 /** Topics that one gateway wants. */
 export const MAX_WANTS = 20_000
-/** In one call with wants at most so many, and of these the names at most so long. */
+/** Limits of one call with wants: number of topics, and characters of their names. */
 export const MAX_TOPICS_OF_CALL = 5_000
 export const MAX_NAMES_OF_CALL = 1_048_576
 
-/** In one call at most so many of each. */
+/** Limits of one call with offers, and of one with takes. */
 export const MAX_OFFERS_OF_CALL = 1_000
 export const MAX_TAKES_OF_CALL = 64
 export const MAX_SETTLED_OF_CALL = 1_000
@@ -25,17 +25,17 @@ export const MAX_BYTES_OF_TAKE = 1_048_576
 /** A message is at hand. */
 export interface Offered {
   readonly topic: GroupTopic
-  /** Of the message that is lent next. */
+  /** Size of the message that is lent next. */
   readonly bytes: number
 }
 
 /** Whether a gateway takes a message that was offered to it. */
 export type Verdict =
-  /** Its call for the message follows. */
+  /** The gateway takes it: its call for the message follows. */
   | 'take'
-  /** It waits for messages that others may give it. It may be offered the message again. */
+  /** The gateway waits for messages that others may give it, and may be offered this one again. */
   | 'later'
-  /** None of its clients waits: it wants no messages of the topic any more. */
+  /** No client of the gateway waits: it wants no messages of the topic any more. */
   | 'none'
 
 export interface AskedTake {
@@ -54,7 +54,7 @@ export interface Taken {
   readonly topicIds?: ReadonlyMap<number, string | undefined> | undefined
 }
 
-/** What has become of a loan. All but `had` end it. */
+/** State of a loan. All states but `had` end it. */
 export type LoanState =
   /** The messages have arrived. */
   | 'had'

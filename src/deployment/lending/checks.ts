@@ -13,12 +13,12 @@ import {
 } from './calls.js'
 
 /**
- * What other gateways send, and what they answer. One that has a defect, or is not what it says, must not harm this one, so a call
- * is refused whole where any of it is not as it should be.
+ * Checks of the calls and answers of other gateways. A gateway with a defect, or one that is not what it says, must not
+ * harm this one, so a call with anything wrong in it is refused as a whole.
  */
 
 const isText = (value: unknown): value is string => typeof value === 'string'
-/** Also sizes that are larger than any count: an offer of them is answered, and less is taken. */
+/** Also true of sizes that are larger than any count: such an offer is answered, and less is taken. */
 const isWhole = (value: unknown): value is number => Number.isInteger(value) && (value as number) >= 0
 const isBytes = (value: unknown): boolean => value === null || value instanceof Uint8Array
 

@@ -47,12 +47,12 @@ export class ClustersLending {
     return [{ kind: 'lendingStuck', text }]
   }
 
-  /** Nothing more is lent or borrowed. */
+  /** Stops lending and borrowing. */
   stop(): void {
     for (const lending of this.#byCluster.values()) lending.stop()
   }
 
-  /** To be called when no other gateway can call this one any more. */
+  /** Called when no other gateway can call this one any more. */
   close(): void {
     for (const lending of this.#byCluster.values()) lending.close()
   }

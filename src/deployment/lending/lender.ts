@@ -14,9 +14,9 @@ import {
 import type { Loans } from './loans.js'
 import type { WantOfOther, WantsOfOthers } from './wants-of-others.js'
 
-/** Who does not answer an offer for so long, or does not take what it was offered, is passed over. */
+/** A gateway that does not answer an offer in this time, or does not take what it was offered, is passed over. */
 const ANSWER_MS = 50
-/** So long who is passed over is offered nothing of the topic, unless it wants again. */
+/** A gateway that was passed over is offered nothing of the topic for this time, unless it wants messages again. */
 const PASSED_OVER_MS = 100
 
 const NOTHING: Taken = { messages: [] }
@@ -46,7 +46,7 @@ export class Lender<Id> {
   /** The topics that are being offered. */
   readonly #offering = new Set<string>()
   readonly #offers = new Map<string, OpenOffer<Id>>()
-  /** Until those that were passed over have their turn again, by topic. */
+  /** By topic: runs until gateways that were passed over have their turn again. */
   readonly #pauses = new Map<string, Timer>()
   #isStopped = false
 
@@ -103,7 +103,7 @@ export class Lender<Id> {
     this.#deps.loans.close()
   }
 
-  /** Nothing more is lent. What is out is settled as before. */
+  /** Stops lending. Messages that are lent out are settled as before. */
   stop(): void {
     this.#isStopped = true
     for (const pause of this.#pauses.values()) pause.cancel()
@@ -131,7 +131,7 @@ export class Lender<Id> {
     }
   }
 
-  /** Those that were passed over have their turn again. */
+  /** Gives gateways that were passed over their turn again, after a pause. */
   #goOnLater(topic: GroupTopic, key: string): void {
     const { wants, time } = this.#deps
     const now = time.clock()

@@ -32,9 +32,9 @@ import { WantsOfOthers } from './wants-of-others.js'
 const CALL_TIMEOUT_MS = 1_000
 /** Short: a lost one is to be repeated while the lender waits. */
 const SETTLE_TIMEOUT_MS = 500
-/** Of calls to one gateway, and what waits for one. */
+/** Limits of the calls to one gateway, and of what waits for one. */
 const LIMITS = { maxCalls: 4, maxWaiting: 20_000 }
-/** What takes of one call bring must fit into an answer, with the largest message. */
+/** Limit of the messages of one answer to takes, besides the largest message. */
 const MAX_BYTES_OF_ANSWER = 16 * 1_048_576
 const SWEEP_EVERY_MS = 2_500
 
@@ -59,7 +59,7 @@ export interface LendingDeps<Id> {
 /** A client of this gateway gets a message that another one reads. */
 type OnGiven<Id> = (by: Id, message: AcquiredMessage) => void
 
-/** The other gateways, those among them that lend, and what this one says that it serves. */
+/** The other gateways, the ones among them that lend, and the features that this one says it serves. */
 export interface LendingPeers<Id> extends Peers<Id> {
   serving(what: string): readonly Id[]
   says(what: string, isSo: boolean): void
@@ -132,7 +132,7 @@ export class Lending<Id> implements GroupLending {
     peers.says(LENDS, true)
   }
 
-  /** From now on, `listener` is told of each message before a client gets it. */
+  /** Calls `listener` with each message before a client gets it. */
   whenGiven(listener: OnGiven<Id>): void {
     this.#onGiven = listener
   }
@@ -151,7 +151,7 @@ export class Lending<Id> implements GroupLending {
     }
   }
 
-  /** What is kept, for tests and for those who look: at rest there is nothing. */
+  /** Numbers of kept objects, for tests: at rest, all are zero. */
   get counts() {
     return {
       wants: this.#wants.size,
@@ -167,7 +167,7 @@ export class Lending<Id> implements GroupLending {
     return this.#settlements.stuck
   }
 
-  /** From now on nothing is lent or borrowed. What is out at other gateways is settled as before. */
+  /** Stops lending and borrowing. Messages that are lent out are settled as before. */
   stop(): void {
     this.#deps.peers.says(LENDS, false)
     this.#lender.stop()
@@ -176,7 +176,7 @@ export class Lending<Id> implements GroupLending {
     this.#sweep?.cancel()
   }
 
-  /** To be called when no other gateway can call this one any more. */
+  /** Called when no other gateway can call this one any more. */
   close(): void {
     this.#lender.close()
     this.#settlements.close()
@@ -274,7 +274,7 @@ export class Lending<Id> implements GroupLending {
   async #take(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {
     const taken = takenOf(asked, await this.#call(from, 'take', asked, TAKE_MS))
     if (taken.length === 1) return taken
-    // An answer that leaves slowly must not keep those of others in memory.
+    // An answer that leaves slowly must not keep the messages of other answers in memory.
     return taken.map(({ messages, topicIds }) => ({ messages: messages.map(ownCopyOf), topicIds }))
   }
 

@@ -17,7 +17,7 @@ const SHARE_OF_RECORDS = 0.5
 const STOOD_STILL_MS = 250
 const ARRIVALS_MS = 250
 
-/** So long it is remembered that a loan was ended before it began. */
+/** A loan that was ended before it began is remembered for this time. */
 const ENDED_MS = 60_000
 
 /** How a loan has ended. `lost`: it was not heard of any more, and its messages may be with a client. */
@@ -56,7 +56,7 @@ interface UseOfOne {
  */
 export class Loans<Id> {
   readonly #deps: LoansDeps
-  /** By gateway and number, in the order in which they were lent. */
+  /** Open loans by gateway and number, in the order in which they were lent. */
   readonly #open = new Map<string, Loan<Id>>()
   readonly #ended = new EndedIds(ENDED_MS)
   readonly #uses = new Map<Id, UseOfOne>()
@@ -116,7 +116,7 @@ export class Loans<Id> {
     this.#release(this.#named(from, returned, true), 'returned')
   }
 
-  /** What is not settled may have reached no client. */
+  /** Releases the loans of a gateway that is gone, because their messages may have reached no client. */
   gone(from: Id): void {
     this.#release(
       [...this.#open.values()].filter(loan => loan.from === from),
@@ -124,7 +124,7 @@ export class Loans<Id> {
     )
   }
 
-  /** This process ends: nothing is settled any more. */
+  /** Releases all loans when this process ends: nothing is settled any more. */
   close(): void {
     this.#release([...this.#open.values()], 'lost')
   }
@@ -153,7 +153,7 @@ export class Loans<Id> {
     this.#count(loan, 0, -held.bytes)
     held.release()
     timer.cancel()
-    // By then the messages are offered again.
+    // After this time, the messages are offered again in any case.
     loan.timer = this.#deps.time.after(this.#deps.ackTimeoutMs, () => this.#end(loan, 'lost'))
   }
 
@@ -165,7 +165,7 @@ export class Loans<Id> {
     this.#deps.onEnded(result, loan.messages)
   }
 
-  /** Those of a topic are released together, so that they are offered in order. */
+  /** Releases loans. Those of a topic are released together, so that their messages are offered in order. */
   #release(loans: readonly Loan<Id>[], result: LoanResult): void {
     const byTopic = new Map<TopicOffers, Map<number, { offset: number; serial: number }[]>>()
     for (const loan of loans) {

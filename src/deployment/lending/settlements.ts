@@ -7,8 +7,8 @@ const HAD_MS = 20
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 1_000
 /**
- * A lender whose calls have failed for so long, and that cannot be called, is gone. One that stands still for less has its partitions when it
- * goes on: the session of a member lasts 45 s.
+ * A lender is gone when its calls have failed for this long and it cannot be called. A lender that stands still for a
+ * shorter time keeps its partitions: the session of a member lasts 45 s.
  */
 const GONE_MS = 60_000
 /** One that can be called is trouble. */
@@ -16,7 +16,7 @@ const STUCK_MS = 10_000
 
 export interface SettlementsDeps<Id> {
   readonly time: LendingTime
-  /** After this time the lender offers the messages again in any case. */
+  /** After this time, the lender offers the messages again in any case. */
   readonly ackTimeoutMs: number
   /** Whether the gateway can be called. One that cannot for some time is gone. */
   readonly isThere: (id: Id) => boolean
@@ -28,9 +28,9 @@ interface Settlement {
   readonly since: number
 }
 
-/** What one lender is to be told. */
+/** Settlements that one lender has to learn. */
 interface Lender {
-  /** By number of the loan. */
+  /** Due settlements by number of the loan. */
   readonly due: Map<number, Settlement>
   isCalling: boolean
   /** Since when its calls have failed. */
@@ -83,7 +83,7 @@ export class Settlements<Id> {
     this.#noteEmpty()
   }
 
-  /** Nothing is told any more. */
+  /** Stops sending settlements. */
   close(): void {
     this.#isClosed = true
     for (const { due, timer } of this.#lenders.values()) {
@@ -156,7 +156,7 @@ export class Settlements<Id> {
     const now = this.#deps.time.clock()
     lender.isCalling = false
     lender.failingSince ??= now
-    // Where its successor answers, or no gateway, the messages are offered again.
+    // If its successor answers, or no gateway does, the messages are offered again.
     if (now - lender.failingSince >= GONE_MS && !this.#deps.isThere(to)) lender.due.clear()
     this.#callIn(to, lender, lender.pauseMs)
     lender.pauseMs = Math.min(MAX_PAUSE_MS, 2 * lender.pauseMs)

@@ -1,7 +1,7 @@
 import { getOrAdd } from '../../core/maps.js'
 import { type GroupTopic, keyOfTopic, MAX_WANTS, mayTravel } from './calls.js'
 
-/** So long a want lasts after it was told. */
+/** A want lasts for this time after it was sent. */
 const LASTS_MS = 2_000
 
 /** A gateway whose clients wait for messages of a topic. */
@@ -9,17 +9,17 @@ export interface WantOfOther<Id> {
   readonly from: Id
   readonly key: string
   until: number
-  /** It is offered no message before. */
+  /** Time before which the gateway is offered no message. */
   notBefore: number
 }
 
 /** The wants of one gateway, oldest first. */
 type WantsOfOne<Id> = Map<string, WantOfOther<Id>>
 
-/** What clients of other gateways wait for. Each want ends two seconds after it was told last. */
+/** Topics for which clients of other gateways wait. Each want ends two seconds after it was last sent. */
 export class WantsOfOthers<Id> {
   readonly #byGateway = new Map<Id, WantsOfOne<Id>>()
-  /** By topic, in the order of their turns. */
+  /** Wants by topic, in the order of their turns. */
   readonly #byTopic = new Map<string, Set<WantOfOther<Id>>>()
 
   get size(): number {
@@ -58,7 +58,7 @@ export class WantsOfOthers<Id> {
     return false
   }
 
-  /** Whose turn it is; `undefined`: a message of the topic can be offered to none now. */
+  /** The next want of a topic; `undefined`: no gateway can be offered a message now. */
   next(key: string, now: number): WantOfOther<Id> | undefined {
     for (const want of this.#byTopic.get(key) ?? []) if (want.until > now && want.notBefore <= now) return want
     return undefined
@@ -73,7 +73,7 @@ export class WantsOfOthers<Id> {
     return first
   }
 
-  /** It has had its turn. */
+  /** Notes that a want has had its turn. */
   served(want: WantOfOther<Id>, notBefore: number): void {
     want.notBefore = Math.max(want.notBefore, notBefore)
     const ofTopic = this.#byTopic.get(want.key)

@@ -12,14 +12,14 @@ import {
 
 /** Pause between two calls with new wants. */
 const PAUSE_MS = 100
-/** What lasts is told so often. Others forget it after twice this time. */
+/** Interval at which lasting wants are sent again. Others forget a want after twice this time. */
 const BEAT_MS = 1_000
 /** Wants that were told so shortly before are not told with those that last. */
 const JUST_TOLD_MS = BEAT_MS / 2
 /** Calls to one gateway that may be under way. */
 const MAX_CALLS = 4
 
-/** More than these are not written for several gateways in one turn of the event loop. */
+/** Limit of wants that are written for several gateways in one turn of the event loop. */
 const MANY = 500
 
 /** A topic that a gateway is to be told. */
@@ -48,21 +48,21 @@ export interface WantsDeps<Id> {
 }
 
 /**
- * The topics whose messages clients of this gateway wait for, and which other gateways know it. All others are told what is new,
- * at most every 100 ms. What they still wait for is told again each second: a gateway forgets it after two.
+ * The topics for whose messages clients of this gateway wait, and which gateways know this. New wants are sent to all
+ * others, at most every 100 ms. Lasting ones are sent again each second, because a gateway forgets them after two.
  */
 export class Wants<Id> {
   readonly #deps: WantsDeps<Id>
   /** Topics for which a request waits, or has waited since the last look. */
   readonly #waiting = new Map<string, GroupTopic>()
-  /** Those of them that may not be known to all. */
+  /** Topics in `#waiting` that some gateways may not know yet. */
   readonly #fresh = new Set<string>()
   /** When each of the others was told a topic last. */
   readonly #told = new Map<Id, Map<string, number>>()
   readonly #calls = new Map<Id, number>()
-  /** Those whose last call has failed. */
+  /** Gateways whose last call has failed. */
   readonly #failing = new Set<Id>()
-  /** What was told with this look. */
+  /** Wants that are sent after this look. */
   #lists: readonly (readonly GroupTopic[])[] = []
   #toldAt = Number.NEGATIVE_INFINITY
   #beatAt = Number.NEGATIVE_INFINITY
@@ -153,7 +153,7 @@ export class Wants<Id> {
       this.#lists = []
       return
     }
-    // It may be gone since the turn before.
+    // The gateway may be gone since the turn before.
     const due = this.#deps.others().includes(id) ? (left ?? this.#dueOf(id, topics, since)) : []
     const rest = this.#tell(id, due)
     const goOn = (): void =>
@@ -213,7 +213,7 @@ export class Wants<Id> {
     return list
   }
 
-  /** What others have forgotten. */
+  /** Drops wants that the other gateways have forgotten. */
   #dropOld(now: number): void {
     for (const told of this.#told.values()) {
       for (const [key, at] of told) if (now - at >= 2 * BEAT_MS && !this.#waiting.has(key)) told.delete(key)

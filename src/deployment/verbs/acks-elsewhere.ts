@@ -8,7 +8,7 @@ import { askAll, isUnanswered, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
-/** Of calls with acknowledgements to one gateway. */
+/** Limits of the calls with acknowledgements to one gateway. */
 const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
 /** Partitions whose owners are remembered, and topics whose ids are. */
 const MAX_REMEMBERED = 50_000

@@ -1,16 +1,16 @@
 import { getOrAdd } from '../../core/maps.js'
 import { EndedIds, keyOfBegun } from '../calls/ended-ids.js'
 
-/** As long as a call may last. */
+/** The longest time that a call may take. */
 const REMEMBERED_MS = 600_000
 
 /**
- * What other processes have begun at this one and may end: by the process, and a number that is unique there. An end that comes
- * before its beginning counts, too.
+ * Work that other processes have begun at this one and may end, by the process and a number that is unique there. An
+ * end that comes before its beginning counts, too.
  */
 export class BegunByOthers<How> {
   readonly #ends = new Map<unknown, Map<number, (how: How) => void>>()
-  /** Those whose beginning has not come. */
+  /** Ends whose beginning has not come. */
   readonly #endedEarly = new EndedIds(REMEMBERED_MS)
 
   /** @param end called at most once @returns false: it was ended already */
@@ -20,7 +20,7 @@ export class BegunByOthers<How> {
     return true
   }
 
-  /** It is over by itself. */
+  /** Called when the work has ended by itself. */
   over(from: unknown, id: number): void {
     this.#ends.get(from)?.delete(id)
   }

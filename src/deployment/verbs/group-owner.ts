@@ -22,7 +22,7 @@ import { RETRY_MS, TELL_TIMEOUT_MS, WaitAtOwner, type WaitingAtOwner, WaitsOfOth
 /** The owner answers at most so much later than the request waits, also that there is no message. */
 const GRACE_MS = LONGEST_HOLD_MS + 500
 /**
- * For this time, messages that were passed to another worker can still be released. By then the worker has sent its
+ * Messages that were passed to another worker can still be released for this time. By then the worker has sent its
  * answer, or its client has disconnected.
  */
 const KEPT_MS = 60_000
@@ -43,7 +43,7 @@ interface AskedMessages {
   readonly id: number
 }
 
-/** What became of a request: its client is gone, or has got the messages that answer it. */
+/** End of a request: its client is gone, or has got the messages that answer it. */
 interface EndOfRequest {
   /** The `id` in {@link AskedMessages}. */
   readonly id: number

@@ -13,7 +13,7 @@ interface KnownOwner {
   turn: Promise<unknown>
 }
 
-/** What a process knows of the instances that others own. The ones it asked for longest ago are forgotten. */
+/** Remembers which processes own instances. The ones that were asked for longest ago are forgotten. */
 export class KnownInstances {
   readonly #known = new Map<string, KnownOwner>()
 

@@ -20,7 +20,7 @@ interface AskedAcquire {
 }
 
 type AcquiredAtOwner = AcquireResult & { readonly type: 'acquired' }
-/** What the owner has answered. */
+/** The owner's answer to an acquire. */
 type Told = AcquireFailure | (Omit<AcquiredAtOwner, 'messages'> & { readonly messages: readonly ToldLock[] })
 
 const NOTHING = { type: 'acquired', messages: [], isNewGroup: false } as const
@@ -120,7 +120,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
   }
 
   #unseenAt(owner: Id, messages: readonly QueueMessage[]): void {
-    // Where the owner has ended, the messages are free anyway.
+    // If the owner has ended, the messages are free anyway.
     void this.#call(owner, 'unseen', messages).catch(() => undefined)
   }
 
@@ -168,6 +168,6 @@ function serveAcquires<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): 
   })
   peers.serve(`queue end ${cluster}`, (id: number, { from }) => waits.end(from, id))
   peers.serve(`queue unseen ${cluster}`, (messages: readonly QueueMessage[]) => own.unseen(messages))
-  // What its clients were about to get goes to the next ones.
+  // Messages that clients of that process were about to get go to the next ones.
   peers.onGone(from => waits.endAllOf(from))
 }

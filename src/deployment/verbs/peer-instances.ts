@@ -45,7 +45,7 @@ const GONE = { type: 'unknownInstance' } as const
 /** The result of a call that was not sent. */
 const NOT_ASKED = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
-/** The result of a verb whose first attempt had no answer, where what is found may be what that attempt did. */
+/** The result of a verb whose first attempt had no answer, when the state that is found may come from that attempt. */
 const IN_DOUBT = ownFailure('timedOut', 'an attempt had no answer, and the request may have been carried out', true)
 
 /** Results that say that another client made the change, of verbs for which an attempt without an answer may have. */

@@ -25,8 +25,8 @@ interface FoundByPeer<Id> {
 }
 
 /**
- * Asks other processes for receipts that they have given, and answers their questions. The process that has given a receipt
- * answers; the others say at once that it was not them.
+ * Asks other processes for receipts that they have given, and answers their questions. The process that has given a
+ * receipt answers; the others say at once that they have not.
  *
  * @param areAllKnown there are no other processes than those of `peers.others`, also while one of them is away
  */

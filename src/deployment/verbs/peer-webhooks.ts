@@ -9,7 +9,7 @@ import { askAll, type Peers, type Told } from '../calls/peers.js'
 const ASK_TIMEOUT_MS = 2_000
 /** A dead letter is written meanwhile. */
 const SKIP_TIMEOUT_MS = 10_000
-/** Above the time limit of any attempt. */
+/** Longer than the time limit of any attempt. */
 const TEST_TIMEOUT_MS = 65_000
 
 const STATUS = 'webhooks status'
@@ -92,7 +92,10 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
     return { result: { type }, silent: silentOf(answers) }
   }
 
-  /** What a client may do was asked for one topic: where the definitions differ, one of this name may have another one. */
+  /**
+   * Whether a definition is the one for which the rights of the client were checked. If the definitions of the
+   * processes differ, one of the same name may have another topic.
+   */
   #isSame(asked: ReadByWebhook): boolean {
     const own = this.defined.find(({ name }) => name === asked.name)
     return own === undefined || readsSame(own, asked)

@@ -86,7 +86,7 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
   }
 }
 
-/** As it goes to another process, whose clock is another one. */
+/** A lock as it is sent to another process, which has another clock. */
 export interface ToldLock {
   /** How long the lock lasts, in milliseconds since the process that holds it has got the call. Absent: there is none. */
   readonly lockMs?: number | undefined
@@ -98,12 +98,15 @@ export function sinceReceipt({ lockEndsAt, ...rest }: Locked, receivedAt: number
   return lockEndsAt === undefined ? rest : { ...rest, lockMs: lockEndsAt - receivedAt }
 }
 
-/** By the clock of this process. The call was made before the other one has got it, so the lock ends no sooner there. */
+/**
+ * Translates a lock to the clock of this process, at which the call was made before the other one got it: its lock ends no
+ * sooner.
+ */
 export function byOwnClock<Of>({ lockMs, ...rest }: ToldLock, askedAt: number): Of {
   return (lockMs === undefined ? rest : { ...rest, lockEndsAt: askedAt + lockMs }) as Of
 }
 
-/** Settings of a group are those of all processes that hold messages for it: those that hold some read them again. */
+/** Changes settings of a group, and tells all processes: those that hold messages for the group read its settings again. */
 export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs['configure'] {
   const message = `queue configured ${cluster}`
   peers.serve(message, async ([topic, groupId]: readonly [string, string]) => {
@@ -116,12 +119,12 @@ export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Pee
   }
 }
 
-/** Which process gives out which tokens, as each of them tells it when it is asked. */
+/** Finds the process that gives out certain tokens. Each process tells this when it is asked. */
 class Holders<Id> {
   readonly #peers: Peers<Id>
   readonly #question: string
   readonly #asked = new Map<Id, Promise<unknown>>()
-  /** What was answered; '' of one that gives out none. */
+  /** Answers of the processes; '' for a process that gives out none. */
   readonly #told = new Map<Id, string>()
 
   constructor(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
@@ -135,8 +138,8 @@ class Holders<Id> {
   }
 
   /**
-   * Calls back with the tokens of each process that settles them: the one that has given them out, or the one that has
-   * succeeded it. `undefined`: there is none. The tokens of a known one wait for no other. Never rejects.
+   * Calls back with the tokens of each process that can settle them: the process that has given them out, or its
+   * successor. `undefined`: there is none. Tokens of a known process wait for no other one. Never rejects.
    */
   async each<Result>(
     tokens: readonly string[],
@@ -173,7 +176,7 @@ class Holders<Id> {
     const answered = this.#peers.call(id, this.#question, {}, { timeoutMs: HOLDER_TIMEOUT_MS })
     const asked = answered.then(
       holder => {
-        // It is asked, and is gone, then its answer comes.
+        // The process may have been asked, be gone, and its answer come late.
         if (this.#asked.get(id) === asked) this.#told.set(id, String(holder))
       },
       () => {

@@ -67,7 +67,7 @@ export class ReadsAtOwners<Id> {
       if (result.type !== 'done') return result
       const taken = this.#taken(client, result.value)
       if (taken !== undefined) return { ...result, value: taken }
-      // Meanwhile other answers have taken the room.
+      // Meanwhile other answers have taken the memory.
       result.value.settle(0)
       hasWaited = true
       neededBytes = memoryOfRecord(result.value.records[0]!)
@@ -75,7 +75,7 @@ export class ReadsAtOwners<Id> {
     }
   }
 
-  /** What the client has room for; the next read of the instance has the rest. `undefined`: it has none for the first record. */
+  /** The records for which the client has memory; the next read gets the rest. `undefined`: not even for the first record. */
   #taken(client: string, read: InstanceRead): InstanceRead | undefined {
     const { count, problem, held } = this.#rooms.take(client, read.records)
     if (count > 0 || problem === undefined)

@@ -22,7 +22,7 @@ export interface ReadAnswer {
   readonly waitMs?: number | undefined
 }
 
-/** What the owner of an instance answers: a result, and the number that the instance has now. Release 0.2.0 tells none. */
+/** Answer of the owner of an instance: a result, and the present number of the instance. Release 0.2.0 sends no number. */
 export type Numbered<Result> = Result & { readonly number?: string | undefined }
 
 /** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
@@ -83,14 +83,14 @@ function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers
     const { records, format, waitMs, passedOn } = result.value
     settle = result.value.settle
     if (gone.signal.aborted) settle(0)
-    // From its answer on, the caller counts them.
+    // When the caller has the answer, it counts the records.
     setImmediate(() => passedOn?.())
     return { type: 'done', value: { records, format, waitMs } }
   }
   serve('read', (asked: AskedRead, from) => numbered(instances, asked.instance, read(asked, from)))
   serve('settle', ({ id, accepted }: Settled, from) => reads.end(from, id, accepted))
   peers.onGone(from => {
-    // Its clients are gone with it.
+    // The clients of a process are gone with it.
     reads.endAllOf(from, 0)
     // The next worker with its number counts its reads from the start. A gateway has an id of its own, and may only have
     // been silent.

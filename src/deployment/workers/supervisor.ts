@@ -129,7 +129,7 @@ class Slot implements WorkerView {
   #process: WorkerProcess | undefined
   #link: ParentLink | undefined
   #state: WorkerState = 'new'
-  /** It has started, and has not ended. While it stops, the others settle at it what its clients have got. */
+  /** The worker has started and has not ended. While it stops, other workers still settle at it what their clients have got. */
   #serves = false
   #timer: NodeJS.Timeout | undefined
   #checks: NodeJS.Timeout | undefined
