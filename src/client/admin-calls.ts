@@ -43,7 +43,7 @@ interface TakenByCall {
   readonly isChange?: true
 }
 
-/** What each call of `admin` takes. One without a row cannot begin. */
+/** Arguments of each call of `admin`. A call without a row cannot begin. */
 const CALLS = {
   createTopic: { takes: [eachOf(checkNewTopics)], isChange: true },
   deleteTopic: { takes: [eachOf(checkNames)] },

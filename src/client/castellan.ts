@@ -77,7 +77,7 @@ export interface ReadSchemas {
   readonly schemas?: Decoding | undefined
 }
 
-/** What {@link ReadSchemas} add to a record. */
+/** Fields that {@link ReadSchemas} add to a record. */
 export interface ReadJson {
   /** Key and value as JSON; with `schemas` only. */
   readonly json?: RecordJson | undefined
@@ -114,7 +114,7 @@ export interface Castellan extends AsyncDisposable {
    */
   readonly produceOrThrow: ProgramProduce['produceOrThrow']
   /**
-   * What became of the records of a call of `produce`.
+   * Outcomes of the records of a call of `produce`.
    *
    * @param id the `receipt` of its result
    * @returns `undefined`: no such receipt was given, what became of the records is not kept any more, or receipts are off

@@ -43,7 +43,7 @@ export const DEFAULT_CLUSTER = 'default'
 
 type QueuesOfCluster = Pick<OpenQueuesOptions, 'limits' | 'giver' | 'turns'>
 
-/** What a cluster has of its process, where that is more than a program with one cluster. */
+/** Objects that a cluster shares with others of its process. A program with one cluster needs none. */
 export interface ClusterDeps {
   /** The name of the cluster. Default: `default`. */
   readonly name?: string
@@ -59,13 +59,13 @@ export interface ClusterDeps {
   readonly records?: RecordBudget | undefined
 }
 
-/** What a cluster is made of: its options, checked, and the modules that it needs. */
+/** Parts from which a cluster is made: its checked options, and the modules that it needs. */
 export interface PreparedCluster {
   readonly options: OpenCastellanOptions
   readonly settings: OpenSettings
   readonly deps: ClusterDeps
   readonly createClient: BrokerClientFactory
-  /** Most programs have no durable log. */
+  /** Absent in most programs, which have no durable log. */
   readonly logs: typeof import('./deliver-from-logs.js') | undefined
   readonly queues: typeof import('./open-queues.js') | undefined
 }
@@ -225,7 +225,7 @@ export class Cluster {
     return this.#closed.signal
   }
 
-  /** Queues of their own, beside those of the verbs. */
+  /** Opens queues for a caller, beside the queues of the verbs. */
   async openQueues(of: QueuesOfCluster): Promise<Queues> {
     const { openQueues } = await import('./open-queues.js')
     return openQueues({ ...this.#ofQueues, ...of })
@@ -233,7 +233,8 @@ export class Cluster {
 
   /** Loads transactions when the first one is begun. What is begun after {@link endTransactions} is told so. */
   async transactions(): Promise<Transactions> {
-    // To import again what is loaded asks the loader, which a transaction of a thousand records would feel.
+    // A loaded module is not imported again: even that asks the loader, which is noticeable in a transaction of a
+    // thousand records.
     const loaded = this.#transactions ? undefined : await import('../producer/transactions/transactions.js')
     this.#transactions ??= loaded!.openTransactions(this.#deliveryDeps, () => this.delivery.clusterId)
     // One that was being loaded then is told so, too.

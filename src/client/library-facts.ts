@@ -7,7 +7,7 @@ import type { Transaction } from './program-transactions.js'
 /** Parts of the inside, and the verbs, which have facts of their own. */
 type NotCalled = 'system' | 'router' | 'delivery' | 'losses' | 'durable' | 'createClient' | 'groups' | 'instances'
 
-/** What the functions of the library give, with functions of its own. */
+/** Objects that the library's functions return and that have functions of their own. */
 interface Given {
   readonly consume: Omit<Consumer, keyof AsyncIterator<unknown>>
   readonly queue: Queue
@@ -24,8 +24,8 @@ export interface LibraryFacts {
    */
   readonly afterClose: 'rejects' | 'outcomes' | 'later' | 'nothing'
   /**
-   * Whose isolation counts for the records that it gives: `setting` that of `router.isolationLevel`, `group` that of the share
-   * group, which has the setting if it is new. Absent: it gives none.
+   * Origin of the isolation of the records that the function gives: `setting` for `router.isolationLevel`, `group` for
+   * the share group, which has the setting if it is new. Absent: it gives none.
    */
   readonly isolation?: 'setting' | 'group'
 }
@@ -34,7 +34,7 @@ const ASKS = { afterClose: 'rejects' } as const
 const READS = { ...ASKS, isolation: 'setting' } as const
 const READS_QUEUE = { ...ASKS, isolation: 'group' } as const
 
-/** What is true of each function of the library. One without an entry does not compile. Tests read each member. */
+/** Facts about each function of the library. A function without an entry does not compile. Tests read each member. */
 export const LIBRARY_FACTS = {
   read: READS,
   produce: { afterClose: 'outcomes' },

@@ -47,7 +47,7 @@ import { programTransactions, type RunTransaction } from './program-transactions
 
 const CLOSE_TIMEOUT_MS = 10_000
 
-/** What a program has with the other processes that its option `peers` names. */
+/** Connections of a program to the processes that its option `peers` names. */
 interface Joined {
   readonly verbs: Verbs
   close(): Promise<void>
@@ -112,7 +112,7 @@ export class ProgramCastellan implements Castellan {
   readonly admin: Admin
   readonly createClient: BrokerClientFactory
   readonly transaction: RunTransaction
-  /** With the other processes that the program knows. */
+  /** The verbs of the cluster, joined with those of the processes that the program knows. */
   readonly verbs: Verbs
   readonly #cluster: Cluster
   readonly #joined: Joined
@@ -189,7 +189,7 @@ export class ProgramCastellan implements Castellan {
   }
 }
 
-/** For a program without a logger, emits a warning of the process that says why no broker answers. */
+/** Emits warnings of the process that say why no broker answers, for a program without a logger. */
 function warnWhileAway({ router }: Cluster, { brokers, log = processWarnings }: OpenCastellanOptions) {
   const addresses = typeof brokers === 'string' ? brokers.split(',') : brokers
   const watched = {

@@ -220,7 +220,7 @@ export class ProgramAdmin {
   }
 }
 
-/** What programs see of it. */
+/** The part of the class that programs see. */
 export type Admin = Pick<ProgramAdmin, keyof ProgramAdmin>
 
 const changeOf = ({ validateOnly }: AdminChangeOptions = {}, { remainingMs }: TimeLimit) => ({

@@ -23,7 +23,7 @@ export interface NewRecord {
   readonly partition?: number | undefined
   /** Epoch milliseconds. Absent: the moment the record is accepted. */
   readonly timestampMs?: number | undefined
-  /** As an object, in which a list of values repeats its key; or as a list in order. Default: none. */
+  /** Headers, either as an object, in which a list of values repeats its key, or as a list in order. Default: none. */
   readonly headers?:
     | Readonly<Record<string, RecordBytes | readonly RecordBytes[]>>
     | readonly { readonly key: string; readonly value: RecordBytes }[]
@@ -40,7 +40,7 @@ export interface ProduceOptions {
    * wait for at most `delivery.timeoutMs`.
    */
   readonly deadlineMs?: number | undefined
-  /** Where records wait for Kafka. `disk`: in the durable log. Default: `memory`. */
+  /** Place where records wait for Kafka. `disk`: in the durable log. Default: `memory`. */
   readonly durability?: Durability | undefined
   /** Limit of key, value and headers of one record. Default: `delivery.maxRecordBytes`. */
   readonly maxRecordBytes?: number | undefined
@@ -113,10 +113,7 @@ export function allDelivered(outcomes: readonly RecordOutcome[]): readonly Deliv
   throw new ProduceError(outcomes, failed)
 }
 
-/**
- * It asks for the outcomes when the program waits for them: records that do not reach Kafka count as lost if the program
- * has not.
- */
+/** Asks for the outcomes only when the program waits for them. If it does not, records that do not reach Kafka count as lost. */
 class LazyOutcomes implements Produced {
   readonly [Symbol.toStringTag] = 'Promise'
   readonly #pending: PendingProduce
@@ -164,7 +161,7 @@ function isField(name: string): boolean {
     case 'partition':
     case 'timestampMs':
     case 'headers':
-    // Those of a record that was read, with its JSON, and of a message that was consumed.
+    // Fields of a record that was read, with its JSON, and of a message that was consumed.
     case 'offset':
     case 'json':
     case 'group':

@@ -24,7 +24,7 @@ import type {
   SettleResult
 } from '../verbs/verbs.js'
 
-/** Whose limits count: all calls of a program are those of one client. */
+/** The client whose limits count: all calls of a program count as those of one client. */
 const PROGRAM = 'the program'
 const { create: mayCreate, ...limits } = queueSettings.parse(undefined)
 /** One client may have half of the places for waits and queues, so there are twice as many. */
@@ -73,8 +73,8 @@ export interface QueueRunOptions extends Pick<QueueAcquireOptions, 'lockMs' | 's
 }
 
 /**
- * What became of a message: `done`; `lost`: its lock was over, and it comes or came again; `unknown`: sent to Kafka, and no
- * answer came; `failed`: Kafka has refused with `code`.
+ * Result of settling a message. `done`; `lost`: its lock was over, and the message comes or came again; `unknown`: it
+ * was sent to Kafka, and no answer came; `failed`: Kafka has refused it with `code`.
  */
 export type Settled = Omit<ToldResult, 'token'>
 
@@ -92,7 +92,7 @@ export interface QueueMessage extends KafkaRecord {
   accept(): Promise<Settled>
   /** Makes it available again, `delayMs` later. */
   release(options?: { readonly delayMs?: number }): Promise<Settled>
-  /** It is not given again. */
+  /** Rejects the message: nobody gets it again. */
   reject(): Promise<Settled>
   /** Begins its lock again. */
   renew(): Promise<Settled>
@@ -227,7 +227,7 @@ class ProgramQueue implements Queue {
     })
   }
 
-  /** Without those whose locks are over: the process has stood still before they came here. */
+  /** Leaves out messages whose locks are over, because the process has stood still before they came here. */
   #valid(verbs: QueueVerbs, messages: readonly Acquired[]): readonly Acquired[] {
     const now = performance.now()
     const valid = messages.filter(({ lockEndsAt }) => leftOfLock(lockEndsAt, now) > 0)
@@ -235,7 +235,7 @@ class ProgramQueue implements Queue {
     return valid
   }
 
-  /** What ends all that waits. */
+  /** Signals that end all waits. */
   get #ends(): readonly AbortSignal[] {
     return [this.#end.signal, this.#closed]
   }
