@@ -130,13 +130,13 @@ export interface App {
   /** Resolves with the first error after which the process has to be replaced. */
   readonly crashed: Promise<Error>
   readonly metrics: PrometheusMetrics
-  /** What `/ready` tells, and `/ready/kafka`. */
+  /** Results of `/ready` and `/ready/kafka`. */
   readonly readiness: Readiness
   /** The number of records in memory that wait for Kafka, and of accepted records that are lost. */
   memoryRecords(): { readonly waiting: number; readonly lost: number }
-  /** What is known of the lag of the consumer groups that this process asks for. Empty: `metrics.lag.everyMs` is not set. */
+  /** Known lag of the consumer groups that this process asks for. Empty: `metrics.lag.everyMs` is not set. */
   lagOf(): readonly LagRow[]
-  /** What `/status.json` says about this process, computed for each call. */
+  /** The part of `/status.json` about this process, computed for each call. */
   status(): Promise<StatusPart>
   /**
    * Looks for a record on behalf of a client who may read its topic.
@@ -239,7 +239,7 @@ class ProcessParts implements App {
   readonly status: () => Promise<StatusPart>
   readonly #system = new ActorSystem()
   readonly #keys: LocalKeys
-  /** Of all clusters: a client reads from several. */
+  /** Budget of all clusters, because a client may read from several. */
   readonly #records: RecordBudget
   readonly #clusters: Clusters
   readonly #turns = new LoopTurns()
@@ -256,7 +256,7 @@ class ProcessParts implements App {
         readonly all: GatewayPeers
         readonly GatewayKeys: typeof GatewayKeys
         readonly ClustersLending: typeof ClustersLending
-        /** In PEM. */
+        /** Certificate in PEM. */
         readonly certificate: string | undefined
         keys: GatewayKeys | undefined
         lending: ClustersLending | undefined
@@ -402,7 +402,7 @@ class ProcessParts implements App {
   async #stopAll(drainMs: number): Promise<StopResult> {
     const { graceMs } = this.#config.shutdown
     this.#log.info({ graceMs, drainMs }, 'stopping')
-    // From now on no webhook sends anything, also while requests are still served.
+    // From now on no webhook sends anything, even while requests are still served.
     void this.#webhooks?.close(graceMs * DRAIN_SHARE)
     await this.#drain(drainMs)
     await this.#shutdown.run(graceMs - drainMs)
@@ -498,7 +498,7 @@ class ProcessParts implements App {
     this.#shutdown.add('finishing the requests', finish, REQUESTS_SHARE)
   }
 
-  /** What an API may tell of the process as a whole. A worker knows its part only, so that it leaves out what others have. */
+  /** Facts about the whole process that an API may tell. A worker knows only its part, so it leaves out what the others have. */
   #aboutProcess({ source, ...facts }: ProcessStatus): Pick<ApisDeps, 'findRecord' | 'trouble'> {
     if (this.#deps.worker !== undefined || source === undefined)
       return { findRecord: (...asked) => this.findRecord(...asked) }
@@ -531,7 +531,7 @@ class ProcessParts implements App {
     }
   }
 
-  /** Those of all processes. They begin to deliver when the listeners are open. */
+  /** Opens the webhooks of all processes. They begin to deliver when the listeners are open. */
   #openWebhooks(): WebhooksOfAll {
     const { worker } = this.#deps
     const own = new GatewayWebhooks({

@@ -48,7 +48,7 @@ export interface ClustersDeps {
   readonly keys: LocalKeys
   /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
-  /** Where receipts are given. Absent: none are given. */
+  /** The parts that give receipts. Absent: no receipts are given. */
   readonly receipts?: Pick<ReceiptParts, 'ofLogs' | 'ofMemory'> | undefined
   /** Directories of durable logs whose workers no longer exist. This process delivers their records. */
   readonly orphanedDirectories: readonly string[]
@@ -62,7 +62,7 @@ export class Clusters {
   readonly #deps: ClustersDeps
   readonly #clusters: ConfiguredCluster[] = []
   readonly #stopWatching: (() => void)[] = []
-  /** By the name of the cluster. */
+  /** Checks by the name of the cluster. */
   readonly #checks = new Map<string, DurabilityCheck>()
   /** The durable log of all clusters. It is closed after all writing has ended. */
   readonly queue: DurableBacklog

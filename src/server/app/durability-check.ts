@@ -5,7 +5,7 @@ import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { valuesOf } from '../../kafka/protocol/administration.js'
 
 const SETTING = 'min.insync.replicas'
-/** What brokers answer where the right to see settings is missing, of a topic or of a broker. */
+/** Codes of brokers when the right is missing to see the settings of a topic or a broker. */
 const refusing = codesOf('TOPIC_AUTHORIZATION_FAILED', 'CLUSTER_AUTHORIZATION_FAILED')
 const SAFE_MINIMUM = 2
 

@@ -16,7 +16,7 @@ import type { ReceiptDesk, ReceiptReply } from '../../verbs/receipts.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import type { ConfiguredCluster } from './kafka.js'
 
-/** So many records, or bytes, are looked at in one search, in all partitions together. */
+/** Limits of the records and bytes that one search looks at, in all partitions together. */
 const MAX_RECORDS = 10_000
 const MAX_BYTES = 16 * 1024 * 1024
 /** Partitions that are looked at besides those of the key. */
@@ -66,7 +66,7 @@ export async function findRecord(
   }
 }
 
-/** What is said of a receipt without records. */
+/** Texts about a receipt without records. */
 const REPLIES = {
   notFound:
     'No such receipt was given to this client. Only the client that has sent the records can ask for its own: look by topic and key instead.',
@@ -207,7 +207,7 @@ class KeySearch {
   }
 }
 
-/** JSON without the white space between its tokens. What is no JSON, or is long, stays as it is. */
+/** JSON without the white space between its tokens. A text that is not JSON, or is long, stays as it is. */
 function sameJson(text: string): string {
   try {
     return JSON.stringify(parsedJson(Buffer.from(text)))

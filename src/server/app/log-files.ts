@@ -99,7 +99,7 @@ class AccessFile {
     const isPipe = target === 'stdout'
     const dest = isPipe ? STDOUT : openToAppend(target, 'http.accessLog.target', FILE_MODE)
     this.#writeBytes = isPipe ? PIPE_BYTES : WRITE_BYTES
-    // With a minimum of 0, `flush` would not try lines again that a full disk has not taken.
+    // With a minimum of 0, `flush` would not try lines again that a full disk has refused.
     const size = {
       maxLength: MAX_WAITING_BYTES,
       ...(isPipe ? { minLength: 1, maxWrite: PIPE_BYTES } : { minLength: WRITE_BYTES })

@@ -226,7 +226,7 @@ const agoMs = (at: number, nowMs: number): number => Math.max(0, Math.round(nowM
 const aged = <Row extends { readonly lastAt: number }>(rows: readonly Row[], nowMs: number) =>
   rows.map(({ lastAt, ...row }) => ({ ...row, lastAgoMs: agoMs(lastAt, nowMs) }))
 
-/** None where TLS takes the file and its certificates cannot be read one by one. */
+/** The certificates in a file. Empty if TLS can use the file, but its certificates cannot be read one by one. */
 function viewsIn(of: string, pem: string): CertificateView[] {
   try {
     return [certificateViewOf(of, pem)]
@@ -305,7 +305,7 @@ const toDeadRow = ([destination, count]: LogStats['deadDestinations'][number]) =
   return { cluster, topic: destination.slice(cluster.length + 1), count }
 }
 
-/** From the worst state to the best. */
+/** States from the worst to the best. */
 const STATES: readonly TopicView['state'][] = ['refused', 'missing', 'stuck', 'lookingUp', 'flowing', 'idle']
 
 /** A topic where records wait or do not flow, before its row is made: rows are made for the worst only. */
@@ -424,7 +424,7 @@ const toLogOfTopic = ({ records, view, oldestAgeMs }: LoggedTopic): TopicRow['lo
   ...(oldestAgeMs !== undefined && { oldestAgeMs: Math.round(oldestAgeMs) })
 })
 
-/** What `/status.json` and the page say, made of what is known of the gateway as a whole and of its processes. */
+/** The content of `/status.json` and of the page, made of the facts of the gateway and of its processes. */
 export function servedStatus(
   facts: Omit<ProcessStatus, 'source' | 'page'>,
   read: () => Promise<{ readonly whole: StatusPart; readonly silentWorkers?: number[] }>,

@@ -2,7 +2,7 @@ import { setNewest } from '../../core/maps.js'
 import { DAY_MS, type Logger, type MonotonicClock } from '../../core/model.js'
 import type { Trouble } from '../../http/status/status.js'
 
-/** What was told is kept of so many at most. */
+/** Limit of reported troubles that are remembered. */
 const MAX_TOLD = 1_000
 
 /** Writes trouble of this process that no request meets into the log: at once, and then once a day. */

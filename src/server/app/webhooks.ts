@@ -25,7 +25,7 @@ import type { WorkerPlace } from './worker-config.js'
 
 export interface GatewayWebhooksDeps {
   readonly config: Config
-  /** Those that are enabled. */
+  /** The enabled APIs. */
   readonly apis: readonly HttpApi[]
   readonly clusters: Pick<Clusters, 'all'>
   readonly records: RecordBudget
@@ -43,7 +43,7 @@ export class GatewayWebhooks {
   readonly #deps: GatewayWebhooksDeps
   readonly #egress: Egress
   readonly #webhooks: Webhooks
-  /** Of the definitions that are in effect, by name. Not of those that end: another topic has other endpoints. */
+  /** Endpoints of the definitions in effect, by name, without webhooks that end: another topic has another endpoint. */
   readonly #endpoints = new Map<string, { readonly endpoint: Endpoint; readonly definition: WebhookDefinition }>()
   #config: Config
   #closing: Promise<void> | undefined
@@ -84,7 +84,7 @@ export class GatewayWebhooks {
     return this.#webhooks
   }
 
-  /** Those of the settings, also those that another worker runs. */
+  /** Definitions in the settings, those included that another worker runs. */
   get definitions(): readonly WebhookDefinition[] {
     return definitionsIn(this.#config.webhooks)
   }
@@ -142,7 +142,7 @@ export class GatewayWebhooks {
       this.#endpoints.get(definition.name)?.endpoint.configure(endpointSettingsOf(this.#config, definition))
   }
 
-  /** What webhooks must not call: the gateway, Kafka, other gateways and the registry. */
+  /** Addresses that webhooks must not call: the gateway, Kafka, other gateways and the registry. */
   #places(): readonly Place[] {
     const { urls, clusters, embeddedBootstrap, worker } = this.#deps
     const { schemas, peers } = this.#config

@@ -78,6 +78,6 @@ export interface WorkerPlace {
   readonly receiptSecret: Uint8Array
   /** HOST:PORT,… of the embedded broker, which runs in the parent. */
   readonly embeddedBootstrap: string | undefined
-  /** That of the management port, which is in the parent; `undefined`: it is off. */
+  /** URL of the management port, which is in the parent; `undefined`: it is off. */
   readonly managementUrl: string | undefined
 }

@@ -13,7 +13,7 @@ import { workerCountOf } from './worker-count.js'
 export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
 
-/** What a configuration is for: a gateway, a client of a running cluster, or the embedded broker alone. */
+/** Purpose of a configuration: a gateway, a client of a running cluster, or the embedded broker alone. */
 export type ConfigRole = 'serve' | 'client' | 'broker'
 
 /** Contradictions between settings that are valid on their own. */

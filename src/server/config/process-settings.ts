@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { MAX_TIMER_MS } from '../../core/model.js'
 import { count, host, milliseconds, millisecondsOrZero, nonEmpty } from '../../core/settings/units.js'
 
-/** More often, questions about the lag would be a load of their own for the brokers. */
+/** Shortest interval: more frequent questions about the lag would be a load for the brokers. */
 const LEAST_PAUSE_MS = 1_000
 /** Limit of the groups in the configuration. Groups that are served come on top. */
 const MAX_LISTED_GROUPS = 200

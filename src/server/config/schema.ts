@@ -76,7 +76,7 @@ export const configSchema = schemaOf(apis)
 /** Every section and every setting, as an operator names them. */
 export const describeSettings = (schema: z.ZodType = configSchema) => setAdvancedApart(describeSchema(schema))
 
-/** Those of {@link configSchema}: to describe it takes its time. */
+/** Leaves of {@link configSchema}, computed once because describing it takes time. */
 export const { leaves } = describeSettings()
 
 /** Returns one warning for each secret on the command line. Other users of the machine can read command lines. */
@@ -95,7 +95,7 @@ export function warningsAboutSecrets(flags: readonly FlagSetting[]): string[] {
 /** The whole configuration, checked and frozen. The code of each folder gets only its section. */
 export type Config = Omit<z.output<typeof configSchema>, 'apis'> & {
   readonly apis: SettingsOfApis
-  /** What the settings of webhooks name. Absent: the configuration is for no gateway. */
+  /** Content of the files that the settings of webhooks name. Absent: the configuration is for no gateway. */
   readonly webhookFiles?: WebhookFiles | undefined
 }
 

@@ -8,7 +8,7 @@ import { type GrantedToken, isBearerToken } from '../../kafka/sasl.js'
 
 /** Larger than any token. A wrong file or command may give anything. */
 const MAX_BYTES = 64 * 1024
-/** What a token is used for that does not tell when it ends. */
+/** Lifetime of a token that does not tell its end. */
 const DEFAULT_LIFETIME_MS = 300_000
 /** Commands of clouds start interpreters and ask servers, which takes seconds. Logins meanwhile fail and are repeated. */
 const COMMAND_TIMEOUT_MS = 30_000
@@ -89,7 +89,7 @@ function lifetimeOf(where: string, token: string): number {
   throw noToken(where, 'its token has expired')
 }
 
-/** What is used of the package that signs tokens for Amazon MSK. */
+/** The part that is used of the package which signs tokens for Amazon MSK. */
 export interface MskSigner {
   generateAuthToken(options: {
     readonly region: string

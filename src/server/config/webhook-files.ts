@@ -7,10 +7,10 @@ import type { Config } from './schema.js'
 /** Headers of the signature. */
 const OF_SIGNATURE = /^webhook-/i
 
-/** More than all authorities of a system take. */
+/** Larger than the file of all authorities of a system. */
 const MAX_FILE_BYTES = MIB
 
-/** What the settings of webhooks name, and the problems with them. It is read at the start and at SIGHUP. */
+/** Reads the files that the settings of webhooks name, and finds problems with them. Called at the start and at SIGHUP. */
 export function webhookFilesOf(
   { webhooks, clusters }: Config,
   environment: Readonly<Record<string, string | undefined>>

@@ -52,7 +52,7 @@ export function requireNear({ access }: WebhookParts, { request }: Exchange): vo
 }
 
 /**
- * The webhook that a path names, for a client that may do this with it.
+ * The webhook in a path, for a client that has the right to the verb.
  *
  * @throws ForbiddenError when the client may not, whether there is such a webhook or not; ApiError 404 when there is none
  */

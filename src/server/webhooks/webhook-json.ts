@@ -24,7 +24,7 @@ const partitionSchema = z.object({
     .nullable()
 })
 
-/** What a list says of a webhook at one gateway. */
+/** A row of the list: a webhook at one gateway. */
 const summaryShape = {
   gateway: text.describe('id of a gateway, or number of a worker; `this`: there are no others'),
   state: z.enum(['running', 'waiting', 'paused', 'gone', 'broken']),
