@@ -28,7 +28,7 @@ export interface ClientFlags {
   readonly brokers?: string
   readonly cluster?: string
   readonly timeout?: number
-  /** With `--castellan-config`, `--config` is another's. */
+  /** If `--castellan-config` is given, `--config` belongs to another program. */
   readonly castellanConfig?: string
   readonly config?: string
   readonly debug?: boolean
@@ -94,7 +94,7 @@ export class Client {
     return Boolean(value) && this.#explained.originOf(path) !== 'default'
   }
 
-  /** Those of the registry of the configuration. @throws CommandError when it names none */
+  /** The schemas of the registry in the configuration. @throws CommandError when it names none */
   async schemas(): Promise<Schemas> {
     const { openSchemas } = await import('../client/schemas.js')
     this.#schemas = openSchemas(this.config.schemas)

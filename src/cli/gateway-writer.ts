@@ -4,7 +4,7 @@ import { foreignTexts } from '../core/foreign-texts.js'
 import type { Bytes, ProduceRecord } from '../core/model.js'
 import { persistedIn } from '../verbs/persisted.js'
 
-/** What became of a record; with a message: why it is not known to be written. */
+/** Outcome of writing a record. The message says why it is not known to be written. */
 export interface Fate {
   readonly persisted: 'yes' | 'pending' | 'no' | 'unknown'
   readonly message?: string
@@ -78,7 +78,7 @@ const { badPort } = foreignTexts.node
 /** Codes of a handshake that fails at each attempt, before anything of a request is sent. */
 const noTls = /CERT|^UNABLE_TO_|^ERR_SSL_WRONG_VERSION_NUMBER$/
 
-/** For codes and texts of `fetch` and OpenSSL that do not tell what to change. */
+/** Clearer texts for codes and texts of `fetch` and OpenSSL that do not tell what to change. */
 const clearer: readonly (readonly [RegExp, string])[] = [
   [badPort, 'programs send no HTTP requests to this port, which is reserved; choose another for the gateway'],
   [/^ERR_SSL_WRONG_VERSION_NUMBER$/, 'it does not speak TLS on this port; is it http://?'],
@@ -88,7 +88,7 @@ const clearer: readonly (readonly [RegExp, string])[] = [
   ]
 ]
 
-/** What `fetch` wraps. A name with several addresses has an error for each, and no message. */
+/** The error that `fetch` wraps. For a name with several addresses this has an error per address, and no message. */
 const causeOf = (error: unknown) => ((error as Error).cause ?? error) as NodeJS.ErrnoException
 
 /** For example `http://gateway:8080 does not answer: connect ECONNREFUSED 10.0.0.1:8080`. */

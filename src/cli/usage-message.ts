@@ -16,7 +16,7 @@ const rewrites: readonly (readonly [RegExp, string])[] = [
   [texts.tooManyArguments, 'too many arguments: expected $1, got $2'],
   [texts.beginning, '']
 ]
-/** Those whose reader does not know yet what belongs there. */
+/** Problems for which an example is shown, because the reader does not know yet what belongs there. */
 const wantsExample: ReadonlySet<RegExp | undefined> = new Set([texts.emptyArgument, texts.missingArgument])
 
 /** The full name of a command, such as `castellan read` or `castellan wal verify`. */
@@ -70,17 +70,17 @@ function unknownFlag(flag: string, line: Command): string {
 
 const addressesOfGateway = /^(-a|--(gateway|addr(ess)?|url|server))$/
 
-/** What is written here, and what former releases and other tools call it. */
+/** Flags, and what former releases and other tools call them. */
 const otherWords: readonly (readonly [flag: string, others: RegExp])[] = [
   ['--gateway', addressesOfGateway],
   ['--brokers', /^--(bootstrap(-servers?)?|broker-list)$/],
   ['--replicas', /^--replication(-factor)?$/],
   ['--format json', /^--json$/],
-  // Where --config is a setting of a topic, `-c` is what other commands call the file.
+  // For commands where --config is a setting of a topic, `-c` is what other tools call the file.
   ['--castellan-config', /^-c$/]
 ]
 
-/** What a command says that connects to Kafka and is given the address of a gateway; `undefined`: it serves, or the flag is another. */
+/** The text for a command that connects to Kafka and is given the address of a gateway; `undefined`: this is another case. */
 function askingKafka(flag: string, known: readonly string[]): string | undefined {
   if (!addressesOfGateway.test(flag) || !known.includes('--brokers') || known.includes('--port')) return undefined
   return '; this command asks Kafka, by --brokers; a gateway is asked by castellan write and castellan receipt'

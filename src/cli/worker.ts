@@ -60,7 +60,7 @@ async function start({ config, place, log: style, drainMs, umask }: WorkerConfig
   return { urls: app.urls }
 }
 
-/** What the parent may ask of the app. */
+/** Calls that the parent may make to the app. */
 const handlersOf = (app: App, log: AppLogger): Handlers<WorkerServes, ServedElsewhere | 'statsd'> => ({
   stop: async () => {
     const { lostRecords } = await app.stop()

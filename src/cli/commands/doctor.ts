@@ -36,7 +36,7 @@ interface DoctorFlags {
 
 /** A gateway is of no use without these. */
 const ESSENTIAL: readonly FeatureName[] = ['connect', 'write', 'read', 'groups']
-/** What a gateway does without being asked for it. Their rights are advised, but not needed. */
+/** Features that a gateway uses without being asked. Their rights are advised, but not needed. */
 const ADVISED: readonly FeatureName[] = ['findLostAnswers', 'warn']
 /** Settings that ask for a feature, where the configuration has them. */
 const NAMED: readonly (readonly [setting: string, feature: FeatureName])[] = [

@@ -14,7 +14,7 @@ const NO_CONTENT = 204
 const UNAUTHORIZED = 401
 /** Largest body that a gateway sends (`webhooks.maxBodyBytes`). */
 const MAX_BODY_BYTES = 16 * MIB
-/** So much of a body is shown. */
+/** Limit of the characters of a body that are shown. */
 const MAX_SHOWN = 1_000
 const SECOND_MS = 1_000
 

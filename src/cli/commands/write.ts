@@ -47,7 +47,7 @@ const MAX_RECORDS = 1_000
 /** Unwritten records that are told one by one. */
 const MAX_TOLD = 10
 
-/** Where records go. */
+/** Destination of records. */
 interface Sink {
   /** Calls of `send` that may be under way; they begin in order. */
   readonly maxSending: number

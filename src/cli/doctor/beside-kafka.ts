@@ -16,7 +16,7 @@ import { type DoctorFinding, finding } from './findings.js'
 /** As in the troubles of a gateway. */
 const CERTIFICATE_BAD_MS = 3 * DAY_MS
 
-/** What the configuration names beside Kafka: certificates, other gateways, the schema registry, the durable log. */
+/** Examines what the configuration names besides Kafka: certificates, other gateways, the schema registry, the durable log. */
 export async function examineBesideKafka(config: Config, timeoutMs: number): Promise<readonly DoctorFinding[]> {
   const [peers, registries, logs] = await Promise.all([
     Promise.all(config.peers.addresses.map(address => examinePeer(toBrokerAddress(address), timeoutMs))),
@@ -67,7 +67,7 @@ function examinePeer({ host, port }: BrokerAddress, timeoutMs: number): Promise<
   })
 }
 
-/** Any answer will do, but that credentials are wrong. */
+/** Examines the schema registry. Any answer is good, except one which says that the credentials are wrong. */
 async function examineRegistry(
   registry: Config['schemas']['registry'],
   timeoutMs: number

@@ -14,11 +14,11 @@ import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AclRight } from '../../kafka/features.js'
 import { type Answers, type DoctorFinding, findingsOf, type Told } from './findings.js'
 
-/** What to ask about. */
+/** Topics, group and other names to ask Kafka about. */
 export interface Question {
   readonly topics: readonly string[]
   readonly group?: string | undefined
-  /** Of consumer instances; empty: there is none. */
+  /** Topic of consumer instances; empty: there is none. */
   readonly instancesTopic: string
   /** Time limit for all answers together. */
   readonly timeoutMs: number
@@ -27,7 +27,7 @@ export interface Question {
 interface NodeOfCluster {
   readonly nodeId: number
   readonly client: BrokerClient
-  /** As it was when it connected: a lost connection offers nothing. */
+  /** Calls that the broker offered when it was connected: a lost connection offers none. */
   readonly offered: ReadonlySet<CallName>
 }
 
@@ -185,7 +185,7 @@ export class Doctor {
     return client
   }
 
-  /** What the principal may do with the group; `undefined`: none was named. */
+  /** Asks for the rights of the principal on the group; `undefined`: no group was named. */
   async #group(first: BrokerClient, name: string | undefined, offers: Answers['offers']): Promise<Told | undefined> {
     if (name === undefined) return undefined
     let operations: Told['operations']

@@ -6,15 +6,15 @@ import { type AclRight, type Feature, features } from '../../kafka/features.js'
 export type FeatureName = keyof typeof features
 
 /**
- * What is known of a feature. `needs`: a right is missing; `lacks`: this Kafka does not offer it; `cannot tell`: no call that
- * changes nothing tells it, or no topic or group was named to ask about.
+ * State of a feature. `needs`: a right is missing; `lacks`: this Kafka does not offer it; `cannot tell`: no call that
+ * changes nothing can tell, or no topic or group was named to ask about.
  */
 export type Outcome = 'works' | 'needs' | 'lacks' | 'cannot tell'
 
 /** A right that Kafka's administrator has to grant. */
 export interface Grant {
   readonly right: AclRight
-  /** Of the topic, the group or the transactional id; empty for the cluster. */
+  /** Name of the topic, the group or the transactional id; empty for the cluster. */
   readonly name: string
 }
 
@@ -24,7 +24,7 @@ export interface DoctorFinding {
   readonly outcome: Outcome
   /** `Write on Topic orders`, for `needs`; the names of calls, for `lacks`; why, for `cannot tell`; may be empty for `works`. */
   readonly detail: string
-  /** What would change `needs`, where an access control list does. */
+  /** Rights to grant for `needs`, where an access control list can grant them. */
   readonly grants: readonly Grant[]
 }
 
@@ -36,7 +36,7 @@ export const finding = (about: string, outcome: DoctorFinding['outcome'], detail
   grants: []
 })
 
-/** What Kafka has told about a topic or a group. */
+/** Kafka's answer about a topic or a group. */
 export interface Told {
   readonly name: string
   readonly errorCode: number
@@ -62,7 +62,7 @@ export interface Answers {
   offers(call: CallName): boolean
 }
 
-/** Of a right: granted, missing, or why that is not known. */
+/** State of a right: granted, missing, or the reason why it is not known. */
 type KnownRight =
   | { readonly is: 'granted' }
   | ({ readonly is: 'missing' } & Grant)
@@ -111,7 +111,7 @@ function whatIsLacking(feature: Feature, { createsTopics, idCode, offers }: Answ
   return { outcome: 'lacks', detail: 'auto.create.topics.enable' }
 }
 
-/** What InitProducerId tells of writing, where it gave no id. */
+/** What a failed InitProducerId tells about the right to write. */
 function withoutId(feature: Feature, answers: Answers): JudgedFinding | undefined {
   const { idCode, topics } = answers
   if (feature !== features.write || idCode === errorCodes.NONE) return undefined
