@@ -92,7 +92,7 @@ export interface QueueMessage extends KafkaRecord {
   accept(): Promise<Settled>
   /** Makes it available again, `delayMs` later. */
   release(options?: { readonly delayMs?: number }): Promise<Settled>
-  /** Rejects the message: nobody gets it again. */
+  /** Ends the message for good: it is not given again. */
   reject(): Promise<Settled>
   /** Begins its lock again. */
   renew(): Promise<Settled>
