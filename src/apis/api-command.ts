@@ -140,7 +140,7 @@ export class Findings {
   }
 
   /**
-   * What holds for a process that serves one API on the API's own port: the shared port is not needed, so it must not take the
+   * Settings of a process that serves one API on the API's own port. The shared port is not needed, so it must not take the
    * address of another process. The flags `--embedded` and `--port` are read too.
    */
   serveAlone(command: string, { flags }: ForeignConfiguration, portSetting?: string): void {

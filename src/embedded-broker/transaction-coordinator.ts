@@ -33,7 +33,7 @@ interface OpenedTransaction {
 /** An offset that a transaction commits, if it commits. */
 interface PendingOffset {
   readonly stored: StoredOffset
-  /** Its place among all offsets of transactions. */
+  /** Position among all offsets of transactions. */
   readonly at: number
   /** An offset was committed that came later: of two, the later one counts, also if this transaction ends last. */
   isOvertaken: boolean

@@ -22,7 +22,7 @@ interface AcquiredRange extends OffsetRange {
   readonly deliveryCount: number
 }
 
-/** What the acquired offsets of one partition hold, each list in the order of offsets. */
+/** Contents of the acquired offsets of one partition, each list in the order of offsets. */
 export interface AcquiredRecords {
   /** Key, value and headers are copies. */
   readonly records: readonly { readonly record: KafkaRecord; readonly deliveryCount: number }[]

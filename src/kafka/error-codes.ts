@@ -179,7 +179,7 @@ export const errorCodes = Object.fromEntries(table.map(([code, name]) => [name, 
 export const codesOf = (...names: readonly KafkaErrorName[]): ReadonlySet<number> =>
   new Set(names.map(name => errorCodes[name]))
 
-/** What brokers answer for a topic that there is not, or that there cannot be. */
+/** Answers of brokers about a topic that does not exist, or cannot exist. */
 export const NO_SUCH_TOPIC = codesOf('UNKNOWN_TOPIC_OR_PARTITION', 'INVALID_TOPIC_EXCEPTION')
 
 const describe = (code: number, name: string, reaction: Reaction, cause?: string): KafkaErrorCode => ({

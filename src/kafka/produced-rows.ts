@@ -1,8 +1,8 @@
 const FIELDS = 3
 
 /**
- * What became of the batches of a Produce call, by their places in it: error code, base offset and time of each in a row of
- * numbers, since an object for each of many small batches is much garbage.
+ * Outcomes of the batches of a Produce call, by their places in it. Error code, base offset and time of each are in a row of
+ * numbers, because an object for each of many small batches would be much garbage.
  */
 export class ProducedRows {
   readonly numbers: Float64Array
@@ -19,7 +19,7 @@ export class ProducedRows {
     return Number.isInteger(this.numbers[FIELDS * at])
   }
 
-  /** What an answer says first of a batch counts. */
+  /** Adds the outcome of a batch. If an answer has several for one batch, the first counts. */
   add(at: number, errorCode: number, baseOffset: number, logAppendTimeMs: number, words: string | null): void {
     if (this.has(at)) return
     this.numbers[FIELDS * at] = errorCode

@@ -55,7 +55,7 @@ export class RecordBatchWriter {
   readonly #maxBytes: number
   readonly #batchBuffers: BatchBufferPool | undefined
   #batchBuffer: Buffer | undefined
-  /** What is lent of the pool: `#batchBuffer`, or the bytes of the last sealed batch. */
+  /** Buffer that is lent from the pool: `#batchBuffer`, or the bytes of the last sealed batch. */
   #lent: LentBuffer | undefined
   #end = BATCH_HEADER_BYTES
   #count = 0
@@ -285,7 +285,7 @@ class BufferChunk {
   readonly bufferBytes: number
   readonly count: number
   readonly free: LentBuffer[] = []
-  /** Its buffers are not kept any more. */
+  /** The pool does not take its buffers back any more. */
   isDropped = false
 
   constructor(bufferBytes: number) {

@@ -120,7 +120,9 @@ export function concatBatches(batches: readonly RecordBatch[]): RecordBatch {
   return parts.length === 1 ? parts[0]! : new JoinedRecordBatch(parts, sumsOf(parts), 0)
 }
 
-/** What comes before each of the joined batches, and in the last place the whole. Slices share these numbers, which pin no bytes. */
+/**
+ * Totals before each of the joined batches; the last place has the total of all. Slices share these numbers, which pin no bytes.
+ */
 interface Sums {
   readonly records: readonly number[]
   readonly sizeBytes: readonly number[]

@@ -94,7 +94,7 @@ const unzigzag = (raw: number): number => (raw >>> 1) ^ -(raw & 1)
  */
 export class RecordFields {
   position: number
-  /** Of the records whose headers were passed. */
+  /** Largest number of headers among the records whose headers were passed. */
   mostHeaders = 0
   readonly #bytes: Buffer
 

@@ -30,7 +30,7 @@ export interface Work {
   readonly owner: string | undefined
 }
 
-/** Of each item; `decode` may have fewer results than items, since a later one that does not fit ends them. */
+/** A result for each item. `decode` may have fewer results than items, since a later one that does not fit ends them. */
 export type WorkResults = readonly (Buffer | ItemFailure)[]
 
 /** Runs codecs: on a thread, where work that takes too long can be ended, or in place where there are no threads. */

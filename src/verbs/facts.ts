@@ -127,8 +127,8 @@ const OF_SHARE_GROUP: readonly Effect[] = [
 const OF_INSTANCE: readonly Effect[] = [['consume', 'group'], CONSUMES]
 
 /**
- * What is true of each verb, through whichever API, command or program a client comes. A verb without an entry does not compile.
- * Each member is read by running code or by a test over all endpoints.
+ * Facts about each verb, through whichever API, command or program a client comes. A verb without an entry does not compile. Each
+ * member is read by running code or by a test over all endpoints.
  */
 export const VERB_FACTS = {
   produce: {

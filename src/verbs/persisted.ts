@@ -4,9 +4,9 @@ import type { Persisted, RecordOutcome } from '../core/model.js'
 export const PERSISTED_HEADER = 'x-castellan-persisted'
 
 /**
- * What is certain about a record when its request is answered. `pending`: the record was accepted, and the request does
- * not wait for its outcome. Castellan tries to write a record in memory until its deadline, and a record in the durable
- * log until Kafka has it.
+ * Certainty about a record when its request is answered. `pending`: the record was accepted, and the request does not wait for
+ * its outcome. Castellan tries to write a record in memory until its deadline, and a record in the durable log until Kafka has
+ * it.
  */
 export type Certainty = 'yes' | Persisted
 

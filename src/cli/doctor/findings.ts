@@ -111,7 +111,7 @@ function whatIsLacking(feature: Feature, { createsTopics, idCode, offers }: Answ
   return { outcome: 'lacks', detail: 'auto.create.topics.enable' }
 }
 
-/** What a failed InitProducerId tells about the right to write. */
+/** The finding about the right to write, if InitProducerId gave no id. */
 function withoutId(feature: Feature, answers: Answers): JudgedFinding | undefined {
   const { idCode, topics } = answers
   if (feature !== features.write || idCode === errorCodes.NONE) return undefined

@@ -11,7 +11,7 @@ export type TraceContext = Context
 
 export interface TraceOfRequest {
   readonly context: TraceContext
-  /** What a propagator writes for the context: `traceparent` and, if there is one, `tracestate`. */
+  /** The fields that a propagator writes for the context: `traceparent` and, if there is one, `tracestate`. */
   fields(): Readonly<Record<string, string>>
 }
 

@@ -100,7 +100,7 @@ function entriesOf(cluster: ServedCluster, { type, name }: NumberedResource): En
   )
 }
 
-/** Those of a group that does not exist are the defaults. */
+/** The settings of a group; a group that does not exist has the defaults. */
 function groupEntries({ shareGroups }: ServedCluster, groupId: string): Entry[] {
   const settings = shareGroups.settingsOf(groupId)
   return shareSettingNames.map(name => {

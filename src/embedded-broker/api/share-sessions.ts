@@ -148,7 +148,7 @@ function sessionOf(request: SessionRequest, call: Call, mayOpen: boolean): Serve
   return hasCapacity ? session : errorCodes.SHARE_SESSION_LIMIT_REACHED
 }
 
-/** What a leader has of a partition, or why it cannot be acquired from or acknowledged in. */
+/** A partition at its leader, or why its records cannot be acquired or acknowledged. */
 interface LookedPartition {
   readonly errorCode: number
   readonly partition: StoredPartition | undefined

@@ -1,7 +1,7 @@
 import { crc32c } from '../../kafka/crc32c.js'
 import { readInt64, writeInt64 } from '../../kafka/record-batch-layout.js'
 
-/** Of a record batch (magic 2). `kafka/record-batch-layout.ts` has its fields and their positions. */
+/** Length of the header of a record batch (magic 2). `kafka/record-batch-layout.ts` has its fields and their positions. */
 export const HEADER_BYTES = 61
 /** Bytes of a batch that `batchLength` does not count. */
 export const LENGTH_OVERHEAD_BYTES = 12

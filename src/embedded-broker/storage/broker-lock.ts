@@ -8,7 +8,7 @@ import { FILE_MODE } from './file-bytes.js'
 /** On Windows and macOS `LOCK`, the name of the durable log's lock, would be the file of the process id. */
 const SOCKET = 'lock.socket'
 const CHECK_MS = 1_000
-/** What Node says on file systems, and with paths, that cannot have a socket. */
+/** Codes of Node on file systems, and for paths, that cannot have a socket. */
 const NO_SOCKETS: ReadonlySet<string | undefined> = new Set([
   'EACCES',
   'EINVAL',

@@ -50,13 +50,13 @@ export interface AclEntry {
 
 const isSaid = <Word extends string>(word: Word | undefined): word is Exclude<Word, 'ANY'> =>
   word !== undefined && word !== 'ANY'
-/** What an entry says. */
+/** Words in an entry. */
 const told = <Word extends string>(words: readonly Word[]) =>
   t.readAs(t.int8, (code): Exclude<Word, 'ANY'> | 'UNKNOWN' => {
     const word = words[code]
     return isSaid(word) ? word : 'UNKNOWN'
   })
-/** What a filter selects. */
+/** Words in a filter. */
 const wanted = <Word extends string>(words: readonly Word[]): t.OptionalField<Exclude<Word, 'ANY' | 'UNKNOWN'>> => {
   const all: readonly string[] = words
   return { isOptional: true, write: (to, word) => to.int8(all.indexOf(word ?? 'ANY')), read: () => undefined }

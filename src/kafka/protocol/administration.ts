@@ -156,7 +156,7 @@ export const deleteGroupsV1 = describeApi({
 })
 export type DeleteGroupsResponse = ResponseOf<typeof deleteGroupsV1>
 
-/** What has settings, by Kafka's numbers. */
+/** Kinds of resources with settings, by Kafka's numbers. */
 const resourceTypes = { topic: 2, broker: 4, group: 32 } as const
 
 export interface ConfigResourceId {

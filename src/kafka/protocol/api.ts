@@ -34,7 +34,7 @@ type ToldOf<Of extends t.Fields> = Throttled & t.StructOf<Of>
 /** A call whose messages are described by their fields. */
 interface ApiSpec<Call, Request, Told extends t.Fields, Response> extends ApiHead<Call> {
   readonly request: t.Field<Request>
-  /** What comes after the time for which the broker has throttled the client. */
+  /** The part of the response after the time for which the broker has throttled the client. */
   readonly response: Told
   /** Absent: the call has the fields of the request. */
   requestOf?(call: Call): Request

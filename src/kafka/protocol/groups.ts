@@ -5,7 +5,7 @@ import { atMost, noMoreThanAsked } from './encoding.js'
 import { NOT_REPORTED, operationsIn } from './metadata.js'
 import * as t from './schema.js'
 
-/** What a coordinator is for, by Kafka's numbers. */
+/** Kinds of coordinators, by Kafka's numbers. */
 export const coordinated = { group: 0, transaction: 1 } as const
 export type Coordinated = keyof typeof coordinated
 const keyType: t.OptionalField<Coordinated> = {
@@ -181,7 +181,7 @@ const consumerMember = (version: 0 | 1) =>
     clientHost: t.string,
     _subscribedTopics: t.array(t.string),
     _subscribedPattern: t.nullableString,
-    /** What the member reads now, as the coordinator lists it. */
+    /** Partitions that the member reads now, as the coordinator lists them. */
     partitions: assignment,
     _targetAssignment: assignment,
     /** `classic`: the member still uses the older protocol. `undefined`: brokers before Kafka 4.0 do not say. */

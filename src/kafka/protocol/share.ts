@@ -17,7 +17,7 @@ import * as t from './schema.js'
 /** Kafka 4.1 has share groups as a preview, without an exact limit of offsets and without renewals. */
 const inKafka = { isFlexible: true, requirement: 'share groups need Kafka 4.2' } as const
 
-/** What becomes of an acquired offset, by Kafka's numbers. `gap`: the offset has no record. */
+/** Ways to acknowledge an acquired offset, by Kafka's numbers. `gap`: the offset has no record. */
 export const acknowledgeTypes = { gap: 0, accept: 1, release: 2, reject: 3, renew: 4 } as const
 export type AckType = (typeof acknowledgeTypes)[keyof typeof acknowledgeTypes]
 

@@ -427,7 +427,7 @@ export class DurableDelivery implements ClusterDelivery {
     }
   }
 
-  /** What waits for each topic that has an object. It is computed while it is read. */
+  /** Waiting records of each topic that has an object. Computed while it is read. */
   *topicViews(): Iterable<TopicView> {
     const nowMs = this.#deps.clock()
     for (const topic of this.#topics.all) yield durableViewOf(topic, nowMs)

@@ -20,7 +20,7 @@ export interface ViewedTopic {
   readonly refusal: RecordFailure | undefined
 }
 
-/** Of the partitions that a topic does not have, at most so many are listed one by one. */
+/** Limit of the partitions that a topic does not have and that are listed one by one. */
 const MAX_ABSENT_NAMED = 5
 
 /** Some of the partitions whose records do not flow. */

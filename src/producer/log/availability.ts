@@ -124,6 +124,6 @@ export interface StoreStats {
 /** Statistics of the log. */
 export interface LogStats extends StoreStats {
   readonly deadLetters: number
-  /** Those with most dead letters, and how many each has: `['default/orders', 3]`. */
+  /** Destinations with the most dead letters, and their number: `['default/orders', 3]`. */
   readonly deadDestinations: readonly (readonly [destination: string, letters: number])[]
 }

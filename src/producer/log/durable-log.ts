@@ -162,7 +162,7 @@ export class DurableLog {
   }
 
   /**
-   * What is known about entries, up to this moment. Calls are carried out one after another.
+   * State of entries up to this moment. Calls are carried out one after another.
    *
    * @throws UnavailableError when the disk cannot be read
    */

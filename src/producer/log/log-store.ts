@@ -266,7 +266,7 @@ export class LogStore {
     return runs.sort((one, other) => one.first - other.first)
   }
 
-  /** What is known about a run of entries. @throws when files of outcomes cannot be read */
+  /** State of a run of entries. @throws when files of outcomes cannot be read */
   states(range: SequenceRange): KnownEntries {
     const open = this.#reading(() => this.#openBetween(range))
     const waiting = open.flatMap(({ sequence, destination }) => (destination === undefined ? [] : sequence))

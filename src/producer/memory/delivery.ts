@@ -140,10 +140,7 @@ export interface Delivery extends Acceptor {
   stats(): DeliveryStats
   /** The part of {@link stats} that costs the same whatever the number of topics. */
   counts(): Omit<DeliveryStats, 'oldestRecordAgeMs' | 'producers' | 'producersBackingOff'>
-  /**
-   * What waits for each topic; `undefined`: nothing does. It is computed while it is read, so a reader can pause
-   * between two topics.
-   */
+  /** Waiting records of each topic; `undefined`: none. Computed while it is read, so a reader can pause between two topics. */
   topicViews(): Iterable<TopicView | undefined>
   /** Some of the partitions of a topic whose records do not flow. */
   troubledIn(topic: string): readonly TroubledPartition[]

@@ -51,7 +51,7 @@ interface Viewed {
   refusalAt(nowMs: number): RecordFailure | undefined
 }
 
-/** Of the troubled partitions, at most so many are listed one by one. */
+/** Limit of the troubled partitions that are listed one by one. */
 const MAX_NAMED = 5
 
 /** Whether nothing of the topic is held, and nothing was refused: most topics, so it is found out at little cost. */

@@ -7,7 +7,7 @@ import { type ReceiptClaims, ReceiptIssuer, type ReceiptKey, type ReceiptKind } 
 export interface ReceiptHolder {
   /** The client that may ask for the receipt. */
   readonly principal: string
-  /** Who has new topics created: the principal, else the address. Absent: the program itself, or not known. */
+  /** The client for which new topics are created: the principal, else the address. Absent: the program itself, or not known. */
   readonly client?: string | undefined
   /** Set before the receipt if all records of the request are in the durable log: how many these are. */
   acceptedRecords?: number | undefined

@@ -35,7 +35,7 @@ interface MemberPositions {
   readonly offsets: readonly TransactionOffset[]
 }
 
-/** What a transaction acknowledges of the messages that groups have given out. */
+/** Messages that groups have given out and that a transaction acknowledges. */
 export interface ConsumedPositions {
   readonly hasMessages: boolean
   /** Whether it acknowledges messages of this partition. */

@@ -17,7 +17,7 @@ export type { Config } from './schema.js'
 
 /** The sources of settings. Later sources override earlier ones: defaults, translated, file, environment, flags. */
 export interface ConfigSources extends ValueSources {
-  /** What the settings are for. It decides which combinations of settings are checked. Default `serve`. */
+  /** Purpose of the settings, which decides which combinations of settings are checked. Default `serve`. */
   readonly role?: ConfigRole | undefined
   /** The APIs whose settings are accepted. Default: all APIs of this version. */
   readonly apis?: readonly HttpApi[] | undefined

@@ -41,7 +41,7 @@ const KEYS: Keys = {
   ekaf_push_to_statsd_enabled: { note: 'metrics are exported for all topics: statsd.host' }
 }
 const BROKER_KEY = 'ekaf_bootstrap_broker'
-/** They may be lists of `{Topic, Value}`; the setting of a topic has the same name. */
+/** Names that may be lists of `{Topic, Value}`. The setting of a topic has the same name. */
 const BY_TOPIC: ReadonlySet<string> = new Set([
   'ekaf_max_buffer_size',
   'ekaf_buffer_ttl',
