@@ -28,8 +28,7 @@ import {
   type MessageId,
   type MessageLimits,
   ONE_MESSAGE,
-  type SetOffsetsResult,
-  WaitingRequest
+  type SetOffsetsResult
 } from './consume-result.js'
 import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
 import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
@@ -41,6 +40,7 @@ import { type MatchingNow, PatternSubscription } from './pattern-subscription.js
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'
 import { PatternLookUps } from './topic-patterns.js'
+import { WaitingRequest } from './waiting-request.js'
 import { problemOfClientsGroup } from './webhook-groups.js'
 
 /** Limit of characters in the name of a topic, far below the limit of the protocol. No topic of Kafka has a longer name. */
@@ -177,16 +177,13 @@ export class ConsumerGroups implements LendingGroups {
   ): () => void {
     const { clock, settings, awayBecause } = this.#deps
     const deadlineAt = clock() + (timeoutMs ?? settings.longPollMs)
-    const request = new WaitingRequest(deadlineAt, requester, limits, awayBecause, later !== undefined)
+    const request = new WaitingRequest(this.#deadlines, deadlineAt, requester, limits, awayBecause, later !== undefined)
     const together: readonly string[] | undefined = Array.isArray(topics) ? topics : undefined
     for (const topic of together ?? [topics as string]) {
       const isLater = later?.has(topic)
       this.#tellGroup(groupId, { type: 'consume', topic, request, together, start, isLater }, requester.client)
     }
-    return () => {
-      this.#deadlines.remove(request)
-      request.cancel()
-    }
+    return () => request.cancel()
   }
 
   /** Asks for messages of a loop, which has no other request open. The request waits as long as the loop runs. */
@@ -254,7 +251,7 @@ export class ConsumerGroups implements LendingGroups {
   }
 
   bind(request: WaitingRequest): void {
-    request.bind(() => this.#deadlines.add(request))
+    request.bind()
   }
 
   loosen(groupId: string, topic: string, request: WaitingRequest): void {
@@ -267,23 +264,15 @@ export class ConsumerGroups implements LendingGroups {
     if (request.settled) return
     const actor = this.#groups.get(groupId)?.actor
     // Messages of this process come first, also when its time is over.
-    const served = (): void => this.#served(request)
+    const served = (): void => request.unbind()
     if (actor === undefined) served()
     else actor.tell({ type: 'serve', topic, served })
-  }
-
-  #served(request: WaitingRequest): void {
-    if (request.settled || !request.unbind()) return
-    this.#deadlines.remove(request)
-    request.onDue()
-    if (!request.settled) this.#deadlines.add(request)
   }
 
   answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean {
     const group = this.#groups.get(groupId)
     // First: the group must not begin at an end after the answer.
-    if (group?.consumer.noteBegun(topic)) group.actor.tell({ type: 'release', topic })
-    this.#deadlines.remove(request)
+    if (group?.consumer.noteBegun(topic)) group.actor.tell({ type: 'endHolds', topic })
     return request.answer({ type: 'messages', messages })
   }
 
@@ -403,7 +392,6 @@ export class ConsumerGroups implements LendingGroups {
     const consumer: GroupConsumer = new GroupConsumer({
       runtime: actor,
       settings,
-      deadlines: this.#deadlines,
       batches: this.#batches,
       lending: this.lending,
       tick: actor.tick,

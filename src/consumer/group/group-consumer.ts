@@ -4,9 +4,8 @@ import { ownText } from '../../core/own-text.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, OffsetType } from '../../router/messages/operations.js'
-import type { Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
-import type { AckResult, ConsumedMessages, MessageId, SetOffsetsResult, WaitingRequest } from './consume-result.js'
+import type { AckResult, ConsumedMessages, MessageId, SetOffsetsResult } from './consume-result.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -19,11 +18,12 @@ import { RefusalLog } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
-import { LONGEST_HOLD_MS, OffersOfTopic, TopicConsumer } from './topic-consumer.js'
+import { OffersOfTopic, TopicConsumer } from './topic-consumer.js'
 import { lookUpTopics } from './topic-look-ups.js'
 import { TopicStart } from './topic-start.js'
 import type { PartitionCommits } from './transaction-messages.js'
 import type { Demand } from './turn-order.js'
+import { LONGEST_HOLD_MS, type WaitingRequest } from './waiting-request.js'
 
 /** Interval of the checks of a topic that will be given up: open requests and unacknowledged messages delay this. */
 const SAFE_CHECK_MS = 100
@@ -76,14 +76,13 @@ export type GroupMessage =
   /** Serves the requests for the topic again: those of other gateways have changed, or messages may answer one again. */
   | { readonly type: 'serve'; readonly topic: string; readonly served?: () => void }
   /** The start of the topic is fixed: requests may be answered that there is no message. */
-  | { readonly type: 'release'; readonly topic: string }
+  | { readonly type: 'endHolds'; readonly topic: string }
   /** Tells the group to wait `graceMs` for acknowledgements, to commit, and to leave the group. */
   | { readonly type: 'stop'; readonly graceMs: number; readonly onStopped: () => void }
 
 export interface GroupConsumerOptions {
   readonly runtime: GroupRuntime
   readonly settings: ConsumerSettings
-  readonly deadlines: Deadlines
   readonly batches: HeldBatches
   /** Absent: no messages are lent or borrowed. */
   readonly lending?: GroupLending | undefined
@@ -227,8 +226,8 @@ export class GroupConsumer implements LoopGroup {
         this.#topics.get(message.topic)?.consumer.serve()
         message.served?.()
         break
-      case 'release':
-        this.#topics.get(message.topic)?.consumer.releaseRequests()
+      case 'endHolds':
+        this.#topics.get(message.topic)?.consumer.endHolds()
         break
       case 'stop':
         this.#stop(message)
@@ -411,7 +410,7 @@ export class GroupConsumer implements LoopGroup {
 
   /** The member has to subscribe next. */
   #add(name: string, wanted: OffsetType | undefined, isLater: boolean): Topic {
-    const { runtime, settings, deadlines } = this.#options
+    const { runtime, settings } = this.#options
     const startAt = wanted ?? settings.start
     const start = new TopicStart(startAt, runtime, name, settings.retryBackoffMs)
     if (isLater) start.missing()
@@ -419,7 +418,6 @@ export class GroupConsumer implements LoopGroup {
       topic: name,
       groupId: runtime.groupId,
       metrics: runtime.metrics,
-      deadlines,
       start,
       maxWaitingRequests: settings.maxWaitingRequests,
       membership: () => this.#member.membership,
@@ -432,7 +430,7 @@ export class GroupConsumer implements LoopGroup {
     this.#topics.set(name, topic)
     this.#bare.add(name)
     if (startAt === 'latest') {
-      topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.releaseRequests()))
+      topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.endHolds()))
       // Joining may take seconds, and the topic may be created meanwhile.
       this.#noteMissing(name, start)
     }

@@ -1,6 +1,7 @@
 import { memoryOfRecord } from '../../core/bytes.js'
 import type { RecordContent } from '../../core/model.js'
-import type { ConsumedMessages, MessageLimits, WaitingRequest } from './consume-result.js'
+import type { ConsumedMessages, MessageLimits } from './consume-result.js'
+import type { WaitingRequest } from './waiting-request.js'
 
 /** One topic of a group, as seen by the code that lends its messages to other gateways and borrows from them. */
 export interface TopicLending {

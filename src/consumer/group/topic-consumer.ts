@@ -3,7 +3,6 @@ import { addTo } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
-import type { Deadlines } from '../../router/requests/deadlines.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type {
   AcquiredMessage,
@@ -13,8 +12,7 @@ import type {
   OffersByPartition,
   ReadAgain,
   TakenByPartition,
-  TopicOffers,
-  WaitingRequest
+  TopicOffers
 } from './consume-result.js'
 import { heldBytesOf } from './held-batches.js'
 import { bytesOnTheWay, type LentLimits, MAX_LENT_BYTES, type TopicLending } from './lending.js'
@@ -24,18 +22,11 @@ import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
 import type { ReadPartition } from './transaction-messages.js'
 import { type Demand, TurnOrder } from './turn-order.js'
-
-/**
- * The first requests of a group are held until the start of reading is fixed, at most for this time beyond their time
- * limit. They are held because an answer promises that the group gets every later record. A leader needs at most 3 s to
- * decide where reading begins.
- */
-export const LONGEST_HOLD_MS = 5_000
+import type { WaitingRequest } from './waiting-request.js'
 
 export interface TopicConsumerOptions {
   readonly topic: string
   readonly groupId: string
-  readonly deadlines: Deadlines
   readonly metrics: MetricsLogger
   readonly maxWaitingRequests: number
   readonly start: TopicStart
@@ -162,7 +153,7 @@ export class TopicConsumer implements LoopTopic {
   }
 
   enqueue(request: WaitingRequest): void {
-    const { maxWaitingRequests, deadlines } = this.#options
+    const { maxWaitingRequests } = this.#options
     if (this.#queue.length > maxWaitingRequests) this.#queue = this.#queue.filter(({ settled }) => !settled)
     if (this.#queue.length > maxWaitingRequests) {
       const setting = 'advanced.consumer.maxWaitingRequests'
@@ -170,11 +161,11 @@ export class TopicConsumer implements LoopTopic {
       request.answer(ownFailure('overloaded', text, true, setting))
       return
     }
-    if (!this.#options.start.isFixed) request.hold(this, LONGEST_HOLD_MS, () => deadlines.add(request))
+    if (!this.#options.start.isFixed) request.hold(this)
     this.#queue.push(request)
     this.#serve()
     if (request.settled) return
-    deadlines.add(request)
+    request.wait()
     this.#options.lending?.waits()
   }
 
@@ -329,18 +320,13 @@ export class TopicConsumer implements LoopTopic {
 
   begin(): void {
     this.#options.start.begin()
-    this.releaseRequests()
+    this.endHolds()
     this.#serve()
   }
 
   /** From now on, requests that reach their time limit are answered that there is no message. */
-  releaseRequests(): void {
-    const { deadlines } = this.#options
-    for (const request of this.#queue) {
-      deadlines.remove(request)
-      request.releaseRequests(this)
-      if (!request.settled) deadlines.add(request)
-    }
+  endHolds(): void {
+    for (const request of this.#queue) request.endHold(this)
   }
 
   /** Stops offering messages, and takes parked ones back. Requests continue to wait, and acknowledgements are accepted. */
@@ -409,10 +395,7 @@ export class TopicConsumer implements LoopTopic {
   refuseWaiting(failure: Failure, mayRefuse: (loop: LoopDemand) => boolean = () => true): void {
     const queue = this.#queue
     this.#queue = []
-    for (const request of queue) {
-      this.#options.deadlines.remove(request)
-      request.answer(failure)
-    }
+    for (const request of queue) request.answer(failure)
     for (const loop of [...this.#loops.keys()]) if (mayRefuse(loop)) loop.answer(failure)
   }
 
@@ -422,7 +405,7 @@ export class TopicConsumer implements LoopTopic {
     this.#queue = this.#queue.filter(({ isOfPattern }) => !isOfPattern)
     this.refuseWaiting(failure, loop => !loop.isOfPattern)
     this.#queue = ofPattern
-    this.releaseRequests()
+    this.endHolds()
   }
 
   stop(failure: Failure): void {
@@ -443,7 +426,6 @@ export class TopicConsumer implements LoopTopic {
       const partition = this.#nextPrefetched(this.#own)
       if (!partition) break
       this.#queue.splice(this.#queue.indexOf(request), 1)
-      this.#options.deadlines.remove(request)
       request.answer({ type: 'messages', messages: this.#offer(partition, request.limits, this.#own) })
     }
     if (this.#isWantedElsewhere) this.#wakeIdle()

@@ -1,6 +1,7 @@
-import type { ConsumedMessages, WaitingRequest } from '../../consumer/group/consume-result.js'
+import type { ConsumedMessages } from '../../consumer/group/consume-result.js'
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import { type LendingGroups, MAX_LENT_BYTES } from '../../consumer/group/lending.js'
+import type { WaitingRequest } from '../../consumer/group/waiting-request.js'
 import { memoryOfRecords } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { RecordBudget } from '../../core/record-budget.js'

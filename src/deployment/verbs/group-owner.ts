@@ -1,4 +1,4 @@
-import { LONGEST_HOLD_MS } from '../../consumer/group/topic-consumer.js'
+import { LONGEST_HOLD_MS } from '../../consumer/group/waiting-request.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
 import type { Failure } from '../../router/messages/operations.js'

@@ -4,11 +4,11 @@ import {
   type ConsumedMessage,
   type ConsumeResult,
   ONE_MESSAGE,
-  type SetOffsetsResult,
-  WaitingRequest
+  type SetOffsetsResult
 } from '../../../src/consumer/group/consume-result.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { decodeBegun } from '../../../src/consumer/group/start-messages.js'
+import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../../../src/kafka/protocol/consumer-protocol.js'
 import type { Failure } from '../../../src/router/messages/operations.js'
@@ -75,7 +75,7 @@ describe('a group, as one process takes part in it', () => {
       looks = 0
       let answers = 0
       const reply = (): void => void answers++
-      const request = new WaitingRequest(stage.runtime.now + 1_000_000, { reply }, ONE_MESSAGE)
+      const request = new WaitingRequest(stage.deadlines, stage.runtime.now + 1_000_000, { reply }, ONE_MESSAGE)
       for (const topic of names)
         stage.consumer.receive({ type: 'consume', topic, request, together: topics, start: 'earliest' })
       stage.runtime.pass(1)
@@ -218,6 +218,7 @@ describe('a group, as one process takes part in it', () => {
       joinsInVain(stage, 3)
       let answered: ConsumeResult | undefined
       const request = new WaitingRequest(
+        stage.deadlines,
         stage.runtime.now,
         askerOfOne({ reply: result => void (answered = result) }),
         ONE_MESSAGE
@@ -398,7 +399,7 @@ describe('a group, as one process takes part in it', () => {
     const stage = groupStage()
     stage.next('orders').ack()
     for (const topic of ['bills', 'audits', 'claims']) {
-      const request = new WaitingRequest(stage.runtime.now + 1_000, { reply: () => {} }, ONE_MESSAGE)
+      const request = new WaitingRequest(stage.deadlines, stage.runtime.now + 1_000, { reply: () => {} }, ONE_MESSAGE)
       stage.consumer.receive({ type: 'consume', topic, request })
     }
     stage.runtime.pass(100)

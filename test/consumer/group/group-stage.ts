@@ -5,13 +5,13 @@ import {
   type ConsumeManyResult,
   type ConsumeResult,
   type MessageLimits,
-  ONE_MESSAGE,
-  WaitingRequest
+  ONE_MESSAGE
 } from '../../../src/consumer/group/consume-result.js'
 import { type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
 import { GroupConsumer, type GroupConsumerOptions } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
+import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { OffsetType } from '../../../src/router/messages/operations.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -48,7 +48,7 @@ export class GroupStage {
   ends = 0
   stoppedAt: number | undefined
   readonly #options: Partial<GroupConsumerOptions>
-  #deadlines!: Deadlines
+  deadlines!: Deadlines
 
   /** @param count of the messages of each topic */
   constructor(count: number, settings: Partial<ConsumerSettings> = {}, options: Partial<GroupConsumerOptions> = {}) {
@@ -62,12 +62,11 @@ export class GroupStage {
 
   /** A process begins to take part. */
   live(): void {
-    this.#deadlines = new Deadlines(this.runtime.clock)
+    this.deadlines = new Deadlines(this.runtime.clock)
     this.given = new GivenMessages()
     this.consumer = new GroupConsumer({
       runtime: this.runtime,
       settings: this.settings,
-      deadlines: this.#deadlines,
       batches: this.batches,
       tick: work => void this.runtime.after(0, work),
       onMissing: () => undefined,
@@ -84,11 +83,11 @@ export class GroupStage {
   /** Sends a request. A millisecond passes. */
   request(asker: Asker<ConsumeManyResult>, asking: Asking = {}): WaitingRequest {
     const { topic = 'orders', topics, start, isOfPattern = false, limits = ONE_MESSAGE, waitMs = 1_000_000 } = asking
-    const request = new WaitingRequest(this.runtime.now + waitMs, asker, limits, undefined, isOfPattern)
+    const request = new WaitingRequest(this.deadlines, this.runtime.now + waitMs, asker, limits, undefined, isOfPattern)
     for (const one of topics ?? [topic])
       this.consumer.receive({ type: 'consume', topic: one, request, together: topics, start })
     this.runtime.pass(1)
-    this.#deadlines.stop()
+    this.deadlines.stop()
     return request
   }
 
@@ -124,12 +123,12 @@ export class GroupStage {
   stop(graceMs: number): void {
     this.consumer.receive({ type: 'stop', graceMs, onStopped: () => (this.stoppedAt = this.runtime.now) })
     this.runtime.settle()
-    this.#deadlines.stop()
+    this.deadlines.stop()
   }
 
   /** The process ends at once. */
   kill(): void {
     this.consumer.abandon(kafkaFailure(errorCodes.UNKNOWN_MEMBER_ID))
-    this.#deadlines.stop()
+    this.deadlines.stop()
   }
 }

@@ -11,7 +11,7 @@ import {
   encodeStarts,
   type GroupStarts
 } from '../../../src/consumer/group/start-messages.js'
-import { LONGEST_HOLD_MS } from '../../../src/consumer/group/topic-consumer.js'
+import { LONGEST_HOLD_MS } from '../../../src/consumer/group/waiting-request.js'
 import {
   decodeAssignment,
   encodeAssignment,

@@ -9,8 +9,7 @@ import {
   type ConsumeManyResult,
   type ConsumeResult,
   type MessageLimits,
-  ONE_MESSAGE,
-  WaitingRequest
+  ONE_MESSAGE
 } from '../../../src/consumer/group/consume-result.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type LentLimits, MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
@@ -19,6 +18,7 @@ import { PartitionConsumer } from '../../../src/consumer/group/partition-consume
 import { OffersOfTopic, TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
+import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { HEADER_OBJECT_BYTES, memoryOfRecord } from '../../../src/core/bytes.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { sizeOfRecord } from '../../../src/core/model.js'
@@ -67,7 +67,6 @@ class TopicStage {
       topic: 'test.4',
       groupId: 'foo',
       metrics: defaultLogger,
-      deadlines: this.#deadlines,
       maxWaitingRequests,
       start,
       lending,
@@ -100,7 +99,12 @@ class TopicStage {
       const what = type === 'message' ? `${result.message.partition}/${result.message.offset}` : type
       this.told.push(`${name}: ${what}`)
     }
-    const request = new WaitingRequest(this.#time.now() + LONG_POLL_MS, askerOfOne({ reply }), ONE_MESSAGE)
+    const request = new WaitingRequest(
+      this.#deadlines,
+      this.#time.now() + LONG_POLL_MS,
+      askerOfOne({ reply }),
+      ONE_MESSAGE
+    )
     this.consumer.enqueue(request)
     this.settle()
     return request
@@ -115,7 +119,7 @@ class TopicStage {
       const what = result.type === 'messages' ? result.messages.messages.map(placeOf).join(' ') : result.type
       this.told.push(`${name}: ${what}`)
     }
-    this.consumer.enqueue(new WaitingRequest(this.#time.now() + LONG_POLL_MS, { reply }, limits))
+    this.consumer.enqueue(new WaitingRequest(this.#deadlines, this.#time.now() + LONG_POLL_MS, { reply }, limits))
     this.settle()
     return got
   }
@@ -169,7 +173,7 @@ describe('one topic of a group', () => {
     const stages = [notBegun(), notBegun()].map(start => new TopicStage(time, [0], 64, start))
     const told: string[] = []
     const requester = { reply: ({ type }: ConsumeManyResult) => void told.push(type) }
-    const request = new WaitingRequest(time.now() + LONG_POLL_MS, requester, ONE_MESSAGE)
+    const request = new WaitingRequest(new Deadlines(time.now), time.now() + LONG_POLL_MS, requester, ONE_MESSAGE)
     for (const { consumer } of stages) {
       consumer.enqueue(request)
       consumer.resume()
@@ -513,9 +517,9 @@ describe('one topic of a group whose messages other gateways want', () => {
     stage.runtimes[0]!.write(0, 1)
     stage.settle()
     expect(stage.newly()).to.deep.equal(['ann: 0/0'])
-    stage.ask('bob').bind(() => undefined)
+    stage.ask('bob').bind()
     expect(stage.newly()).to.deep.equal(['bob: 0/1'])
-    stage.ask('cid').bind(() => undefined)
+    stage.ask('cid').bind()
     stage.runtimes[0]!.write(2)
     stage.settle()
     expect(stage.consumer.bytesToLend, 'a client waits').to.equal(undefined)
@@ -525,7 +529,7 @@ describe('one topic of a group whose messages other gateways want', () => {
   it('passes over a request to which a message is on its way from another gateway', () => {
     const stage = stageOf([0])
     const ann = stage.ask('ann')
-    ann.bind(() => undefined)
+    ann.bind()
     stage.ask('bob')
     stage.runtimes[0]!.write(0, 1)
     stage.settle()

@@ -1,10 +1,11 @@
 import { expect } from 'chai'
 import { acksIn } from '../../../src/consumer/group/ack-encoding.js'
-import { type ConsumeManyResult, WaitingRequest } from '../../../src/consumer/group/consume-result.js'
+import type { ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
 import { GivenBatch, type GivenMessage } from '../../../src/consumer/group/given-messages.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import type { TransactionEnd } from '../../../src/consumer/group/transaction-messages.js'
 import { type GroupPositions, TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
+import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { run } from './fake-runtime.js'
@@ -175,7 +176,12 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     expect(given).to.have.length(3)
     let answer: ConsumeManyResult | undefined
     const limits = { maxMessages: 5, maxBytes: Number.POSITIVE_INFINITY }
-    const request = new WaitingRequest(stage.runtime.now + 1_000_000, { reply: result => (answer = result) }, limits)
+    const request = new WaitingRequest(
+      stage.deadlines,
+      stage.runtime.now + 1_000_000,
+      { reply: result => (answer = result) },
+      limits
+    )
     stage.consumer.receive({ type: 'consume', topic: 'orders', request })
     stage.runtime.pass(1)
     expect(answer).to.equal(undefined)

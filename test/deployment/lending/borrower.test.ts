@@ -1,13 +1,10 @@
 import { expect } from 'chai'
-import {
-  type ConsumedMessages,
-  type MessageLimits,
-  ONE_MESSAGE,
-  WaitingRequest
-} from '../../../src/consumer/group/consume-result.js'
+import { type ConsumedMessages, type MessageLimits, ONE_MESSAGE } from '../../../src/consumer/group/consume-result.js'
+import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Borrower } from '../../../src/deployment/lending/borrower.js'
 import type { AskedTake, GroupTopic, Offered, Taken } from '../../../src/deployment/lending/calls.js'
+import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import type { AcquiredMessage } from '../../../src/verbs/verbs.js'
 import { HandTime } from './lending-time.js'
 
@@ -52,11 +49,11 @@ describe('a gateway that borrows messages', () => {
       loanTimeoutMs: 5_000,
       groups: {
         waitingFor: open,
-        bind: request => request.bind(() => undefined),
+        bind: request => request.bind(),
         loosen: (_group, _topic, request) => request.loosen(),
         unbind: (_group, _topic, request) => {
           request.endTake()
-          if (request.unbind()) request.onDue()
+          request.unbind()
         },
         answer: (_group, _topic, request, messages) => request.answer({ type: 'messages', messages })
       },
@@ -87,6 +84,7 @@ describe('a gateway that borrows messages', () => {
 
   function wait(name: string, limits: MessageLimits = ONE_MESSAGE): WaitingRequest {
     const request = new WaitingRequest(
+      new Deadlines(time.clock),
       time.clock() + 3_000,
       {
         reply: result => {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
-import type { WaitingRequest } from '../../../src/consumer/group/consume-result.js'
 import type { LendingGroups } from '../../../src/consumer/group/lending.js'
+import type { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import type { PeerHandler } from '../../../src/deployment/calls/peers.js'

@@ -1,7 +1,7 @@
-import { WaitingRequest } from '../../../../src/consumer/group/consume-result.js'
 import { ConsumerGroups } from '../../../../src/consumer/group/consumer-groups.js'
 import { OffsetTracker } from '../../../../src/consumer/group/offset-tracker.js'
 import { TopicConsumer } from '../../../../src/consumer/group/topic-consumer.js'
+import { WaitingRequest } from '../../../../src/consumer/group/waiting-request.js'
 import { GatewayPeers } from '../../../../src/deployment/gateways/gateway-peers.js'
 import { Loans } from '../../../../src/deployment/lending/loans.js'
 import type { Violation } from '../violation.js'

@@ -26,8 +26,8 @@ export const lendingBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'WaitingRequest.onDue',
-        find: 'if (this.#bond?.isOver === false)',
-        replaceWith: 'if (this.#bond?.isOver === undefined && this.settled)'
+        find: 'if (this.#take?.isOver === false)',
+        replaceWith: 'if (this.#take?.isOver === undefined && this.settled)'
       }
     ]
   },
