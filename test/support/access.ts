@@ -98,18 +98,13 @@ export async function startGuarded(config: Config, verbs = new FakeVerbs()): Pro
   const security = await openListenerSecurity(config, metrics, log)
   const access = security.requestAccess ?? openAccess
   const steps = { add: () => {} }
-  const context = contextFor(verbs, {}, { access, log, metrics })
+  const forMcp = { issuers: config.auth.issuers.map(({ issuer }) => issuer) }
+  const shared = contextFor(verbs, {}, { access, log, metrics, forMcp })
   const http = await startServer({
     http: { ...config.http, port: 0 },
     management: { ...config.management, port: 0 },
     apis: [
-      ...mountApis(enabledApis(apis, config), config, {
-        ...context,
-        calls: context.otherProtocols.calls,
-        shutdown: steps,
-        drainSteps: steps,
-        cutSteps: steps
-      }),
+      ...mountApis(enabledApis(apis, config), config, shared, { shutdown: steps, drainSteps: steps, cutSteps: steps }),
       probeApi(access)
     ],
     metrics,

@@ -36,7 +36,7 @@ export const contextFor = <Settings>(
   now: Date.now,
   clock: () => performance.now(),
   lifetime: { onDrain: () => {}, onStop: () => {}, onCut: () => {} },
-  issuers: [],
+  forMcp: { issuers: [] },
   silence: new SilenceLimit(),
   statsd: { add: () => {} },
   ...overrides

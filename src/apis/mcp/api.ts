@@ -18,7 +18,7 @@ export const mcp: HttpApi<McpSettings, 'mcp'> = {
     `curl ${url} -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' -d '${LIST}'`
   ],
   operations: () => mcpOperations,
-  documents: ({ settings: { url }, issuers }) =>
+  documents: ({ settings: { url }, forMcp: { issuers } }) =>
     url === undefined || issuers.length === 0 ? [] : resourceMetadata(url, issuers),
   plugin: async context => (await import('./plugin.js')).mcpPlugin(context)
 }

@@ -50,7 +50,7 @@ export interface McpParts
     Pick<
       ApiContext<McpSettings>,
       | 'clock'
-      | 'findRecord'
+      | 'forMcp'
       | 'idempotency'
       | 'log'
       | 'metrics'
@@ -58,7 +58,6 @@ export interface McpParts
       | 'refused'
       | 'schemas'
       | 'settings'
-      | 'trouble'
       | 'verbsByCluster'
     > {
   readonly answers: McpAnswers

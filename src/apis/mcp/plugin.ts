@@ -23,10 +23,10 @@ const UNKNOWN = new ApiError(404, 'there is no such path')
 export const mcpPlugin =
   (context: ApiContext<McpSettings>): ApiPlugin =>
   app => {
-    const { issuers, lifetime, log, settings, version = 'unknown' } = context
+    const { forMcp, lifetime, log, settings, version = 'unknown' } = context
     const { url } = settings
     const metadataUrl =
-      url === undefined || issuers.length === 0 ? undefined : getOAuthProtectedResourceMetadataUrl(new URL(url))
+      url === undefined || forMcp.issuers.length === 0 ? undefined : getOAuthProtectedResourceMetadataUrl(new URL(url))
     const pool = bodyPool()
     const parts = {
       ...context,

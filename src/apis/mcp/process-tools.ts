@@ -25,14 +25,15 @@ export const findRecord = tool(
     // A client without credentials is answered on this machine only, as by the management port.
     if (caller.principal === ANONYMOUS && !isOfThisMachine(exchange.request)) throw new ToolError('onThisMachineOnly')
     if (shownOf(parts.settings.values, topic) === 'none') throw new ToolError('notShown')
-    if (parts.findRecord === undefined) throw new ToolError('invalidConfig')
+    const { findRecord } = parts.forMcp
+    if (findRecord === undefined) throw new ToolError('invalidConfig')
     await requireTopic(call, topic)
     const problem = parts.searches.problemOf(client)
     if (problem !== undefined) throw new ToolError(problem === 'greedy' ? 'tooManyCalls' : 'overloaded')
     const leave = parts.searches.take(client)
     try {
       const spend = caller.spend.bind(caller)
-      const found = await parts.findRecord({ by: 'key', topic, key, cluster }, caller.principal, spend)
+      const found = await findRecord({ by: 'key', topic, key, cluster }, caller.principal, spend)
       const { verdict, message, caveat, words, records, searched, notSearched } = found
       return { topic, verdict, message, caveat, words, records, searched, partitions_not_searched: notSearched }
     } finally {
@@ -93,8 +94,9 @@ export const listProblems = tool(
   async ({ caller, parts, tool }) => {
     const refusal = caller.refusalOf('management', { tool })
     if (refusal !== undefined) throw refusal
-    if (parts.trouble === undefined) throw new ToolError('askManagementPort')
-    const all = await parts.trouble()
+    const { trouble } = parts.forMcp
+    if (trouble === undefined) throw new ToolError('askManagementPort')
+    const all = await trouble()
     const leftOut = all.length - MAX_PROBLEMS
     return { problems: all.slice(0, MAX_PROBLEMS), ...(leftOut > 0 && { left_out: leftOut }) }
   }

@@ -20,7 +20,8 @@ import type { Idempotency } from './idempotency.js'
 import type { RefusedRecordCounts } from './refused-records.js'
 import type { UndecodableRecords } from './undecodable.js'
 
-export interface ApiContext<Settings> {
+/** Parts that all APIs of a process share. A new one is added here, and where server/app/app.ts makes them. */
+export interface SharedByApis {
   /** The verbs of the cluster `default`. */
   readonly verbs: Verbs
   /** Lets produce requests wait while the buffer of records is full; absent: they do not wait. */
@@ -29,8 +30,6 @@ export interface ApiContext<Settings> {
   readonly idempotency?: Idempotency | undefined
   /** The same for requests whose records are kept on disk. */
   readonly diskAdmission?: Admission | undefined
-  /** Compressed bodies are decoded, also where the original keeps them (`http.decodedApis`). */
-  readonly decodesBodies?: boolean | undefined
   /** Writes and reads records with schemas. Absent: no schema registry is configured. */
   readonly schemas?: Schemas | undefined
   readonly version?: string | undefined
@@ -46,17 +45,9 @@ export interface ApiContext<Settings> {
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   /** Parts for listeners of other protocols; used by Kafka-Pixy's gRPC alone. */
   readonly otherProtocols: OtherProtocols
-  /** The issuers of tokens that clients may have; for MCP alone. */
-  readonly issuers: readonly string[]
-  /** Looks for a record, on behalf of a client who may read its topic; for MCP alone. */
-  readonly findRecord?:
-    | ((question: RecordQuestion, principal: string, onRead: OnRead) => Promise<FoundApart>)
-    | undefined
-  /** Present troubles of the gateway; for MCP alone. Absent: this process is one of several workers, and does not know them. */
-  readonly trouble?: (() => Promise<readonly TroubleApart[]>) | undefined
+  readonly forMcp: ForMcp
   /** Gives the caller of a request; every API asks it for permission to use topics and groups. */
   readonly access: Access
-  readonly settings: Settings
   readonly log: Logger
   readonly metrics: PrometheusMetrics
   readonly refused: RefusedRecordCounts
@@ -67,9 +58,27 @@ export interface ApiContext<Settings> {
   readonly now: () => number
   /** Clock for durations: the system clock may be set back. */
   readonly clock: MonotonicClock
-  readonly lifetime: Lifetime
   /** The API adds sources here for what it reports by StatsD under names of its own. */
   readonly statsd: StatsdSources
+}
+
+/** Facts about the whole process, for MCP alone. */
+export interface ForMcp {
+  /** The issuers of tokens that clients may have. */
+  readonly issuers: readonly string[]
+  /** Looks for a record, on behalf of a client who may read its topic. */
+  readonly findRecord?:
+    | ((question: RecordQuestion, principal: string, onRead: OnRead) => Promise<FoundApart>)
+    | undefined
+  /** Present troubles of the gateway. Absent: this process is one of several workers, and does not know them. */
+  readonly trouble?: (() => Promise<readonly TroubleApart[]>) | undefined
+}
+
+export interface ApiContext<Settings> extends SharedByApis {
+  readonly settings: Settings
+  /** Compressed bodies are decoded, also where the original keeps them (`http.decodedApis`). */
+  readonly decodesBodies?: boolean | undefined
+  readonly lifetime: Lifetime
   /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
   /**
@@ -172,7 +181,7 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   /** Requests need a known `Host` on every listener, so that no page of another site can read the answers. */
   readonly needsHost?: true
   /** Documents in JSON at the root of the shared port, for which clients need no credentials. */
-  documents?(context: Pick<ApiContext<Settings>, 'settings' | 'issuers'>): readonly OpenDocument[]
+  documents?(context: ApiContext<Settings>): readonly OpenDocument[]
   operations(settings: Settings): readonly Operation[]
   /**
    * Loads what its routes need: their module, which commands without HTTP can do without, packages, and files that

@@ -30,7 +30,7 @@ import { sharedVerbs } from '../../deployment/verbs/shared-verbs.js'
 import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
 import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-peers.js'
 import { openAccess } from '../../http/access/access.js'
-import type { HttpApi } from '../../http/api/api.js'
+import type { ForMcp, HttpApi, SharedByApis } from '../../http/api/api.js'
 import type { KeyOwners } from '../../http/api/key-owners.js'
 import { RefusedRecordCounts } from '../../http/api/refused-records.js'
 import { UndecodableRecords } from '../../http/api/undecodable.js'
@@ -76,7 +76,7 @@ import { boundHeapGrowth, letYoungGenerationGrow } from './heap-growth.js'
 import { watchLag } from './lag.js'
 import { type ListenerSecurity, openListenerSecurity } from './listener-security.js'
 import { openAccessLog } from './log-files.js'
-import { type ApisDeps, enabledApis, mountApis } from './mount-apis.js'
+import { enabledApis, mountApis } from './mount-apis.js'
 import { createIdempotency, openKeys } from './open-keys.js'
 import {
   certificateViews,
@@ -467,22 +467,27 @@ class ProcessParts implements App {
     const access = requestAccess ?? openAccess
     const idempotency = createIdempotency({ keys: this.#keys, owners, access }, this.#metricsLogger, this.#quietLog)
     await this.#peers?.all.open()
-    const shared = { metrics: this.metrics, log: this.#log, refusals: this.#refusals, tracing: this.#tracing }
-    const context = createHttpContext({ ...shared, http, requestAccess, accessLog })
+    const { metrics } = this
+    const [log, refusals, tracing] = [this.#log, this.#refusals, this.#tracing]
+    const context = createHttpContext({ metrics, log, refusals, tracing, http, requestAccess, accessLog })
     const status = this.#status()
     const webhooks = this.#openWebhooks()
-    const own = {
-      ...this.#aboutProcess(status),
+    const { peers } = this.#deps.worker ?? {}
+    const shared: SharedByApis = {
+      ...this.#partsForApis(),
+      otherProtocols: { calls: context.calls, recordHeaders: http.recordHeaders, tls: certificates },
+      forMcp: this.#forMcp(status),
       verbs: verbsByCluster.get('default')!,
       verbsByCluster,
       idempotency,
       access,
-      tls: certificates,
       statsd
     }
+    const [shutdown, cutSteps] = [this.#shutdown, this.#cutSteps]
+    const deps = { everywhereOf: peers && everywhereOf(peers), shutdown, drainSteps, cutSteps }
     const server = await Http.start(context, {
       management,
-      apis: mountApis(this.#apis, this.#config, { ...this.#sharedByApis(), ...own, calls: context.calls, drainSteps }),
+      apis: mountApis(this.#apis, this.#config, shared, deps),
       further: [mountWebhooks({ webhooks, access, log: this.#log, verbsByCluster })],
       receipts: this.#receipts?.desk,
       certificates,
@@ -498,26 +503,31 @@ class ProcessParts implements App {
     this.#shutdown.add('finishing the requests', finish, REQUESTS_SHARE)
   }
 
-  /** Facts about the whole process that an API may tell. A worker knows only its part, so it leaves out what the others have. */
-  #aboutProcess({ source, ...facts }: ProcessStatus): Pick<ApisDeps, 'findRecord' | 'trouble'> {
+  /** Facts about the whole process. A worker knows only its part, so it leaves out what the others have. */
+  #forMcp({ source, ...facts }: ProcessStatus): ForMcp {
+    const issuers = this.#config.auth.issuers.map(({ issuer }) => issuer)
     if (this.#deps.worker !== undefined || source === undefined)
-      return { findRecord: (...asked) => this.findRecord(...asked) }
+      return { issuers, findRecord: (...asked) => this.findRecord(...asked) }
     return {
+      issuers,
       findRecord: async (question, ...asked) =>
         caveatApartOf(await this.findRecord(question, ...asked), question, await source()),
       trouble: async () => troubleApartOf(await source(), [...facts.unreadyReasons(), ...facts.warnings()])
     }
   }
 
-  #sharedByApis() {
-    const { peers } = this.#deps.worker ?? {}
+  /** Parts that exist before the ports are opened. */
+  #partsForApis() {
+    const { http, consumer, queues } = this.#config
     return {
       version: this.#deps.version,
       // APIs produce to the cluster `default`.
       admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
       diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
       schemas: this.#schemas,
-      everywhereOf: peers && everywhereOf(peers),
+      trustedProxies: http.trustedProxies,
+      longPollMs: consumer.longPollMs,
+      maxLockMs: queues.maxLockMs,
       log: this.#quietLog,
       metrics: this.metrics,
       records: this.#records,
@@ -525,9 +535,7 @@ class ProcessParts implements App {
       undecodable: new UndecodableRecords(this.metrics, this.#quietLog),
       turns: this.#turns,
       now: Date.now,
-      clock: performanceClock,
-      shutdown: this.#shutdown,
-      cutSteps: this.#cutSteps
+      clock: performanceClock
     }
   }
 

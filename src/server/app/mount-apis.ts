@@ -1,35 +1,11 @@
-import type { Access } from '../../http/access/access.js'
-import type { ApiContext, ApiSettings, Everywhere, HttpApi, OtherProtocols, OwnListener } from '../../http/api/api.js'
+import type { ApiContext, ApiSettings, Everywhere, HttpApi, OwnListener, SharedByApis } from '../../http/api/api.js'
 import { SilenceLimit } from '../../http/engine/silence-limit.js'
 import { type ApiMount, mountOf } from '../../http/server/http.js'
 import { type Config, settingsOfApis } from '../config/schema.js'
 import type { LifetimeSteps, ShutdownSteps } from './shutdown.js'
 
-/** Dependencies of the APIs besides their settings, and the registries for steps of the shutdown. */
-export interface ApisDeps
-  extends Pick<OtherProtocols, 'calls' | 'tls'>,
-    Pick<
-      ApiContext<unknown>,
-      | 'admission'
-      | 'diskAdmission'
-      | 'findRecord'
-      | 'idempotency'
-      | 'trouble'
-      | 'verbs'
-      | 'verbsByCluster'
-      | 'log'
-      | 'metrics'
-      | 'records'
-      | 'refused'
-      | 'undecodable'
-      | 'turns'
-      | 'schemas'
-      | 'statsd'
-      | 'now'
-      | 'clock'
-      | 'version'
-    > {
-  readonly access: Access
+/** Where each API gets what is its own: steps of the shutdown, and values of all processes. */
+export interface ApisDeps {
   /** Collects values of an API from every process. Absent: there is only one process. */
   readonly everywhereOf?: ((api: string) => Everywhere) | undefined
   readonly shutdown: ShutdownSteps
@@ -50,32 +26,24 @@ export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boo
 
 export function mountApis(
   enabled: readonly HttpApi[],
-  config: Pick<Config, 'auth' | 'http' | 'apis' | 'consumer' | 'queues'>,
+  config: Pick<Config, 'http' | 'apis'>,
+  shared: SharedByApis,
   deps: ApisDeps
 ): ApiMount[] {
   const settingsByName = new Map(settingsOfApis(config))
-  return enabled.map(api => mountApi(api, settingsByName.get(api.name)!, config, deps))
+  return enabled.map(api => mountApi(api, settingsByName.get(api.name)!, config.http, shared, deps))
 }
 
 function mountApi(
   api: HttpApi,
   settings: ApiSettings,
-  {
-    auth,
-    http,
-    consumer: { longPollMs },
-    queues: { maxLockMs }
-  }: Pick<Config, 'auth' | 'http' | 'consumer' | 'queues'>,
-  { shutdown, drainSteps, cutSteps, everywhereOf, calls, tls, ...deps }: ApisDeps
+  http: Config['http'],
+  shared: SharedByApis,
+  { shutdown, drainSteps, cutSteps, everywhereOf }: ApisDeps
 ): ApiMount {
   const { name } = api
-  const context = {
-    ...deps,
-    longPollMs,
-    maxLockMs,
-    trustedProxies: http.trustedProxies,
-    issuers: auth.issuers.map(({ issuer }) => issuer),
-    otherProtocols: { calls, recordHeaders: http.recordHeaders, tls },
+  const context: ApiContext<ApiSettings> = {
+    ...shared,
     decodesBodies: http.decodedApis.some(one => one === name),
     // An API may read bodies itself, so it gets the smaller of its own limit and the limit of the server.
     settings: { ...settings, maxBodyBytes: Math.min(settings.maxBodyBytes, http.maxBodyBytes) },
@@ -86,7 +54,7 @@ function mountApi(
     },
     silence: new SilenceLimit(),
     everywhere: everywhereOf?.(name)
-  } satisfies ApiContext<ApiSettings>
+  }
   return mountOf(api, context, listenersOf(api, settings, http))
 }
 

@@ -68,7 +68,7 @@ describe('tools for agents', () => {
     const verbs = new FakeVerbs()
     const hanging: (() => void)[] = []
     verbs.topics = () => new Promise(resolve => hanging.push(() => resolve(new Map())))
-    const opened = await open(verbs, { trouble: async () => [] } as object)
+    const opened = await open(verbs, { forMcp: { issuers: [], trouble: async () => [] } })
     const leaving = new AbortController()
     const asked = Array.from({ length: 4 }, () => opened.call('list_topics', {}, leaving.signal).catch(() => undefined))
     while (hanging.length < 4) await new Promise(setImmediate)
@@ -88,7 +88,7 @@ describe('tools for agents', () => {
       ...openAccess.callerOf(request),
       principal: request.headers.authorization!
     })
-    const opened = await open(verbs, { findRecord, access: { callerOf } } as object)
+    const opened = await open(verbs, { forMcp: { issuers: [], findRecord }, access: { callerOf } } as object)
     const find = (who: string) => opened.call('find_record', { topic: 'orders', key: 'k' }, undefined, who)
     const running = ['a', 'a', 'a'].map(find)
     while (searches.length < 3) await new Promise(setImmediate)

@@ -72,7 +72,7 @@ describe('problems told to agents', () => {
       const all = Array.from({ length: 100 }, (_, n) => ({
         ...{ severity: 'bad', kind: 'topicMissing', subject: `topic ${n}`, cause: 'c', next: 'n', see: 's', words: {} }
       }))
-      play = await McpPlay.open(new FakeVerbs(), { trouble: async () => all } as object)
+      play = await McpPlay.open(new FakeVerbs(), { forMcp: { issuers: [], trouble: async () => all } } as object)
       const told = await play.call('list_problems')
       expect(rowsOf(told).map(({ subject }) => subject)).to.deep.equal(all.slice(0, 20).map(({ subject }) => subject))
       expect(told.structuredContent.left_out).to.equal(80)

@@ -10,7 +10,7 @@ describe('an API of the gateway', () => {
   ] as const) {
     it(`takes bodies of 10 bytes where its own limit is ${ofApi} and that of the server ${ofServer}`, () => {
       const environment = { CASTELLAN_HTTP_MAX_BODY_BYTES: ofServer, CASTELLAN_APIS_KPRF_MAX_BODY_BYTES: ofApi }
-      const [mount] = mountApis([kprf], loadConfig({ environment }), {} as never)
+      const [mount] = mountApis([kprf], loadConfig({ environment }), {} as never, {} as never)
       expect(mount!.maxBodyBytes).to.equal(10)
     })
   }
