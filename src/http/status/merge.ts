@@ -102,16 +102,14 @@ function mergeTwo(one: StatusPart, other: StatusPart): StatusPart {
     groups: mergeRows(one.groups, other.groups, by('cluster', 'group'), mergeGroup),
     queues: {
       ...mergeNumbers(shape.queues, one.queues, other.queues),
-      ...mergeRows(one.queues, other.queues, by('cluster', 'topic', 'group'), mergeQueue)
+      ...mergeRows(one.queues, other.queues, by('cluster', 'topic', 'group'), asSaid(shape.queues))
     },
-    webhooks: mergeRows(one.webhooks, other.webhooks, by('cluster', 'webhook'), (ours, theirs) =>
-      mergeNumbers(shape.webhooks.shape.rows.element, ours, theirs)
-    ),
+    webhooks: mergeRows(one.webhooks, other.webhooks, by('cluster', 'webhook'), asSaid(shape.webhooks)),
     openTransactions: mergeRows(
       one.openTransactions,
       other.openTransactions,
       by('cluster', 'topic', 'partition'),
-      (ours, theirs) => mergeNumbers(shape.openTransactions.shape.rows.element, ours, theirs)
+      asSaid(shape.openTransactions)
     ),
     lag,
     certificates: mergeEach(one.certificates, other.certificates, by('of', 'subject')),
@@ -147,6 +145,11 @@ function mergeNumbers<Row extends object>(schema: z.ZodObject, kept: Row, other:
   })
   return Object.fromEntries(entries) as Row
 }
+
+/** Merges two rows of a list as its schema says. */
+const asSaid =
+  ({ shape: { rows } }: z.ZodObject<{ rows: z.ZodArray<z.ZodObject> }>) =>
+  <Row extends object>(one: Row, other: Row): Row => ({ ...other, ...mergeNumbers(rows.element, one, other) })
 
 function worseFirst<Row extends { readonly state: string }>(
   one: Row,
@@ -184,14 +187,8 @@ function mergeTopic(one: TopicRow, other: TopicRow): TopicRow {
 }
 
 const mergeGroup = (one: GroupRow, other: GroupRow): GroupRow => ({
-  ...other,
-  ...mergeNumbers(shape.groups.shape.rows.element, one, other),
+  ...asSaid(shape.groups)(one, other),
   topics: [...new Set([...one.topics, ...other.topics])].slice(0, MAX_ROWS)
-})
-
-const mergeQueue = (one: QueueRow, other: QueueRow): QueueRow => ({
-  ...other,
-  ...mergeNumbers(shape.queues.shape.rows.element, one, other)
 })
 
 const mergeCluster = (one: ClusterRow, other: ClusterRow): ClusterRow => ({

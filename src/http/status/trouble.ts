@@ -13,6 +13,7 @@ import type {
   Status,
   TopicRow,
   Trouble,
+  WebhookRow,
   WorkerRow
 } from './status.js'
 import {
@@ -35,11 +36,42 @@ type Facts = Judged & { readonly notices: readonly Notice[] }
 /** A row without its kind. Default of `severity`: `bad`. */
 type Told = Omit<Trouble, 'kind' | 'severity'> & Partial<Pick<Trouble, 'severity'>>
 
-/** One kind of trouble: what is looked for, and what is said about each thing that is found. */
-const kind =
-  <Found, Of = Facts>(when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told) =>
+/** One kind of trouble. */
+interface Kind {
+  readonly rowsOf: (status: Facts) => Told[]
+  /** Present: no request meets it, so that the log has to tell it. */
+  readonly quietly?: (status: Quiet) => Told[]
+  /** There may be as many rows as topics. */
+  readonly isOfTopics?: true
+}
+
+/** What is looked for, and what is said about each thing that is found. */
+type Rule<Of, Found> = [when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told]
+
+const rowsBy =
+  <Of, Found>(...[when, tell]: Rule<Of, Found>) =>
   (status: Of): Told[] =>
     when(status).map(found => tell(found, status))
+
+const kind = <Found>(...rule: Rule<Facts, Found>): Kind => ({ rowsOf: rowsBy(...rule) })
+
+const ofTopics = <Found>(...rule: Rule<Facts, Found>): Kind => ({ ...kind(...rule), isOfTopics: true })
+
+const quiet = <Found>(...rule: Rule<Quiet, Found>): Kind => ({ rowsOf: rowsBy(...rule), quietly: rowsBy(...rule) })
+
+/** A warning of the process, in its words. @param more said after it */
+const warning = (of: Notice['kind'], subject: string, next: string, see: string, more = ''): Kind =>
+  kind(
+    status => noticed(status, of),
+    text => ({ severity: 'warning', subject, cause: `${text}.${more}`, next, see })
+  )
+
+/** A kind of trouble of webhooks. */
+const ofWebhook = (isSo: (row: WebhookRow) => boolean, tell: (row: WebhookRow) => Omit<Told, 'subject'>): Kind =>
+  quiet(
+    ({ webhooks }) => webhooks.rows.filter(isSo),
+    row => ({ subject: nameIn(row, `webhook ${row.webhook}`), ...tell(row) })
+  )
 
 /** Troubles that no request meets, so that the log has to tell them. */
 export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & {
@@ -86,7 +118,6 @@ const MAX_OF_TOPICS = 60
 
 const LOG_DOCS = 'docs/durable-log.md'
 const QUEUE_DOCS = 'docs/queues.md#what-is-promised'
-const WEBHOOK_DOCS = 'docs/webhooks.md'
 const LAG_DOCS = 'docs/metrics.md#lag-of-consumer-groups'
 
 /**
@@ -182,8 +213,8 @@ const troubles = {
       see: 'workers.count'
     })
   ),
-  certificateEnds: kind(
-    ({ certificates }: Quiet) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
+  certificateEnds: quiet(
+    ({ certificates }) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
     ({ of, subject, validTo, remainingMs: ms }) => ({
       severity: badIf(ms <= CERTIFICATE_BAD_MS),
       subject: `certificate of ${of}`,
@@ -196,7 +227,7 @@ const troubles = {
     })
   ),
   notReady: kind(
-    status => toldAs(status, 'notReady'),
+    status => noticed(status, 'notReady'),
     reason => ({
       subject: 'this gateway',
       cause: `It is not ready: ${reason}.`,
@@ -226,7 +257,7 @@ const troubles = {
       see: 'docs/status.md#brokergone'
     })
   ),
-  noLeader: kind(
+  noLeader: ofTopics(
     status => stuckParts(status).filter(({ isLed }) => !isLed),
     ({ name, row, partitions, away }, { memory }) => {
       const [these, its] = partitions.length === 1 ? ['The partition has', 'its'] : ['These partitions have', 'their']
@@ -241,7 +272,7 @@ const troubles = {
       }
     }
   ),
-  notAuthorized: kind(
+  notAuthorized: ofTopics(
     ({ topics, clusters }) =>
       topics.rows.filter(
         ({ state, cluster }) => state === 'refused' && !clusters.some(row => row.name === cluster && isRefusing(row))
@@ -253,7 +284,7 @@ const troubles = {
       see: `clusters.${row.cluster}.sasl`
     })
   ),
-  partitionStuck: kind(
+  partitionStuck: ofTopics(
     status => stuckParts(status).filter(({ isLed }) => isLed),
     part => {
       const { name, row, partitions } = part
@@ -269,7 +300,7 @@ const troubles = {
       }
     }
   ),
-  topicMissing: kind(
+  topicMissing: ofTopics(
     status => topicsIn(status, 'missing'),
     row => ({
       severity: badIf(row.memory.records + (row.log?.records ?? 0) > 0),
@@ -345,7 +376,7 @@ const troubles = {
       see: `clusters.${cluster}.sasl`
     })
   ),
-  transactionOpen: kind(openByTopic, ([oldest, ...others]) => {
+  transactionOpen: quiet(openByTopic, ([oldest, ...others]) => {
     const { topic, partition, lastStableOffset, records, openMs, holdsReads } = oldest
     const all = partitionsText([oldest, ...others].map(row => String(row.partition)))
     const reads = holdsReads
@@ -378,8 +409,8 @@ const troubles = {
       see: QUEUE_DOCS
     })
   ),
-  queueIsolationDiffers: kind(
-    ({ queues }: Quiet) => queues.rows.filter(({ differentIsolation }) => differentIsolation !== undefined),
+  queueIsolationDiffers: quiet(
+    ({ queues }) => queues.rows.filter(({ differentIsolation }) => differentIsolation !== undefined),
     ({ differentIsolation, ...row }) => {
       const isOpen = differentIsolation === 'readUncommitted'
       return {
@@ -393,8 +424,8 @@ const troubles = {
       }
     }
   ),
-  queueHeldLong: kind(
-    ({ queues }: Quiet) => queues.rows.filter(({ oldestHeldMs }) => oldestHeldMs >= HELD_LONG_MS),
+  queueHeldLong: quiet(
+    ({ queues }) => queues.rows.filter(({ oldestHeldMs }) => oldestHeldMs >= HELD_LONG_MS),
     ({ oldestHeldMs, ...row }) => ({
       severity: 'warning',
       subject: queueName(row),
@@ -403,80 +434,69 @@ const troubles = {
       see: QUEUE_DOCS
     })
   ),
-  webhookLost: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ lost }) => lost > 0),
-    ({ lost, ...row }) => ({
-      subject: webhookName(row),
-      cause: `Retention of topic ${row.topic} has deleted ${countOf(lost, 'record')} before they were delivered.`,
+  webhookLost: ofWebhook(
+    ({ lost }) => lost > 0,
+    ({ lost, topic }) => ({
+      cause: `Retention of topic ${topic} has deleted ${countOf(lost, 'record')} before they were delivered.`,
       next: 'The log names them. Raise retention.ms of the topic until the endpoint has caught up.',
-      see: `${WEBHOOK_DOCS}#order-and-pace`
+      see: 'docs/webhooks.md#order-and-pace'
     })
   ),
-  webhookRetention: kind(
-    ({ webhooks }: Quiet) =>
-      webhooks.rows.filter(
-        ({ oldestOpenMs, retentionMs = Number.POSITIVE_INFINITY }) => oldestOpenMs > retentionMs * RETENTION_SHARE
-      ),
-    ({ oldestOpenMs, retentionMs = 0, ...row }) => ({
-      subject: webhookName(row),
-      cause: `Its oldest record is ${durationText(oldestOpenMs)} old, and topic ${row.topic} keeps records for ${durationText(retentionMs)}.`,
+  webhookRetention: ofWebhook(
+    ({ oldestOpenMs, retentionMs = Number.POSITIVE_INFINITY }) => oldestOpenMs > retentionMs * RETENTION_SHARE,
+    ({ oldestOpenMs, retentionMs = 0, topic }) => ({
+      cause: `Its oldest record is ${durationText(oldestOpenMs)} old, and topic ${topic} keeps records for ${durationText(retentionMs)}.`,
       next: 'Raise retention.ms of the topic, mend the endpoint, or skip the record: castellan webhooks describe names it.',
-      see: `${WEBHOOK_DOCS}#skip`
+      see: 'docs/webhooks.md#skip'
     })
   ),
-  webhookBroken: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ state }) => state === 'broken'),
-    ({ because = 'Kafka does not let it read', ...row }) => ({
-      subject: webhookName(row),
+  webhookBroken: ofWebhook(
+    ({ state }) => state === 'broken',
+    ({ because = 'Kafka does not let it read' }) => ({
       cause: `It sends nothing: ${because}.`,
       next: 'Correct its definition, or its topics. It is tried again every 30 s.',
-      see: `${WEBHOOK_DOCS}#definition`
+      see: 'docs/webhooks.md#definition'
     })
   ),
-  webhookDeadLettersStopped: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ deadLettersStopped }) => deadLettersStopped),
-    row => ({
-      subject: webhookName(row),
+  webhookDeadLettersStopped: ofWebhook(
+    ({ deadLettersStopped }) => deadLettersStopped,
+    () => ({
       cause:
         'Ten records in a row became dead letters, without a 2xx between them. No more are written, and records wait.',
       next: 'The endpoint refuses all records: correct it, or the url. It goes on with the first 2xx.',
-      see: `${WEBHOOK_DOCS}#what-an-answer-means`
+      see: 'docs/webhooks.md#what-an-answer-means'
     })
   ),
-  webhookFailing: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ failingMs = 0 }) => failingMs >= FAILING_LONG_MS),
-    ({ failingMs = 0, open, ...row }) => ({
-      subject: webhookName(row),
+  webhookFailing: ofWebhook(
+    ({ failingMs = 0 }) => failingMs >= FAILING_LONG_MS,
+    ({ failingMs = 0, open }) => ({
       cause: `No request has got a 2xx for ${durationText(failingMs)}; ${countOf(open, 'record')} ${open === 1 ? 'waits' : 'wait'} here.`,
       next: 'castellan webhooks describe shows the last answers, castellan webhooks test sends a request. Nothing is lost while the topic keeps its records.',
-      see: `${WEBHOOK_DOCS}#what-an-answer-means`
+      see: 'docs/webhooks.md#what-an-answer-means'
     })
   ),
-  webhookStalled: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ stalledPartitions }) => stalledPartitions > 0),
-    ({ stalledPartitions, ...row }) => ({
-      subject: webhookName(row),
-      cause: `${countOf(stalledPartitions, 'partition')} of topic ${row.topic} ${stalledPartitions === 1 ? 'is' : 'are'} not read further, since too many records are open.`,
+  webhookStalled: ofWebhook(
+    ({ stalledPartitions }) => stalledPartitions > 0,
+    ({ stalledPartitions, topic }) => ({
+      cause: `${countOf(stalledPartitions, 'partition')} of topic ${topic} ${stalledPartitions === 1 ? 'is' : 'are'} not read further, since too many records are open.`,
       next: 'castellan webhooks describe names the oldest record: mend the endpoint for it, skip it, or name a topic for dead letters.',
-      see: `${WEBHOOK_DOCS}#order-and-pace`
+      see: 'docs/webhooks.md#order-and-pace'
     })
   ),
-  webhookGone: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ state }) => state === 'gone'),
-    row => ({
-      subject: webhookName(row),
+  webhookGone: ofWebhook(
+    ({ state }) => state === 'gone',
+    ({ webhook }) => ({
       cause: 'The endpoint has answered 410, so nothing is sent to it.',
-      next: `castellan webhooks resume ${row.webhook} goes on. If the endpoint is gone for good, remove the definition.`,
-      see: `${WEBHOOK_DOCS}#what-an-answer-means`
+      next: `castellan webhooks resume ${webhook} goes on. If the endpoint is gone for good, remove the definition.`,
+      see: 'docs/webhooks.md#what-an-answer-means'
     })
   ),
-  webhookForeignMember: kind(
-    ({ webhooks }: Quiet) => webhooks.rows.filter(({ foreignMember }) => foreignMember),
-    row => ({
-      subject: webhookName(row),
-      cause: `Another client is a member of its group ${WEBHOOK_GROUPS}${row.webhook}, and gets records that are then not sent.`,
+  webhookForeignMember: ofWebhook(
+    ({ foreignMember }) => foreignMember,
+    ({ webhook }) => ({
+      cause: `Another client is a member of its group ${WEBHOOK_GROUPS}${webhook}, and gets records that are then not sent.`,
       next: 'Give that client another group.',
-      see: `${WEBHOOK_DOCS}#kills-and-restarts`
+      see: 'docs/webhooks.md#kills-and-restarts'
     })
   ),
   quotaReached: kind(
@@ -510,25 +530,17 @@ const troubles = {
       see: row.setting ?? 'docs/errors.md'
     })
   ),
-  keysRefused: kind(
-    status => toldAs(status, 'keysRefused'),
-    warning => ({
-      severity: 'warning',
-      subject: 'keys of requests',
-      cause: `${warning}.`,
-      next: 'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
-      see: 'docs/peers.md#keys-of-requests'
-    })
+  keysRefused: warning(
+    'keysRefused',
+    'keys of requests',
+    'Start the gateway that is missing, or look at the network and at peers.addresses of all gateways. Requests without a key are served.',
+    'docs/peers.md#keys-of-requests'
   ),
-  lendingStuck: kind(
-    status => toldAs(status, 'lendingStuck'),
-    warning => ({
-      severity: 'warning',
-      subject: 'lent messages',
-      cause: `${warning}.`,
-      next: 'Look at the gateways of peers.addresses, and at the network between them.',
-      see: 'docs/peers.md#messages-of-other-gateways'
-    })
+  lendingStuck: warning(
+    'lendingStuck',
+    'lent messages',
+    'Look at the gateways of peers.addresses, and at the network between them.',
+    'docs/peers.md#messages-of-other-gateways'
   ),
   groupLags: kind(
     ({ lag }) =>
@@ -611,18 +623,14 @@ const troubles = {
       see: LOG_DOCS
     })
   ),
-  clockAhead: kind(
-    status => toldAs(status, 'clockAhead'),
-    warning => ({
-      severity: 'warning',
-      subject: 'clock',
-      cause: `${warning}.`,
-      next: 'Set the clock of this machine, or of the brokers, by NTP. Records get the time of this machine again as soon as its clock is set.',
-      see: 'docs/operations.md#clocks'
-    })
+  clockAhead: warning(
+    'clockAhead',
+    'clock',
+    'Set the clock of this machine, or of the brokers, by NTP. Records get the time of this machine again as soon as its clock is set.',
+    'docs/operations.md#clocks'
   ),
-  clockDiffers: kind(
-    ({ clocks }: Quiet) => clocks.filter(({ aheadMs }) => Math.abs(aheadMs) >= CLOCK_DIFFERS_MS),
+  clockDiffers: quiet(
+    ({ clocks }) => clocks.filter(({ aheadMs }) => Math.abs(aheadMs) >= CLOCK_DIFFERS_MS),
     ({ comparedWith, cluster, aheadMs }) => {
       const whose = comparedWith === 'gateways' ? 'other gateways' : `the brokers of cluster ${cluster}`
       return {
@@ -634,18 +642,15 @@ const troubles = {
       }
     }
   ),
-  settingsHidden: kind(
-    status => toldAs(status, 'settingsHidden'),
-    warning => ({
-      severity: 'warning',
-      subject: 'settings of Kafka',
-      cause: `${warning}. So nothing warns of acknowledged records that may be in one copy only, or that wait longer than their topic keeps them, and brokers are taken to remember producers for a day.`,
-      next: 'Grant DescribeConfigs on the topics and on the cluster to the user of the gateway. It is asked for every 5 minutes.',
-      see: 'docs/status.md#settingshidden'
-    })
+  settingsHidden: warning(
+    'settingsHidden',
+    'settings of Kafka',
+    'Grant DescribeConfigs on the topics and on the cluster to the user of the gateway. It is asked for every 5 minutes.',
+    'docs/status.md#settingshidden',
+    ' So nothing warns of acknowledged records that may be in one copy only, or that wait longer than their topic keeps them, and brokers are taken to remember producers for a day.'
   ),
   recordsOld: kind(
-    status => toldAs(status, 'recordsOld'),
+    status => noticed(status, 'recordsOld'),
     cause => ({
       severity: 'warning',
       subject: 'durable log',
@@ -654,16 +659,17 @@ const troubles = {
       see: 'wal.timestamps'
     })
   )
-}
+} satisfies Record<Notice['kind'], Kind> & Record<string, Kind>
 
 export const RANKS = Object.keys(troubles) as readonly (keyof typeof troubles)[]
-
-const OF_TOPICS: ReadonlySet<string> = new Set(['noLeader', 'notAuthorized', 'partitionStuck', 'topicMissing'])
 
 /** Everything that is wrong, worst first, each with its cause and the next step. */
 export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trouble[] {
   const status = { ...judged, notices }
-  const rows = RANKS.flatMap((kind, rank) => troubles[kind](status).map(told => ({ rank, row: rowOf(kind, told) })))
+  const rows = RANKS.flatMap((kind, rank) => {
+    const { rowsOf, isOfTopics }: Kind = troubles[kind]
+    return rowsOf(status).map(told => ({ rank, isOfTopics, row: rowOf(kind, told) }))
+  })
   // Kinds are in their order, and rows of one kind and subject stay in theirs.
   rows.sort(
     (one, other) =>
@@ -671,29 +677,13 @@ export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trou
       one.rank - other.rank ||
       (one.row.subject < other.row.subject ? -1 : one.row.subject > other.row.subject ? 1 : 0)
   )
-  let ofTopics = 0
-  const kept = rows.filter(({ row }) => !OF_TOPICS.has(row.kind) || ofTopics++ < MAX_OF_TOPICS)
+  let countOfTopics = 0
+  const kept = rows.filter(({ isOfTopics }) => !isOfTopics || countOfTopics++ < MAX_OF_TOPICS)
   return kept.slice(0, MAX_TROUBLE).map(({ row }) => row)
 }
 
-const QUIET = [
-  'certificateEnds',
-  'transactionOpen',
-  'webhookLost',
-  'webhookRetention',
-  'webhookBroken',
-  'webhookDeadLettersStopped',
-  'webhookFailing',
-  'webhookStalled',
-  'webhookGone',
-  'webhookForeignMember',
-  'queueIsolationDiffers',
-  'queueHeldLong',
-  'clockDiffers'
-] as const
-
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
-  QUIET.flatMap(kind => troubles[kind](status).map(told => rowOf(kind, told)))
+  RANKS.flatMap(kind => (troubles[kind] as Kind).quietly?.(status).map(told => rowOf(kind, told)) ?? [])
 
 const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
 
@@ -710,9 +700,6 @@ const sumOf = <Row>(rows: readonly Row[], of: (row: Row) => number): number =>
 /** The cluster is named unless it is the default one. */
 const nameIn = ({ cluster }: { readonly cluster: string }, what: string): string =>
   cluster === 'default' ? what : `${what} of cluster ${cluster}`
-
-const webhookName = ({ cluster, webhook }: { readonly cluster: string; readonly webhook: string }): string =>
-  nameIn({ cluster }, `webhook ${webhook}`)
 
 const groupName = (cluster: string, group: string, topic?: string): string =>
   `${nameIn({ cluster }, `group ${group}`)}${topic === undefined ? '' : ` in topic ${topic}`}`
@@ -908,5 +895,5 @@ const refusalsFor = ({ refusals }: Judged, reason: string): RefusalRow[] =>
 const latestText = ({ perSecond, count, lastAgoMs }: RefusalRow): string =>
   `${perSecond > 0 ? `${perSecondText(perSecond)} per second, ` : ''}${countText(count)} since the start, the last one ${agoText(lastAgoMs)}`
 
-const toldAs = ({ notices }: Facts, kind: Notice['kind']): string[] =>
+const noticed = ({ notices }: Facts, kind: Notice['kind']): string[] =>
   textsOf(notices.filter(notice => notice.kind === kind))
