@@ -54,7 +54,7 @@ export interface Translation {
   readonly needsCertificate?: string | undefined
 }
 
-/** A key of a foreign configuration: what it sets here, or why it has no effect. */
+/** A key of a foreign configuration: the setting that it becomes, or why it has no effect. */
 export interface Key {
   readonly setting?: string
   /**

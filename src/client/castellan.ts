@@ -138,7 +138,8 @@ export interface Castellan extends AsyncDisposable {
   consume(options: ConsumeOptions): Consumer
   /**
    * Runs a function whose records and acknowledgements count all together or not at all: `castellan.transaction('etl-1', async tx
-   * => …)`. It resolves with what the function gives, once committed. What the function throws aborts, and comes out unchanged.
+   * => …)`. After the commit, it resolves with the result of the function. An error of the function aborts the transaction, and
+   * is thrown unchanged.
    *
    * @throws TransactionError when it is not known to have committed; `code` says why, `committed` what is known
    * @throws InvalidRequestError when an option is wrong, or inside the function of a transaction of the same id

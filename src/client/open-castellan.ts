@@ -100,7 +100,7 @@ export async function openCastellan(given: OpenCastellanOptions, joinPeers?: Joi
   return bound(new ProgramCastellan(cluster, peers ?? { verbs: own, close: async () => undefined }, watch, options.log))
 }
 
-/** A cluster as programs see it: what they call, with the checks of its options. Programs are not told of the verbs. */
+/** A cluster as programs see it: its calls, which check their options. Programs do not see the verbs. */
 export class ProgramCastellan implements Castellan {
   readonly system: ActorSystem
   readonly router: RouterHandle

@@ -4,7 +4,7 @@ import type { GroupVerbs } from '../verbs/verbs.js'
 
 type Asked<Name extends 'requestMany' | 'setOffsets' | 'beginningOf'> = Parameters<ConsumerGroups[Name]>
 
-/** The groups of a program as its verbs use them: what other processes ask for is not passed on to them again. */
+/** The groups of a program as other processes use them: calls of other processes are not passed on to them again. */
 export class OwnGroups {
   readonly #groups: ProgramGroups
 

@@ -148,7 +148,7 @@ export function recordsIn(call: string, given: OneOrMany<NewRecord>): readonly N
   )
 }
 
-/** The same list where each record is as delivery takes it. What is no record stays, and is refused by delivery. */
+/** The records as delivery takes them. A value that is no record stays, and is refused by delivery. */
 export const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
   given.every(isAsTaken) ? given : given.map(record => (isAsTaken(record) ? record : toRecord(record)))
 

@@ -1,4 +1,4 @@
-/** Items that wait for a turn. Clients take turns, whatever the number of their items; those of one client keep their order. */
+/** Items that wait for a turn. Clients take turns however many items they have; the items of one client keep their order. */
 export class ClientTurns<Item, Client = string> {
   /** Clients in the order of their turns: the first one has the next. */
   readonly #byClient = new Map<Client, Set<Item>>()

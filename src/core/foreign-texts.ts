@@ -28,7 +28,7 @@ export const foreignTexts = {
   node: {
     /** `fetch` sends nothing to some ports, such as 6000. */
     badPort: /^bad port$/,
-    /** Stands behind the cause where `access` fails. */
+    /** Text behind the cause in errors of `access`. */
     call: /, access .*/
   },
   OpenSSL: {

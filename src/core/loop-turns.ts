@@ -112,8 +112,8 @@ export class LoopTurns {
   }
 
   /**
-   * Does work in turns; the first pieces at once if {@link ask} would. What the work throws ends the process, or is caught by the
-   * caller.
+   * Does work in turns, the first pieces at once if {@link ask} would. Errors of the work end the process, unless the caller
+   * catches them.
    *
    * @param owner its works are done one after another @param isFirst before those of the owner that wait: it goes on with one
    */
@@ -148,7 +148,7 @@ export class LoopTurns {
     this.ask(taker)
   }
 
-  /** Work that fails has ended, and those behind it go on. */
+  /** Work that fails has ended; work behind it goes on. */
   #next(work: InPieces<void>, taker: TurnTaker): IteratorResult<number, void> {
     try {
       return work.next()

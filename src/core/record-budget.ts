@@ -32,7 +32,7 @@ export interface LeavingAnswer {
   readonly bytes: number
   /** Bytes that have left the process since it began. */
   sentBytes(): number
-  /** Ends its connection. What it holds is released in a later tick. */
+  /** Ends the connection of the answer. Its bytes are released in a later tick. */
   end(): void
 }
 

@@ -106,7 +106,7 @@ export class RefusalCounts implements RefusalNotes {
   }
 }
 
-/** The entry of a key; where there are too many keys, that of all others. */
+/** The entry of a key. When there are too many keys, all further ones share one entry. */
 function entryOf<Entry>(
   entries: Map<string, Entry>,
   key: string,

@@ -165,7 +165,7 @@ export class RecordFields {
 /** Records that {@link indexRecords} has checked, and the memory in which they are. */
 export interface OpenRecords extends Omit<RecordIndex, 'mostHeaders'> {
   readonly records: Buffer
-  /** The memory of `records`, and where in it they begin. */
+  /** The memory of `records`, and their start in it. */
   readonly memory: ArrayBufferLike
   readonly memoryOffset: number
 }

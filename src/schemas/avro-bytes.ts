@@ -114,7 +114,7 @@ export class AvroWriter {
     this.length += bytes.length
   }
 
-  /** Writes a short text of ASCII with its length. Returns false where it is another one. */
+  /** Writes a short ASCII text with its length. Returns false for any other text. */
   shortText(text: string): boolean {
     const { length } = text
     if (length > MAX_SHORT_TEXT) return false

@@ -79,7 +79,7 @@ class Patterns {
   }
 }
 
-/** Schemas that describe schemas are there for those that refer to them. */
+/** Matches schemas that refer to a meta-schema: only these need the schemas that describe schemas. */
 const TO_META_SCHEMA = /"\$ref"\s*:\s*"https?:\/\/json-schema\.org\//
 /** Measured: the memory of all that describe a draft, once they are compiled. */
 const META_SCHEMA_BYTES = 100_000

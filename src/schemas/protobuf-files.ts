@@ -214,9 +214,9 @@ class Files {
 }
 
 /**
- * Gives members of a message names of their own where they would share one. The library keeps values by names in lowerCamelCase,
- * which are the same for `a_b` and `aB`; in JSON, both have their names in the file then. A name in JSON counts before the same
- * name in the file, which is that of another field.
+ * Gives members of a message distinct names. The library keeps values by names in lowerCamelCase, which are the same for `a_b`
+ * and `aB`: in JSON, both then have their names in the file. If a JSON name equals the name of another field in the file, the
+ * JSON name wins.
  *
  * @throws Error where even the names in the file are no own ones
  */
@@ -239,7 +239,7 @@ function sharing<Member>(members: readonly Member[], nameOf: (member: Member) =>
   return members.filter(member => all.get(nameOf(member))!.length > 1)
 }
 
-/** Makes extensions fields of what they extend, by the names that they have in JSON: all that is done for a field is done for them. */
+/** Adds extensions as fields of the messages that they extend, by their names in JSON, so that they are treated like fields. */
 function addExtensions(registry: FileRegistry): void {
   for (const extension of registry) {
     if (extension.kind !== 'extension') continue

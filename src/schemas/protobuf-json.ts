@@ -166,7 +166,7 @@ export class ProtobufJson {
     return membersOf(json, (key, value) => [mapKey(field.mapKey, key, name), one(value)], name)
   }
 
-  /** Packs an Any. @returns what stands for it */
+  /** Packs an Any. @returns the value that stands for it */
   #any(json: Json, depth: number, anys: Packed[], name: string | undefined): JsonValue {
     if (!isObject(json)) return misfit('an Any with "@type"', json, name)
     const { '@type': url, ...members } = json

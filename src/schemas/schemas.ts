@@ -106,7 +106,7 @@ export interface SchemasDeps {
   readonly clock: MonotonicClock
   /** Memory for schemas that are known; those used least recently are asked for again. Default 64 MiB. */
   readonly cacheMaxBytes?: number | undefined
-  /** Absent: there is none. */
+  /** Receives warnings. Absent: none are logged. */
   readonly log?: Pick<Logger, 'warn'> | undefined
 }
 
@@ -271,7 +271,7 @@ export class Schemas {
     }
   }
 
-  /** The schema that bytes name. `undecodable`: there is none, or it cannot be used. @throws SchemaError */
+  /** Looks up the schema that bytes name. `undecodable`: there is none, or it cannot be used. @throws SchemaError */
   async #askedFor({ name, id }: Framed, owner: string | undefined): Promise<Known | Decoded> {
     try {
       return await this.#inTime(this.#known(name, undefined, owner))

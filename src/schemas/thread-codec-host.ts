@@ -47,7 +47,7 @@ const MAX_HELD_BYTES = 64 * 1024 * 1024
 /** The thread is given so much work at a time. What comes back together is produced together, which costs less. */
 const MAX_SENT = 256
 const MAX_SENT_BYTES = 1024 * 1024
-/** The last line: what work may take is counted by the codecs before they take it. */
+/** Last limit of the thread's heap. The codecs count the memory of work before they take it, and should not reach this limit. */
 const MAX_HEAP_MIB = 192
 
 interface Job extends JobOfOwner {

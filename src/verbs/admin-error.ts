@@ -6,7 +6,7 @@ type CamelCase<Name extends string> = Name extends `${infer First}_${infer Rest}
   ? `${Lowercase<First>}${Capitalize<CamelCase<Rest>>}`
   : Lowercase<Name>
 
-/** Kafka's name of its error, or a code of Castellan: where Kafka has not answered, or `kafka` where its error has no name here. */
+/** Kafka's name of its error, or a code of Castellan if Kafka has not answered. `kafka`: the error has no name here. */
 export type AdminErrorCode = CamelCase<KafkaErrorName> | ErrorCode | 'superseded'
 
 declare module '../core/errors.js' {

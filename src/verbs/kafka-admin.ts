@@ -321,8 +321,8 @@ export function requireAnswer<Result extends { readonly type: 'success' } | Unan
 }
 
 /**
- * Looks until the time is over whether an attempt without an answer has made a change; the attempt itself is not sent
- * again, because it may arrive later than what others change meanwhile.
+ * Looks until the time is over whether an attempt without an answer has made a change. The attempt is not repeated, because a
+ * late copy could undo later changes of others.
  *
  * @param change for the error
  * @throws CastellanError when the change is not made, or nothing shows it

@@ -14,7 +14,7 @@ export interface OtherParts {
   readonly admin?: AdminVerbs
 }
 
-/** Passes every verb of a cluster on to it, or to what takes its place. Derived classes change some of them. */
+/** Passes every verb on to the cluster, or to the parts that replace it. Derived classes change some verbs. */
 export class WrappedVerbs implements Complete<Verbs> {
   protected readonly own: Verbs
   readonly #others: OtherParts

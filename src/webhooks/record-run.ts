@@ -436,7 +436,7 @@ export class RecordRun implements ParkingSink {
     this.#settle(open)
   }
 
-  /** A begun record is parked again, before those behind it. */
+  /** Parks a begun record again, before those behind it. */
   #again(open: Open, ms: number): void {
     if (open.tries !== undefined) open.tries.notBefore = this.#deps.clock() + ms
     const parked = open.isOver ? undefined : open.offers.parkAgain(open.place, this)
@@ -486,7 +486,7 @@ export class RecordRun implements ParkingSink {
     this.#lanes.drop(open.serial)
     if (open.stage === 'pausing') this.#leavePause(open)
     const others = this.#partitions.get(open.partition)
-    // One that was given again meanwhile has its tries.
+    // A record that was given again meanwhile has its own tries.
     if (others?.delete(open) === true) this.#remember(open)
     if (others?.size === 0) this.#partitions.delete(open.partition)
     for (const tell of [...(open.whenOver ?? [])]) tell()

@@ -26,8 +26,8 @@ export interface Leader {
 
 /**
  * Joins a group without a topic, and works while this member leads it. A group has one leader in each generation, and Kafka takes
- * commits of the present generation only. So what a leader finds committed, and what it commits then, has no commit of another
- * leader between: that one has left before, or its commit is refused.
+ * commits of the present generation only. So no other leader can commit between the moment when this one looks at the commits and
+ * its own commit: the former leader has left before, or its commit is refused.
  *
  * @returns false: another member leads, or it is not known; nothing was done
  */

@@ -19,7 +19,7 @@ import {
 } from './content-types.js'
 import { readJsonEvent } from './json-event.js'
 
-/** An event as it stands in a record. Its bytes are views of the record. */
+/** An event as a record contains it. Its bytes are views of the record. */
 export interface ReadEvent {
   /** `datacontenttype` included. */
   readonly attributes: Attributes

@@ -204,7 +204,7 @@ export class ConsumeEndpoint {
     this.#parts.answers.error(exchange, 408, LONG_POLL_TIMEOUT, { headers })
   }
 
-  /** Whether Kafka has said lately that there is no such topic. Asks it where that is long ago. */
+  /** Whether Kafka has lately said that the topic does not exist. Asks Kafka if its last answer is old. */
   #isMissing(verbs: PixyRequest['verbs'], topic: string): boolean {
     const now = this.#parts.clock()
     const known = this.#lookUps.get(topic)

@@ -20,7 +20,10 @@ import { type ClientError, toClientError } from './record-errors.js'
  */
 const MAX_TOPICS = 999
 const OTHER = 'other'
-/** How long the series of a topic stay after it is gone. What was lost or refused stays as long as there is room. */
+/**
+ * The series of a topic stay for this time after the topic is gone. Counts of lost and refused records stay as long as there are
+ * places.
+ */
 const GONE_KEPT_MS = 5 * 60_000
 /** How often Kafka is asked at most which of these topics are gone, and how long it may take. */
 const LOOK_UP_INTERVAL_MS = 60_000
@@ -63,7 +66,7 @@ export class KprfMetrics {
     'Bytes of keys and values of records delivered'
   )
   readonly #byTopic = new Map<string, TopicMetrics>()
-  /** Topics whose series are gone: the labels of what stays of them. */
+  /** Topics whose series are removed => the labels of the series that stay. */
   readonly #goneErrors = new Map<string, readonly Readonly<Record<string, string>>[]>()
   readonly #syncByCode = new Map<number, Durations>()
   readonly #asyncByCode = new Map<number, Durations>()

@@ -122,7 +122,7 @@ async function boundsOf({ verbs }: ToolCall, topic: string, partitions: readonly
   })
 }
 
-/** A partition: the offset of its first record, and that of its next one. */
+/** The offsets of a partition's first record and of its next one. */
 type Bounds = ReadPlace
 
 interface Wanted {

@@ -31,7 +31,7 @@ export interface ToolCall {
   readonly held: HeldRecords
 }
 
-/** A tool as agents list it, and what carries out its calls. */
+/** A tool: its description for agents, and the function that carries out its calls. */
 export interface Tool {
   readonly name: string
   readonly description: string

@@ -78,10 +78,7 @@ export class AcquireEndpoint {
     for (const acquisition of this.#waiting.list()) acquisition.end()
   }
 
-  /**
-   * @throws ApiError when the request asks for something that it cannot get
-   * @throws ApiError when it wants what it cannot have
-   */
+  /** @throws ApiError when the request asks for something that it cannot get */
   #wantsBytes({ request }: Exchange, { count, encoding, lockMs, settle }: AcquireBody): boolean {
     const isBytes = prefersBytes(request.headers.accept)
     requireAtMost(this.#parts.maxLockMs, 'lockMs', lockMs)

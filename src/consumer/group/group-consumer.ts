@@ -336,7 +336,7 @@ export class GroupConsumer implements LoopGroup {
     this.#noteAsked(topic)
   }
 
-  /** Registers the loop where it is not, and answers its request if there is a message. */
+  /** Registers a loop, unless it is registered, and answers its request if there is a message. */
   #ask(loop: LoopDemand): void {
     const problem = this.#register(loop) ?? this.#member.refusal ?? this.#refusalOf(loop)
     loop.serve()
@@ -664,7 +664,7 @@ export class GroupConsumer implements LoopGroup {
   #leaveIfIdle(name: string, topic: Topic): void {
     if (this.#stopping) return
     if (this.#topics.size > 1 || this.#isAskedAgain(name, topic)) {
-      // A rebalance that has begun meanwhile resumes them with its assignment.
+      // If a rebalance has begun meanwhile, its assignment resumes them.
       if (this.#member.isStable) for (const consumer of this.#consumers) consumer.resume()
       return
     }

@@ -130,8 +130,8 @@ export class HandlerRun implements ParkingSink {
   }
 
   /**
-   * How many messages the next request takes. Where none waits behind another one of its lane, as many as can begin, or as
-   * many as are handled within {@link QUICK_MS}: a request costs more than a quick handler.
+   * Limits of the next request. If no message waits behind another one of its lane, they allow as many as can begin, or as many
+   * as are handled within {@link QUICK_MS}: a request costs more than a quick handler.
    */
   get limits(): MessageLimits {
     const free = this.#concurrency - this.#running - this.#lanes.ready

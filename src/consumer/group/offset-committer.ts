@@ -111,7 +111,7 @@ const tooLargeCodes: ReadonlySet<number> = new Set([
 export class OffsetCommitter {
   readonly #options: OffsetCommitterOptions
   readonly #partitions = new Map<string, Partition>()
-  /** Number of commits that are not answered, also those of partitions that were dropped meanwhile. */
+  /** Number of unanswered commits, including those of partitions that were dropped meanwhile. */
   #inFlight = 0
   /** The same, by partition. A partition may come back in the same generation while the Router repeats its former commit. */
   readonly #inFlightOf = new Map<string, number>()

@@ -282,7 +282,7 @@ export class OffsetTracker {
   }
 
   /**
-   * Takes messages from their transaction, which has ended. An offer that is not held any more, since the log was cut before it,
+   * Takes messages from their transaction, which has ended. An offer that is no longer held, because the log was cut before it,
    * is left as it is.
    *
    * @param committed the position that was committed with them; absent: they are open

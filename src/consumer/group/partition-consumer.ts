@@ -31,7 +31,7 @@ export interface PartitionConsumerOptions {
   readonly topicPartition: TopicPartition
   readonly runtime: GroupRuntime
   readonly batches: HeldBatches
-  /** Finds where to begin if there is no committed offset. */
+  /** Finds the start if there is no committed offset. */
   readonly start: FindStart
   readonly tracker: OffsetTrackerOptions
   readonly maxPendingMessages: number

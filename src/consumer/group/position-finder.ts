@@ -11,7 +11,7 @@ import type { FindStart, Start } from './topic-start.js'
 export interface PositionFinderOptions {
   readonly log: PartitionLog
   readonly runtime: GroupRuntime
-  /** Finds where to begin if there is no committed offset. */
+  /** Finds the start if there is no committed offset. */
   readonly start: FindStart
   /** Called when the group begins at the earliest record. This start is final without a commit. */
   readonly onEarliest: () => void

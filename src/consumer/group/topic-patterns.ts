@@ -179,7 +179,7 @@ export class ChosenTopicsWatch {
   readonly #options: ChosenTopicsOptions
   /** `undefined`: the topics that match are not looked up yet. */
   #names: readonly string[] | undefined
-  /** Called when the first look-up is over, with its topics, or without when there is none. */
+  /** Called after the first look-up with its topics; without any if there is none. */
   readonly #waiting: ((names: readonly string[] | undefined) => void)[] = []
   #timer: Timer | undefined
   #isStopped = false

@@ -48,8 +48,8 @@ interface ReadPartitionOptions {
   /** Called when a transaction has taken a message, which may wait to be offered again. */
   readonly onHeld: () => void
   /**
-   * Settles what a transaction has held. `committed`: what was committed with it; absent: the messages are open. Those that
-   * `parkAgain` has not parked are released.
+   * Settles the messages of a transaction. `committed`: the position that was committed with them; absent: they are open again,
+   * and those that `parkAgain` does not park are released.
    */
   readonly settle: (messages: readonly OfferedRecord[], committed?: TransactionPosition, parkAgain?: () => void) => void
 }

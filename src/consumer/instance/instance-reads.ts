@@ -12,7 +12,7 @@ import type { InstanceRead, InstanceRecord, InstanceResult, InstanceSettings } f
 const LINGER_MS = 2
 /** The longest such wait from the first record on. */
 const LONGEST_LINGER_MS = 20
-/** A read with so much does not wait for more: it takes longer to write than what follows takes to come. */
+/** A read with this many bytes does not wait for more: writing it takes longer than waiting for the next records. */
 const ENOUGH_BYTES = 512 * 1024
 /** Limit of reads of one instance that wait for an earlier one. */
 const MAX_WAITING = 64

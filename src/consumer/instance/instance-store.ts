@@ -59,9 +59,9 @@ export interface InstanceStoreOptions extends Pick<CompactedTopicOptions, 'route
 }
 
 /**
- * The states of all instances of a cluster by their names, in a compacted topic with one partition. The last record of an
- * instance counts: the process that has written it has the instance. One that writes a later record takes it over. A record
- * whose process had not read what another one had written before does not count, so that no change is lost.
+ * States of all instances of a cluster by their names, in a compacted topic with one partition. The process that has written the
+ * last record of an instance has the instance; a process takes it over by writing a later record. A record does not count if its
+ * writer had not read what another process had written before, so that no change is lost.
  */
 export class InstanceStore {
   readonly #options: InstanceStoreOptions
@@ -376,8 +376,8 @@ export class InstanceStore {
   }
 
   /**
-   * Removes instances that have expired, whose processes are gone or have lost them. It takes them over before, with the states that they have: a record that comes after
-   * one of their process does not count, and is no mark in whose place Kafka forgets the state.
+   * Removes expired instances whose processes are gone or have lost them. Each is first taken over with its state: then a late
+   * record of its former process does not count, and does not replace the mark for which Kafka forgets the state.
    */
   #removeExpired(): void {
     if (this.#removing || this.#isStopped) return

@@ -190,9 +190,9 @@ export interface InstanceVerbs {
   describe(instance: InstanceName): Promise<InstanceResult<DescribedInstance>>
   /** Ends a subscription or an assignment. The instance leaves its group. */
   unsubscribe(instance: InstanceName): Promise<InstanceResult<void>>
-  /** Assigns partitions, in place of those of an earlier assignment. `illegalState`: it is subscribed. */
+  /** Assigns partitions in place of an earlier assignment. `illegalState`: the instance is subscribed. */
   assign(instance: InstanceName, partitions: readonly TopicPartition[]): Promise<InstanceResult<void>>
-  /** The partitions that the instance reads now, sorted; those of a subscription once it has joined its group. */
+  /** The partitions that the instance reads now, sorted. With a subscription, it has some once it has joined its group. */
   assignment(instance: InstanceName): Promise<InstanceResult<readonly TopicPartition[]>>
   /** Moves the position of partitions that it reads, all or none. `illegalState`: it does not read one of them. */
   seek(instance: InstanceName, positions: readonly InstancePosition[]): Promise<InstanceResult<void>>

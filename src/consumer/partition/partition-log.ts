@@ -21,8 +21,8 @@ const MOST_BYTES = 2 ** 30
 
 export interface LogRead extends Pick<FetchData, 'offset' | 'maxWaitMs' | 'isWanted' | 'timeoutMs'> {
   /**
-   * The offset up to which the log goes, as the reader was told. The leader may not show all of it yet. Absent: the reader
-   * waits for records where there is none.
+   * End of the log that the reader was told, which the leader may not show yet. Absent: the reader waits where there are no
+   * records.
    */
   readonly told?: Offset | undefined
   /** The offset after the last record that is known. Default: the offset of the read. */
@@ -262,9 +262,9 @@ export class PartitionLog {
 }
 
 /**
- * Whether the answer comes from a leader before the one that was asked: a read waits at the former leader, its successor
- * answers another read, then the former one answers with records that are lost. Behind records of the successor they would
- * not be told from those that took their offsets.
+ * Whether an answer comes from a leader before the one that was asked. A read may wait at the former leader while its successor
+ * answers another read; then the former leader answers with records that are lost. They could not be told from the successor's
+ * records at the same offsets.
  */
 const isOfFormer = (result: FetchDataResult, leaderEpoch = -1): boolean =>
   (result.type === 'success' || result.type === 'noMessages') && (result.leaderEpoch ?? leaderEpoch) < leaderEpoch

@@ -6,7 +6,7 @@ import type { HeldCounts } from './held-counts.js'
 
 /** Assumed size of a record before one was seen. */
 const UNKNOWN_BYTES = MIB
-/** How long the largest record counts: so long to twice so long. */
+/** The largest record counts for this time, up to twice as long. */
 const LATELY_MS = 60_000
 /** A queue without room is asked again so much later. */
 const AGAIN_MS = 250

@@ -7,7 +7,7 @@ export class Latest {
   /** Ticks in ascending order. A tick without moments is removed when it is the first or the last one. */
   readonly #ticks: number[] = []
 
-  /** `undefined`: there is none. */
+  /** The latest moment; `undefined`: there is none. */
   get moment(): number | undefined {
     while (this.#drop(this.#ticks.at(-1))) this.#ticks.pop()
     const last = this.#ticks.at(-1)

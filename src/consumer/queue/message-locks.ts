@@ -344,7 +344,9 @@ export class MessageLocks {
     return outcome === 'done' && word === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : { outcome }
   }
 
-  /** The gateway renews Kafka's lock where the client has named its own, so Kafka is asked only where it has not. */
+  /**
+   * For a client that has named its own lock, the gateway renews Kafka's lock by itself. Kafka is asked only for other clients.
+   */
   async #renewForClient(held: HeldMessage): Promise<Settling> {
     if (held.lockMs !== undefined && held.canRenew) this.begin(held)
     else {

@@ -28,7 +28,7 @@ export class WaitingAcquire implements Due {
   until = 0
   /** False: it takes what comes, and brokers are asked for nothing more. */
   isAsking = true
-  /** Among the acquires of its client that take messages. Set by those who keep them. */
+  /** Place among the acquires of its client that take messages. Set by the line that keeps it. */
   place: LinePlace<WaitingAcquire> | undefined
   /** The part of the demand that comes from this acquire. Set by the line that keeps it. */
   counted: WantedPart | undefined

@@ -238,7 +238,7 @@ export class WaitingAcquires {
     if (client.open.first === undefined) this.#unqueue(client)
   }
 
-  /** The client gets a turn, behind the others, if it has an open acquire. Whether it has room is seen then. */
+  /** Gives the client a turn, behind the others, if it has an open acquire. Whether it has memory is checked in that turn. */
   #queue(client: WaitingClient): void {
     if (client.open.first !== undefined && client.skipped === undefined) client.place ??= this.#turns.add(client)
   }

@@ -192,8 +192,8 @@ export interface Requester<in Result> {
 }
 
 /**
- * Node runs timers before it reads sockets, and an answer that was read passes an actor before it reaches its requester. After
- * the process has stood still, a deadline waits for so many ticks, so that answers which have come meanwhile count.
+ * Ticks that a deadline waits after the process has stood still, so that answers which came meanwhile count: Node runs timers
+ * before it reads sockets, and an answer passes an actor before it reaches its requester.
  */
 export const TICKS_OF_AN_ANSWER = 3
 

@@ -129,7 +129,7 @@ async function takeAway(path: string, own: string): Promise<void> {
 
 function listen(path: string): Promise<Server> {
   return new Promise((resolve, reject) => {
-    // The owner's id, for those who ask. Others are gone before they are told.
+    // Tells the owner's id to those who ask. Other connections are closed before they are told.
     const server = createServer(socket => {
       socket.on('error', () => undefined)
       socket.end(String(process.pid), () => socket.destroy())

@@ -191,8 +191,8 @@ const CONTINUATION = 0x80
 const MAX_CHARACTER_BYTES = 4
 
 /**
- * Bytes as parts of UTF-8, whose text together is that of `toString`: what is no character becomes U+FFFD. Bytes that are UTF-8
- * are one part, and no copy.
+ * Splits bytes into parts of UTF-8 whose text together equals that of `toString`: invalid bytes become U+FFFD. Bytes that are
+ * UTF-8 are one part, and not copied.
  */
 export function* utf8Of(bytes: Buffer): Generator<Buffer, void> {
   if (isUtf8(bytes)) {

@@ -235,7 +235,7 @@ export class ValueSkipper {
     return this.#quoteAt
   }
 
-  /** @param until where it may stop, behind the place where the reader is @returns whether the value is consumed */
+  /** @param until a place behind that of the reader, where it may stop @returns whether the value is consumed */
   skip(until: number): boolean {
     const reader = this.#reader
     if (this.#quoteAt >= 0 && !this.#endString(until)) return false

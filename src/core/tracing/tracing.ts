@@ -78,7 +78,7 @@ export class Tracing {
     this.#tracer = tracer
   }
 
-  /** The span of a request from its headers to the end of its answer. Its parent is what the headers name. */
+  /** The span of a request, from its headers to the end of its answer. The headers may name its parent. */
   request({
     method,
     route,

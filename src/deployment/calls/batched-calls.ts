@@ -9,7 +9,7 @@ export interface BatchedCallsOptions<Asked, Answer> {
   readonly failed: (error: unknown) => Answer
   /** The answer to what may not wait. */
   readonly full: Answer
-  /** Calls at a time. What comes meanwhile waits, and goes together. */
+  /** Calls at a time. Questions that come meanwhile wait, and go together. */
   readonly maxCalls: number
   readonly maxOfCall: number
   readonly maxWaiting: number

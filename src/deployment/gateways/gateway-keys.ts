@@ -29,8 +29,8 @@ const LOOKS = 3
 const SHARING = 'keys of requests'
 const SHARING_TIMEOUT_MS = 2_000
 /**
- * Says that the gateway carries out no more requests of others. The answer says that none is on its way to it: it may end
- * then, and no connection breaks with a request whose outcome is then unknown. Earlier builds do not serve it.
+ * Call that says that this gateway carries out no more requests of others. Its answer says that none is on the way, so that this
+ * gateway may end without breaking a connection with a request whose outcome would be unknown. Earlier builds do not serve it.
  */
 const ENDING = 'end of keys'
 const ENDING_TIMEOUT_MS = 2_000
@@ -93,12 +93,12 @@ export class GatewayKeys implements KeyOwners {
   readonly #list: KeyList
   /** How the others serve requests with keys, by process. */
   readonly #sharings = new Map<string, KeySharing>()
-  /** Processes that have said that they end. What they have said before may come later. */
+  /** Processes that have said that they end. Their earlier messages may come later. */
   readonly #ending = new Set<string>()
   /** The requests that were passed on and are not answered, by the process of their owner. */
   readonly #passedOn = new Map<string, Set<Promise<unknown>>>()
   #state: KeyState = { type: 'looking', why: '', times: 0, isContested: false }
-  /** Since when a gateway, by its entry, has refused what was passed on to it. */
+  /** Entry of a gateway => time since which it has refused requests that were passed on to it. */
   readonly #refusingSince = new Map<string, { readonly id: string; readonly since: number }>()
   readonly #ofOthers = new RequestsOfOthers()
   /** Absent: this gateway is starting, and has no routes yet. */
@@ -210,7 +210,7 @@ export class GatewayKeys implements KeyOwners {
     )
   }
 
-  /** Finds out which gateway this one is, and whether others leave its keys to it. */
+  /** Finds out which entry of the list this gateway is, and whether other gateways leave its keys to it. */
   #look(): void {
     const state = this.#state
     if (state.type === 'member') this.#state = { ...state, ...this.#lookForOthers(state) }

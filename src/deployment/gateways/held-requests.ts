@@ -110,7 +110,7 @@ export class HeldRequests {
     })
   }
 
-  /** One that comes again keeps its place among those with its key. */
+  /** Enters a request. One that comes again keeps its place among those with its key. */
   #enter(request: HeldForOwner, takeTurns: TakeTurns): void {
     const ofKey = this.#ofKeys.get(request.hash) ?? new Map<HeldForOwner, TakeTurns>()
     this.#ofKeys.set(request.hash, ofKey.set(request, takeTurns))

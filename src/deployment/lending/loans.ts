@@ -140,7 +140,7 @@ export class Loans<Id> {
     })
   }
 
-  /** A process that stood still first handles what has arrived meanwhile. */
+  /** After this process has stood still, it first handles what has arrived meanwhile. */
   #notHad(loan: Loan<Id>, dueAt: number): void {
     const { time } = this.#deps
     const release = (): void => this.#release([loan], 'lost')

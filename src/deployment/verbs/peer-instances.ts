@@ -102,8 +102,8 @@ export function hashedOwner<Id extends number | string>(
 }
 
 /**
- * The owner of an instance among processes. They are known by their ids: each has one, which it says itself, however many
- * addresses lead to it and whichever of them another one calls.
+ * The owner of an instance among processes, which are known by their ids. Each process tells its id itself, whatever addresses
+ * lead to it.
  */
 export const ownerAmong = <Id extends number | string>(
   ids: readonly Id[],

@@ -67,7 +67,10 @@ async function numbered<Result extends object>(
   return number === undefined ? result : { ...result, number }
 }
 
-/** Answers reads. One whose end has come before it would hold up all others of its instance until its time is over. */
+/**
+ * Answers reads. An end that arrives before its read counts: otherwise the read would hold up all others of its instance until
+ * its time is over.
+ */
 function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers<Id>): void {
   const reads = new BegunByOthers<number>()
   const read = async ({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> => {

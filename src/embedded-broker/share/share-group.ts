@@ -68,7 +68,7 @@ const memberSizeOf = ({ memberId, clientId, clientHost, topics }: Omit<MemberSta
 
 const refused = (errorCode: number, message: string | null = null): Refusal => ({ errorCode, message })
 
-/** One share group: its members, its settings, and what it has before it in each partition. */
+/** One share group: its members, its settings, and the state of each partition. */
 export class ServedShareGroup {
   readonly groupId: string
   readonly #topics: TopicTable
@@ -207,8 +207,8 @@ export class ServedShareGroup {
   }
 
   /**
-   * The state of a partition as its leader has it, which begins with the first call. `undefined`: no member has subscribed
-   * to the topic yet. `notAvailable`: it begins with the records of the last time, and there is none.
+   * The state of a partition at its leader, made with the first call. `undefined`: no member has subscribed to the topic yet.
+   * `notAvailable`: the group begins with the records of the last time, and there is none.
    */
   open(topic: Topic, partition: StoredPartition): SharePartition | 'notAvailable' | undefined {
     if (!this.#initialised.has(topic.id)) return undefined

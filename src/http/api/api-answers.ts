@@ -12,7 +12,7 @@ export interface AnswerOptions {
   /** Whether the body has been read, or there is none; false: the connection ends with the answer. Default: true. */
   readonly isRead?: boolean
   readonly cause?: Cause | undefined
-  /** The records of the answer, to which what it becomes when it is compressed is added. */
+  /** The records of the answer. The bytes of the compressed answer are added. */
   readonly held?: HeldRecords | undefined
 }
 

@@ -23,8 +23,8 @@ export interface ProduceRequest {
 }
 
 /**
- * Produces the records of one API, and counts those whose client is told that they are not written. Requests over HTTP have it in
- * their {@link ProduceRoute}; calls of gRPC, websockets, streams and hooks use it without one.
+ * Produces the records of one API, and counts those whose client is told that they are not written. Requests over HTTP use it
+ * through their {@link ProduceRoute}; calls of gRPC, websockets, streams and hooks use it directly.
  */
 export class ApiProducer {
   readonly #api: ProducingApi

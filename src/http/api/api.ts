@@ -184,8 +184,8 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   documents?(context: ApiContext<Settings>): readonly OpenDocument[]
   operations(settings: Settings): readonly Operation[]
   /**
-   * Loads what its routes need: their module, which commands without HTTP can do without, packages, and files that
-   * settings name. It is awaited before the shared port opens.
+   * Loads the routes with all that they need: their module, packages, and files that settings name. Commands without HTTP do not
+   * need these. Awaited before the shared port opens.
    */
   plugin(context: ApiContext<Settings>): Promise<ApiPlugin>
 }

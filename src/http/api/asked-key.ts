@@ -66,7 +66,10 @@ function fingerprintOf(request: IncomingMessage, body: Buffer): string {
 const MAX_CLIENTS = 1_000
 const clients = new Map<string, readonly [start: string, name: string]>()
 
-/** The start of what is hashed of a client's keys, and its name at the end of their hashes. A hash takes its time. */
+/**
+ * The part of the hash that is the same for all keys of a client, and the client's name at the end of its hashes. Kept, because a
+ * hash takes time.
+ */
 function clientOf(principal: string): readonly [start: string, name: string] {
   let client = clients.get(principal)
   if (client !== undefined) return client

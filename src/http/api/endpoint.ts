@@ -35,10 +35,7 @@ export function authorize(caller: Caller, verb: VerbPath, target: AccessTarget):
   return undefined
 }
 
-/**
- * @returns whether the client may see something that is named in an answer; if not, the answer leaves it out
- * @returns whether the client may see what is named in the answer to a verb; what it may not see is left out
- */
+/** @returns whether the client may see something that the answer to a verb names; if not, the answer leaves it out */
 export function seenBy(caller: Caller, verb: VerbPath, of: TargetOfRight): (target: AccessTarget) => boolean {
   const rights = rightsToSee(verb, of)
   return target => rights.every(right => caller.allows(right, target))

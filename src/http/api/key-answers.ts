@@ -81,7 +81,7 @@ export class KeyAnswers {
 /**
  * The stored form of an API's answer: without the headers that belong to one attempt, and with what the others say as fields.
  *
- * @param key says what it may tell of its records
+ * @param key limits what the answer may say of its records
  */
 export function toOwn(
   answer: WrittenAnswer,

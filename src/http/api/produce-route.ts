@@ -170,7 +170,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     this.#maxBodyBytes = maxBodyBytes
   }
 
-  /** The two members of its routes: what takes requests from Fastify, admits them and carries out those with a key once. */
+  /** Hooks and handler of the route: they take requests from Fastify, admit them, and carry out those with a key once. */
   at(waitMs: number | undefined): ServedBy {
     const admission = admissionOf(this.#context, this.#api.options.async.durability ?? 'memory')
     const preParsing = byHand(this.guarded({ waitMs }), admission)

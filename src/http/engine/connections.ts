@@ -250,7 +250,7 @@ export class Connections implements ConnectionHost {
     }
   }
 
-  /** A single body always fits where there is no other. */
+  /** Whether a body fits; a single body always does. */
   #hasCapacity({ heldBytes }: BodyHolder, sizeBytes: number): boolean {
     const { value } = this.#bodies
     return value <= heldBytes || value + sizeBytes <= this.limits.maxBodiesInFlightBytes

@@ -206,7 +206,7 @@ class HeaderScan {
   /**
    * Notes a length or a coding. @returns whether it agrees with earlier ones
    *
-   * @param sent the value with the blanks around it, or what has come of it
+   * @param sent the value with the blanks around it, or the part that has arrived
    */
   noteFraming(special: Special, sent: string, isWhole: boolean): boolean {
     if (special === 'length') {
@@ -296,7 +296,7 @@ function isMethodAt(bytes: Buffer, start: number, end: number, method: string): 
   return start + length >= end || bytes[start + length] === SPACE
 }
 
-/** Position behind the URL, or behind the part of it that has arrived; negative: it has a byte that no URL has. */
+/** Position behind the URL, or behind the part of it that has arrived; negative: it contains a byte that no URL has. */
 function urlEndOf(bytes: Buffer, start: number, end: number): number {
   for (let at = start; at < end; at++) {
     const byte = bytes[at]!

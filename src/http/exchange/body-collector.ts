@@ -50,7 +50,7 @@ const BELIEVED_BYTES = 1024 * 1024
 const capacityFor = (lengthBytes: number, declaredBytes: number): number =>
   Math.max(lengthBytes, Math.min(declaredBytes, Math.max(BELIEVED_BYTES, 2 * lengthBytes)))
 
-/** A body that has come in part: the only piece of it so far as it is, or the pieces behind each other in a buffer of the pool. */
+/** An incomplete body: its only piece as it is, or its pieces joined in a buffer of the pool. */
 class PartialBody implements BodyReader {
   readonly #declaredBytes: number
   readonly #maxBytes: number

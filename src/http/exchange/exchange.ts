@@ -37,8 +37,8 @@ export const receiptOf = (request: Received): string | undefined => request.orig
 type SentTo = IncomingMessage & { sentUrl?: string; readonly originalUrl?: string }
 
 /**
- * The URL of a request as it was sent, below the prefix of its API on the API's own port, too. The field `url`
- * differs from it where the path cannot be decoded and had to be escaped for the router.
+ * The URL of a request as it was sent, below the prefix of its API, even on the API's own port. It differs from `url` when the
+ * path cannot be decoded and had to be escaped for the router.
  */
 export const sentUrlOf = (request: SentTo): string => request.sentUrl ?? request.url ?? '/'
 

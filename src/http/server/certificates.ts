@@ -171,7 +171,7 @@ function check(material: TlsMaterial, { section, settings }: CertificateSource):
 
 const { otherKey, noPem } = foreignTexts.OpenSSL
 
-/** Why OpenSSL does not take files, where its own words do not tell what to change. */
+/** Explains why OpenSSL refuses files, where its own words do not say what to change. */
 export function whyUnusable({ message }: Error): string {
   if (otherKey.test(message)) return 'the key of keyFile does not belong to the certificate of certFile'
   if (noPem.test(message)) return 'keyFile has no private key, or certFile no certificate, in PEM form'

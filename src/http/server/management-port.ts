@@ -102,8 +102,8 @@ function addManagementRoutes(app: FastifyInstance, { status, shown: { registry }
 }
 
 /**
- * The page and its questions, which say what clients send. Any page of another site could read them by a name of its own
- * (DNS rebinding). Probes and Prometheus name the port as they like.
+ * The page and its requests, which show what clients send. Their `Host` is checked, because a page of another site could read
+ * them under a name of its own (DNS rebinding). Probes and Prometheus may use any name.
  */
 const isOfThePage = ({ routeOptions: { url = '' } }: FastifyRequest): boolean => OF_THE_PAGE.has(url)
 const OF_THE_PAGE: ReadonlySet<string> = new Set([PAGE_PATH, STATUS_PATH, FIND_PATH])

@@ -21,7 +21,7 @@ export interface Welcome {
     kafkaReasons(): readonly Notice[]
   }
   readonly apis: readonly MountedApi[]
-  /** The address of the management port; `undefined`: it is not known here, or there is none. */
+  /** The address of the management port; `undefined`: unknown here, or off. */
   readonly management?: string | undefined
   /** Clients may need credentials. */
   readonly asksForLogin: boolean

@@ -68,7 +68,7 @@ export function worst<Row>(all: readonly Row[], weightOf: (row: Row) => number, 
   return { total, rows: weighed.slice(0, MAX_ROWS).map(({ row }) => row) }
 }
 
-/** Makes the status of one gateway of those of its processes, with a limit of rows. */
+/** Merges the status of the processes of one gateway, with a limit of rows. */
 export function mergeParts(parts: readonly StatusPart[]): StatusPart {
   const whole = parts.reduce(mergeTwo)
   const { topics, groups, queues, webhooks, openTransactions, lag } = whole

@@ -10,8 +10,8 @@ import { assignment, describedGroups, describeGroupsRequest, groupsOf } from './
 import * as t from './schema.js'
 
 /**
- * Share groups (KIP-932). A member acquires records of partitions that it need not have to itself, and acknowledges each of
- * them. What it holds belongs to a session with the leader, which ends with its connection.
+ * Share groups (KIP-932). A member acquires records of partitions that it may share with others, and acknowledges each record.
+ * The acquired records belong to a session with the leader, which ends with its connection.
  */
 
 /** Kafka 4.1 has share groups as a preview, without an exact limit of offsets and without renewals. */

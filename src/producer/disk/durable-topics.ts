@@ -20,8 +20,8 @@ export interface DurableTopicsOptions {
   /** Brokers may be asked to create missing topics. */
   readonly createsTopics: boolean
   /**
-   * @param from where its first entry in the log may be; `undefined`: the log has no entry for it yet
-   * @param client in whose turn it is created; `undefined`: it is not known
+   * @param from the lowest sequence that its first entry can have; `undefined`: the log has no entry for it yet
+   * @param client the client whose turn it takes to create it; `undefined`: not known
    */
   readonly make: (destination: string, from: number | undefined, client: string | undefined) => DurableTopic
   /** Called when the topic is closed to free its place for others. None of its records was read or sent. */
@@ -128,7 +128,7 @@ export class DurableTopics {
   }
 
   /**
-   * A record for this topic comes. A topic that is not known gets a place among those that may have to be created.
+   * Admits a record for a topic. A topic that is not known gets a place among those that may have to be created.
    *
    * @param request that has named it: its client, and the places that it has taken
    * @returns why it gets none: others would have to be created before it for too long

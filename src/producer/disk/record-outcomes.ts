@@ -58,7 +58,7 @@ interface AwaitedRecord {
   readonly destination: string
 }
 
-/** Records of the log whose requests wait for their outcomes. Those of most requests do not. */
+/** Records of the log whose requests wait for outcomes. Most requests do not wait. */
 class AwaitedRecords {
   readonly #bySequence = new Map<number, AwaitedRecord>()
   /** Sequences of the records of each request. */

@@ -98,9 +98,9 @@ export class ReturningBatches {
   }
 
   /**
-   * Reads a batch for its partition when there is memory for it. Meanwhile the topic may be looked up again, and the same batch be
-   * asked for twice; or another cluster is connected, and the batch forgotten. So the first read that ends takes the batch out, and
-   * one that ends after that finds that it is not wanted any more.
+   * Reads a batch for its partition when there is memory for it. Meanwhile the topic may be looked up again, so that the batch is
+   * read twice, or another cluster may be connected, so that it is forgotten. Therefore the first read that ends takes the batch
+   * out, and a later one finds that it is not wanted any more.
    */
   #return(partition: number, batch: SentBatch): void {
     const { readAhead, mayReturn, readAgain, onReturned, log, topic } = this.#options

@@ -79,7 +79,7 @@ export class AnsweredKeys {
     return this.#chunks.size >= MAX_CHUNKS
   }
 
-  /** Memory of all rows, deleted ones included until those beside them are deleted as well. */
+  /** Memory of all rows. A deleted row counts until its neighbours are deleted as well. */
   get allocatedBytes(): number {
     return [...this.#chunks.values()].reduce((sum, { bytes }) => sum + bytes.length, 0)
   }

@@ -79,7 +79,7 @@ export function payloadAt(bytes: Buffer, offset: number, salt: number): Buffer |
 /** Whether whole frames follow, so that the rest is not merely an append that a crash has interrupted. */
 export function hasFrameBehind(bytes: Buffer, offset: number, salt: number, types: readonly number[]): boolean {
   for (let at = offset; at + FRAME_HEADER_BYTES < bytes.length; at++) {
-    // Looks at the checksum only where the first byte behind it is that of a known type.
+    // Computes the checksum only if the first byte after it is a known type.
     if (types.includes(bytes[at + FRAME_HEADER_BYTES]!) && payloadAt(bytes, at, salt) !== undefined) return true
   }
   return false

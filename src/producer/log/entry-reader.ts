@@ -100,8 +100,8 @@ export class LogReader {
   }
 
   /**
-   * @returns finds the first wanted entry at or behind a place within so many places, and those that lie close behind it.
-   * The first one is whole in any case
+   * @returns a function that finds the first wanted entry at or behind a place, within so many places, and the ones close behind
+   * it. The first entry is complete in any case
    */
   #runsOf(segment: LogSegment, request: LogReadRequest): (from: number, steps: number, maxBytes: number) => EntryRun {
     const index = this.#indexes.of(segment)

@@ -23,7 +23,7 @@ export interface RecordTag {
   readonly hash: string
   /** Hash of the rest of the request: 8 bytes. */
   readonly fingerprint: string
-  /** Place of the record among those of its request. */
+  /** Index of the record in its request. */
   readonly index: number
 }
 

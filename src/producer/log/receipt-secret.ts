@@ -8,7 +8,7 @@ const SECRET_NAME = 'RECEIPT-KEY'
 const SECRET_BYTES = 32
 const SECRET_TEXT = /^[0-9a-f]{64}\n$/
 
-/** The secret that authenticates receipts, as the directory has it; a new one, where it has none that can be read. */
+/** The secret that authenticates receipts, read from the directory; if none can be read, a new one. */
 export function receiptSecretIn(directory: string): Buffer {
   try {
     const text = readFileSync(join(resolve(directory), SECRET_NAME), 'latin1')

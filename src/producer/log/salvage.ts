@@ -89,9 +89,9 @@ export const salvageLog = (options: LogStoreOptions, tell: TellProgress): readon
   })
 
 /**
- * Puts the entries of a segment that was set aside back into the log, at their old place and with their old sequences: that is
- * what receipts and keys name. The new segment gets its name when it is complete and synced, and until then nothing is
- * changed, so entries are there once wherever a crash comes. The unreadable file stays in quarantine.
+ * Puts the entries of a segment that was set aside back into the log, at their old place and with their old sequences, which
+ * receipts and keys name. The new segment gets its name when it is complete and synced, and nothing is changed before that, so
+ * that a crash at any moment loses and doubles no entry. The unreadable file stays in quarantine.
  */
 function putBack(
   { directory, newSalt, now }: LogStoreOptions,

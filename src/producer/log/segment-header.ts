@@ -17,7 +17,7 @@ export interface SegmentIdentity {
 
 /** The first bytes of a segment; docs/develop/wal-format.md draws them. */
 export interface SegmentHeader extends SegmentIdentity {
-  /** 0: there is none. */
+  /** Id of the segment before; 0: there is none. */
   readonly previousId: number
   /** Bytes behind this length in the segment before were refused. */
   readonly previousEndBytes: number

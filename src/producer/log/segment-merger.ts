@@ -146,7 +146,7 @@ export class SegmentMerger {
   }
 }
 
-/** A segment with damage in it is kept as it is. */
+/** A segment with damage in it is kept unchanged. */
 const isWhole = ({ isClosed, damagedCount, openCount }: LogSegment): boolean =>
   isClosed && damagedCount === 0 && openCount > 0
 

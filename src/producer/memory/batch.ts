@@ -169,7 +169,7 @@ export class Batch extends BatchRows {
   }
 
   /**
-   * Gives it the number under which it is sent. Its bytes change only if the number, the records or their timestamps change.
+   * Sets the number under which the batch is sent. The bytes change only if the number, the records or their timestamps change.
    *
    * @param sentAtMs becomes the timestamp of all records whose caller has given none; absent: timestamps stay
    */

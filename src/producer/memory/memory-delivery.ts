@@ -236,7 +236,9 @@ export class MemoryDelivery implements Delivery {
     for (const topic of this.#topics.values()) topic.withdraw(pendingProduce, failures.aborted())
   }
 
-  /** The names of topics are those of our own objects where possible: names in requests would be kept with the receipts. */
+  /**
+   * The names of topics, taken from our own objects where possible: names in requests would be kept in memory with the receipts.
+   */
   #topicsOf(records: readonly ProduceRecord[]): Topics {
     const topics = topicsOf(records)
     return topics === this.#lastTopic?.name ? this.#lastTopic.name : topics

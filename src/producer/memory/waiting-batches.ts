@@ -21,7 +21,7 @@ export class WaitingBatches {
   readonly #settings: DeliverySettings
   readonly #partition: Batching
   readonly #batchBuffers: BatchBufferPool
-  /** Records are appended to it; `undefined`: there is none. */
+  /** The batch to which records are appended; `undefined`: there is none. */
   #last: Batch | undefined
   /** All but the last. */
   #before: Batch[] = NO_BATCHES

@@ -343,8 +343,8 @@ export class OpenTransaction {
   }
 
   /**
-   * Aborts what is open. The wait for the answer has a limit of its own; the next transaction of the id begins with what is left
-   * to do.
+   * Aborts an open transaction. The wait for the answer has a limit of its own; the next transaction of the id first does what is
+   * left.
    *
    * @returns why it could not be told to the coordinator
    */

@@ -202,7 +202,7 @@ export class Transactions {
   }
 }
 
-/** The place of one call among those of its id. */
+/** Place of a call in the line of its transactional id. */
 class CallTurn {
   /** Resolves when the calls before it have left. */
   readonly begins: Promise<unknown>

@@ -233,7 +233,7 @@ export interface FollowTopics {
   readonly type: 'followTopics'
   readonly topics: readonly string[]
   /**
-   * The client of each topic, in whose turn it is created if it is missing; `undefined`: it is not known. Absent: none is known.
+   * By topic: the client whose turn it takes to create the topic if it is missing; `undefined`: not known. Absent: none is known.
    */
   readonly clients?: readonly (string | undefined)[] | undefined
   readonly follower: TopicFollower

@@ -71,8 +71,8 @@ export const createTopic = describeCall('createTopic', {
 })
 
 /**
- * Deletes a topic. By its id it is asked for again, because no topic that is created later has this id: where it is
- * unknown after an attempt without an answer, the topic is gone as requested. By its name it is sent once.
+ * Deletes a topic. With a topic id, the call is repeated, because no later topic has this id: if it is unknown after an attempt
+ * without an answer, the topic is gone as requested. With a name, it is sent once.
  */
 export const deleteTopic = describeCall('deleteTopic', {
   role: 'admin',

@@ -40,7 +40,7 @@ export class FetchSettlement {
   readonly #returned: Returned[] = []
   readonly #unserved: Unserved[] = []
 
-  /** @param roomBytes what the response had room for beside its records */
+  /** @param roomBytes bytes that the response could still have had beside its records */
   constructor(context: SettlementContext, call: FetchDataCall, roomBytes: number) {
     this.#context = context
     this.#call = call

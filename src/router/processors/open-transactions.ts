@@ -21,7 +21,7 @@ export interface OpenTransactionView extends TopicPartition {
   readonly records: number
   /** How long reads have seen this last stable offset, in milliseconds. */
   readonly openMs: number
-  /** True: the reads of this Router are among those that wait behind it, because they read committed records only. */
+  /** True: this Router reads committed records only, so its reads wait behind the transaction. */
   readonly holdsReads: boolean
 }
 

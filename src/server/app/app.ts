@@ -250,7 +250,7 @@ class ProcessParts implements App {
   readonly #apis: readonly HttpApi[]
   #http: Http | undefined
   readonly #cutSteps: DrainSteps
-  /** The other gateways, and what makes a gateway use them. Absent: the configuration names no others. */
+  /** The other gateways, and the modules with which this one uses them. Absent: the configuration names no others. */
   #peers:
     | {
         readonly all: GatewayPeers

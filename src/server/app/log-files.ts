@@ -89,7 +89,10 @@ class AccessFile {
   readonly lines: AppendedFile
   readonly #destroy: () => void
   readonly #writeBytes: number
-  /** Lines that pino does not have yet: with each line given to it, it copies what waits, to know its bytes. */
+  /**
+   * Lines that pino does not have yet. They are collected, because pino copies all waiting lines with each call to count their
+   * bytes.
+   */
   #collected = ''
   #isBroken = false
   #isGivenUp = false

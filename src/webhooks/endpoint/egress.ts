@@ -32,7 +32,7 @@ export interface EgressDeps extends PlaceNamesDeps {
   readonly connect?: Connect | undefined
   /** Default: the name servers of this machine. */
   readonly createResolver?: (() => NameResolver) | undefined
-  /** Default: those of all interfaces. */
+  /** Addresses of this machine. Default: those of all interfaces. */
   readonly hostAddresses?: (() => readonly string[]) | undefined
 }
 

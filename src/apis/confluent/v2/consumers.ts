@@ -51,7 +51,8 @@ const words = {
   illegalState: message => new ApiError(409, message, { code: 40903 }),
   failed(error) {
     const problem = problemOf(error)
-    // The code for what Kafka does not have is here that of a missing instance: a client would create it again.
+    // For a feature that Kafka does not have, the usual code would be that of a missing instance, and clients would create it
+    // again.
     const { code } = problem.details
     return code === NO_INSTANCE.details.code ? detailed(problem, { code: TOPIC_NOT_FOUND }) : problem
   },

@@ -26,7 +26,7 @@ export interface DataSize {
   readonly schema?: Pick<ResolvedSchema, 'subject' | 'id' | 'version'>
 }
 
-/** A record, and what its answer repeats. */
+/** A record, and the parts of it that its answer repeats. */
 export interface V3Record {
   readonly record: ProduceRecord
   readonly key: DataSize | undefined

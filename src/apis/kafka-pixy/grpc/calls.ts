@@ -63,7 +63,7 @@ const CHUNK_BYTES = 320
 const MAX_EXPANSION = 1_032
 const ZLIB_BYTES = 64 * 1024
 
-/** Half of what HTTP/2 counts for a header beside its name and value (RFC 9113 6.5.2). */
+/** Half of the bytes that HTTP/2 counts for a header in addition to its name and value (RFC 9113 6.5.2). */
 const HEADER_PART_BYTES = 16
 
 const PRODUCE = '/KafkaPixy/Produce'
