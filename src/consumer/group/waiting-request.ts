@@ -107,7 +107,7 @@ export class WaitingRequest implements Due {
   }
 
   /**
-   * Holds the request: until all that hold it have ended that, it is not answered that there is no message. It fails when it
+   * Holds the request: it is not answered that there is no message before all holders have ended their hold. It fails when it
    * is held for longer than {@link LONGEST_HOLD_MS} beyond its time limit, or when its time limit ends while no broker can be
    * reached.
    */
@@ -132,9 +132,9 @@ export class WaitingRequest implements Due {
   }
 
   /**
-   * A message may be on its way to the request from another gateway. Until {@link unbind}, and at most 500 ms longer than its time
-   * limit, it is not answered that there is none; until {@link loosen}, no message of this process answers it: a client that
-   * asks again at another gateway would get a later message first. Where its time limit is over already, one does.
+   * Binds the request, because a message for it may be on its way from another gateway. Until {@link unbind}, and at most 500 ms
+   * longer than its time limit, it is not answered that there is none. Until {@link loosen}, no message of this process answers
+   * it, unless its time limit is over: a client that asks again at another gateway would get a later message first.
    */
   bind(): void {
     const isOver = this.#take?.isOver ?? false
@@ -153,7 +153,7 @@ export class WaitingRequest implements Due {
     this.#take.isTight = false
   }
 
-  /** It is due now if its time limit is over. Does nothing where another message may be on its way meanwhile. */
+  /** Makes the request due if its time limit is over. Does nothing if another message may be on its way. */
   unbind(): void {
     if (this.#take === undefined || this.#take.hasTake || this.settled) return
     const { isOver } = this.#take

@@ -45,7 +45,7 @@ interface Kind {
   readonly isOfTopics?: true
 }
 
-/** What is looked for, and what is said about each thing that is found. */
+/** A search for one kind of trouble, and the texts about each one that is found. */
 type Rule<Of, Found> = [when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told]
 
 const rowsBy =

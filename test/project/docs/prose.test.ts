@@ -5,6 +5,9 @@ import { expect } from 'chai'
 /** Words that leave open who acts: the reader has to guess whether a client, a broker, a room or an operator is meant. */
 const VAGUE = /\b(?:[Nn]obody|[Ss]omebody|[Aa]nybody|[Ee]verybody|[Ss]omeone|[Ww]hoever)\b/
 
+/** Beginnings of comments that leave out their noun: "Of the topic.", "Those that wait.", "So many are kept." */
+const NOUNLESS = /\/\*\*\s*(?:\n\s*\* )?(?:Of|Those|That of|So (?:many|much|long|often)|Whose|It|They) [^\n]*/g
+
 const filesOf = (path: string): string[] =>
   statSync(path).isFile()
     ? [path]
@@ -21,5 +24,12 @@ describe('prose', () => {
         .flatMap((line, index) => (VAGUE.test(line) ? [`${file}:${index + 1}: ${line.trim()}`] : []))
     )
     expect(vague).to.deep.equal([])
+  })
+
+  it('names in a comment first what the comment is about', () => {
+    const nounless = filesOf('src').flatMap(file =>
+      [...readFileSync(file, 'utf8').matchAll(NOUNLESS)].map(([comment]) => `${file}: ${comment}`)
+    )
+    expect(nounless).to.deep.equal([])
   })
 })
