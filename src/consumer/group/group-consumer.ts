@@ -18,7 +18,7 @@ import { RefusalLog } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
-import { OffersOfTopic, TopicConsumer } from './topic-consumer.js'
+import { DeferredOffers, TopicConsumer } from './topic-consumer.js'
 import { lookUpTopics } from './topic-look-ups.js'
 import { TopicStart } from './topic-start.js'
 import type { PartitionCommits } from './transaction-messages.js'
@@ -422,7 +422,7 @@ export class GroupConsumer implements LoopGroup {
       maxWaitingRequests: settings.maxWaitingRequests,
       membership: () => this.#member.membership,
       createPartition: (partition, demand) => this.#createPartition({ topic: name, partition }, topic, demand),
-      offers: new OffersOfTopic(() => this.#topics.get(name)?.consumer, this.#options.tick),
+      offers: new DeferredOffers(() => this.#topics.get(name)?.consumer, this.#options.tick),
       lending: this.#options.lending?.of(runtime.groupId, name)
     })
     const timers = { isToldMissing: false, timer: undefined, beginTimer: undefined }

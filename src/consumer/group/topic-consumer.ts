@@ -554,10 +554,10 @@ export class TopicConsumer implements LoopTopic {
 }
 
 /**
- * The offers of a topic. The group may give the topic up, and read it again, before a client is done with a message, so each call
- * looks the consumer up.
+ * Settles messages of a topic, most of them in a later tick of the group's actor. The group may give the topic up, and read it
+ * again, before a client is done with a message, so each call looks the consumer up.
  */
-export class OffersOfTopic implements TopicOffers {
+export class DeferredOffers implements TopicOffers {
   readonly #consumer: () => TopicConsumer | undefined
   readonly #tick: (run: () => void) => void
   /** Acknowledgements of the next tick, by partition. */

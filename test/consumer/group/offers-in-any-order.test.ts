@@ -1,9 +1,12 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { decodeAcks } from '../../../src/consumer/group/ack-encoding.js'
-import type { AcquiredMessage, TopicOffers } from '../../../src/consumer/group/consume-result.js'
+import type { AcquiredMessage } from '../../../src/consumer/group/consume-result.js'
 import { type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
+import { DeferredOffers, TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
+import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import { GROUP_LINES } from '../../../src/consumer/partition/read-outcome.js'
+import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeRuntime, run } from './fake-runtime.js'
 import { ACK_TIMEOUT_MS, PartitionStage } from './partition-stage.js'
@@ -65,17 +68,20 @@ class OffersStage {
     false
   )
   readonly #loops = Array.from({ length: LOOPS }, () => new GivenMessages())
-  readonly #offers: TopicOffers = {
-    ackAll: taken => this.#partition.consumer.ackAll(new Map(taken).get(0)!),
-    releaseAll: taken => this.#partition.consumer.release(taken.get(0)!),
-    releaseUnread: offers => this.#partition.consumer.releaseUnread(new Map(offers).get(0)!),
-    parkAgain: () => undefined,
-    releaseNow: taken => this.#partition.consumer.release(taken.get(0)!),
-    begin: message => this.#partition.consumer.begin(message),
-    isOpen: ({ offset, serial }) => this.#partition.consumer.offerOf(offset)?.serial === serial,
-    readAgain: ({ offset }, onRead) => this.#partition.consumer.readAgain(offset, onRead),
-    read: () => undefined
-  }
+  readonly #offers = new DeferredOffers(
+    () => this.#topic,
+    run => run()
+  )
+  readonly #topic: TopicConsumer = new TopicConsumer({
+    topic: 'orders',
+    groupId: 'billing',
+    metrics: defaultLogger,
+    maxWaitingRequests: 1,
+    start: new TopicStart('earliest', this.#runtime, 'orders', 100),
+    createPartition: () => this.#partition.consumer,
+    offers: this.#offers,
+    membership: () => undefined
+  })
 
   constructor() {
     const warn = (fields: object, line: string): void => {
@@ -99,7 +105,9 @@ class OffersStage {
   /** The partition comes back from another member, which has offered nothing. */
   regain(): void {
     this.model.newest.clear()
+    this.#topic.assign([])
     this.#partition.restart()
+    this.#topic.assign([0])
   }
 
   take(loop: number): Given | undefined {

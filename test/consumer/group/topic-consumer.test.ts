@@ -15,7 +15,7 @@ import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type LentLimits, MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
 import { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
-import { OffersOfTopic, TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
+import { DeferredOffers, TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
 import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
@@ -71,7 +71,7 @@ class TopicStage {
       start,
       lending,
       createPartition: (partition, demand) => this.#createPartition(partition, demand),
-      offers: new OffersOfTopic(
+      offers: new DeferredOffers(
         () => this.consumer,
         run => run()
       ),
