@@ -176,12 +176,12 @@ export class InstanceAsk {
 /** The routes of consumer instances, for any API. */
 export class InstanceRoutes {
   readonly #api: InstanceApi
-  readonly #verbs: Pick<Verbs, 'instances'>
+  readonly #verbs: Verbs
   readonly #undecodable: UndecodableRecords
   readonly #records: RecordBudget
   readonly #reads = new Set<AbortController>()
 
-  constructor(api: InstanceApi, context: Pick<ApiContext<unknown>, 'verbs' | 'undecodable' | 'records'>) {
+  constructor(api: InstanceApi, context: ApiContext<unknown>) {
     const { verbs, undecodable, records } = context
     this.#api = api
     this.#verbs = verbs

@@ -89,7 +89,7 @@ export interface Castellan extends AsyncDisposable {
   readonly router: RouterHandle
   readonly delivery: Delivery
   /** Counts accepted records that are lost. */
-  readonly losses: Pick<Losses, 'records' | 'views'>
+  readonly losses: Losses
   /** Delivery from the durable log. `undefined`: there is no durable log. */
   readonly durable: DurableDelivery | undefined
   /**

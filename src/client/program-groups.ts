@@ -28,11 +28,11 @@ export class OwnGroups {
 
 /** The consumer groups of a program, which may know other processes that read for the same groups. */
 export class ProgramGroups extends ConsumerGroups {
-  #ofAll: Pick<GroupVerbs, 'ack'> | undefined
+  #ofAll: GroupVerbs | undefined
   readonly own = new OwnGroups(this)
 
   /** @param groups those of all processes: from now on, `ack` also acknowledges what another process has given out */
-  join(groups: Pick<GroupVerbs, 'ack'>): void {
+  join(groups: GroupVerbs): void {
     this.#ofAll = groups
   }
 

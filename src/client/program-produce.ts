@@ -87,11 +87,7 @@ const MEANT_OPTIONS = new Map([
 ])
 
 /** {@link ProgramProduce.produce} */
-export function produceOf(
-  verbs: Pick<Verbs, 'produce'>,
-  records: OneOrMany<NewRecord>,
-  options: ProduceOptions = {}
-): Produced {
+export function produceOf(verbs: Verbs, records: OneOrMany<NewRecord>, options: ProduceOptions = {}): Produced {
   const taken = recordsIn('produce', records)
   checkOptionNames('produce', options, OPTIONS, MEANT_OPTIONS)
   const { partitioner = 'murmur2', deadlineMs = DEFAULT_DEADLINE_MS, durability, maxRecordBytes, signal } = options

@@ -18,6 +18,8 @@ import {
   toRecords
 } from './program-produce.js'
 
+type TransactionalProduceOptions = Pick<ProduceOptions, 'partitioner'>
+
 const DEFAULT_TIMEOUT_MS = 60_000
 const MAX_ID_BYTES = 32_000
 
@@ -48,7 +50,7 @@ export interface Transaction {
    * Writes records in the order of `castellan.produce`. Records that are not awaited are waited for before the end. If one
    * fails, the promise rejects, and the transaction can only abort.
    */
-  produce(records: OneOrMany<NewRecord>, options?: Pick<ProduceOptions, 'partitioner'>): Promise<readonly Delivered[]>
+  produce(records: OneOrMany<NewRecord>, options?: TransactionalProduceOptions): Promise<readonly Delivered[]>
   /**
    * Acknowledges what `consume` has given out, when the transaction commits, and under the generation of the group in which it
    * was given out.
@@ -109,17 +111,14 @@ class ProgramTransaction implements Transaction {
     this.#consumed = consumed
   }
 
-  produce(records: OneOrMany<NewRecord>, options: Pick<ProduceOptions, 'partitioner'> = {}) {
+  produce(records: OneOrMany<NewRecord>, options: TransactionalProduceOptions = {}) {
     const delivered = this.#produce(records, options)
     // A program that does not await it learns of the failure when the transaction aborts.
     delivered.catch(() => undefined)
     return delivered
   }
 
-  async #produce(
-    records: OneOrMany<NewRecord>,
-    options: Pick<ProduceOptions, 'partitioner'>
-  ): Promise<readonly Delivered[]> {
+  async #produce(records: OneOrMany<NewRecord>, options: TransactionalProduceOptions): Promise<readonly Delivered[]> {
     const outcomes = await this.#open.produce(() => {
       const taken = recordsIn('tx.produce', records)
       checkOptionNames('tx.produce', options, ['partitioner'])

@@ -56,7 +56,7 @@ export class Registry {
   readonly #urls: readonly string[]
   readonly #transport: Transport
   readonly #clock: MonotonicClock
-  readonly #log: Pick<Logger, 'warn'> | undefined
+  readonly #log: Logger | undefined
   /** Calls begin with the URL that has answered last. */
   #first = 0
   #failures = 0
@@ -67,7 +67,7 @@ export class Registry {
   #waitedAt = Number.NEGATIVE_INFINITY
 
   /** @param log is told of each call that no URL answers; it keeps repeated lines back */
-  constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock, log?: Pick<Logger, 'warn'>) {
+  constructor(urls: readonly string[], transport: Transport, clock: MonotonicClock, log?: Logger) {
     this.#urls = urls.map(url => url.replace(/\/+$/, ''))
     this.#transport = transport
     this.#clock = clock

@@ -107,7 +107,7 @@ export interface SchemasDeps {
   /** Memory for schemas that are known; those used least recently are asked for again. Default 64 MiB. */
   readonly cacheMaxBytes?: number | undefined
   /** Receives warnings. Absent: none are logged. */
-  readonly log?: Pick<Logger, 'warn'> | undefined
+  readonly log?: Logger | undefined
 }
 
 const CACHE_BYTES = 64 * 1024 * 1024

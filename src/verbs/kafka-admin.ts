@@ -27,7 +27,7 @@ import { TimeLimit, toError, type Unanswered } from './offsets.js'
 
 export interface KafkaAdminDeps {
   readonly router: ActorRef<RouterMessage>
-  readonly delivery: Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
+  readonly delivery: Partial<Delivery>
   readonly clock: MonotonicClock
 }
 

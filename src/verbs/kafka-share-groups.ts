@@ -28,9 +28,9 @@ const ANY_GROUP = 'castellan'
 /** Share groups of a cluster by requests to the Router. */
 export class KafkaShareGroups implements ShareGroupVerbs {
   readonly #deps: Omit<GroupReadersDeps, 'timeoutMs'>
-  readonly #admin: Pick<AdminVerbs, 'deleteGroup'>
+  readonly #admin: AdminVerbs
 
-  constructor(deps: Omit<GroupReadersDeps, 'timeoutMs'>, admin: Pick<AdminVerbs, 'deleteGroup'>) {
+  constructor(deps: Omit<GroupReadersDeps, 'timeoutMs'>, admin: AdminVerbs) {
     this.#deps = deps
     this.#admin = admin
   }

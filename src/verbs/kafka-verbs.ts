@@ -52,7 +52,7 @@ interface DurableAcceptor extends Acceptor {
 }
 
 export interface KafkaVerbsDeps {
-  readonly delivery: Acceptor & Partial<Pick<Delivery, 'topicChanged' | 'clusterId'>>
+  readonly delivery: Acceptor & Partial<Delivery>
   /** Counts accepted records that are lost. Absent: they are not counted. */
   readonly losses?: Losses | undefined
   /** Accepts records that are kept on disk. Absent: `delivery` refuses them. */

@@ -34,4 +34,4 @@ export const readsSame = (one: ReadByWebhook, other: ReadByWebhook): boolean =>
   one.name === other.name && one.cluster === other.cluster && one.topic === other.topic
 
 /** The part of the url that may be shown. */
-export const originOf = ({ url }: Pick<WebhookDefinition, 'url'>): string => new URL(url).origin
+export const originOf = ({ url }: WebhookDefinition): string => new URL(url).origin

@@ -159,7 +159,7 @@ function certificatesIn(
 }
 
 /** The definitions of settings without problems. */
-export const definitionsIn = ({ definitions }: Pick<WebhooksSettings, 'definitions'>): WebhookDefinition[] =>
+export const definitionsIn = ({ definitions }: WebhooksSettings): WebhookDefinition[] =>
   Object.entries(definitions).map(([name, settings]) => {
     const { secretFile: _, credential: __, contentType = DEFAULT_CONTENT_TYPE, ...rest } = settings
     return { ...rest, name, contentType, deadLetters: settings.deadLetters }

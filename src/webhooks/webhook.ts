@@ -36,7 +36,7 @@ const TEST_PAUSE_MS = 1_000
 /** The cluster of a webhook. */
 export interface WebhookCluster {
   readonly router: ActorRef<RouterMessage>
-  readonly verbs: Pick<Verbs, 'produce' | 'admin'>
+  readonly verbs: Verbs
   /** Groups of webhooks only, which no other client uses. */
   readonly groups: ConsumerGroups
   readonly member: MemberTimes

@@ -25,7 +25,7 @@ const REMOVED_TIMEOUT_MS = 30_000
 export interface ClusterOfWebhooks {
   readonly system: ActorSystem
   readonly router: ActorRef<RouterMessage>
-  readonly verbs: Pick<Verbs, 'produce' | 'admin'>
+  readonly verbs: Verbs
   readonly consumer: ConsumerSettings
   readonly isolation: 'readCommitted' | 'readUncommitted'
 }

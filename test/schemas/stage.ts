@@ -1,3 +1,4 @@
+import { silentLogger } from '../../src/core/model.js'
 import { ID_END } from '../../src/schemas/codec-core.js'
 import {
   decodedOf,
@@ -35,8 +36,9 @@ export class SchemasStage {
     const { urls = ['http://registry'], strict = false, cacheMaxBytes } = settings
     const parsed = schemasSettings.parse({ registry: { urls }, avro: { strict } })
     const log = {
+      ...silentLogger,
       warn: (fields: object, message: string) =>
-        this.warnings.push(`${message}: ${(fields as { cause: string }).cause}`)
+        void this.warnings.push(`${message}: ${(fields as { cause: string }).cause}`)
     }
     this.schemas = new Schemas(parsed, {
       transport: this.registry,

@@ -11,7 +11,7 @@ import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '
 import { ApiError } from '../../http/api/api-answers.js'
 import { ApiProducer } from '../../http/api/api-producer.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
-import { ProduceRoute } from '../../http/api/produce-route.js'
+import { type AnyProduceRoute, ProduceRoute } from '../../http/api/produce-route.js'
 import { browserRefusalOf } from '../../http/exchange/client.js'
 import { type Exchange, sentUrlOf, writtenUrlOf } from '../../http/exchange/exchange.js'
 import { type Upgrade, upgradeOf } from '../../http/exchange/other-protocols.js'
@@ -51,7 +51,7 @@ class ArionScope {
   readonly #metrics: ArionMetrics
   readonly #prefix: string
   readonly #answers: ArionAnswers
-  readonly #route: Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'broken' | 'guarded'>
+  readonly #route: AnyProduceRoute
   readonly #stats: () => Promise<string>
   readonly #openWebsocket: ReturnType<typeof websocketsOf>
 

@@ -41,7 +41,7 @@ const DEFAULT_WAIT_MS = 3_000
 /** `GET /{topic}?from=…` and `GET /{topic}/tail`. */
 export class FollowEndpoint {
   readonly #parts: EventParts
-  readonly #verbs: Pick<Verbs, 'follow'>
+  readonly #verbs: Verbs
   readonly #records: RecordBudget
   readonly #shares = new Shares(MAX_READERS, 'readers of events')
   /** Functions that end the open requests when the process stops. */

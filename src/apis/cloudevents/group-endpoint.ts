@@ -33,7 +33,7 @@ const ACKS = ['auto', 'manual'] as const
 /** `GET /{topic}?group=…` and `POST /{topic}/acks`. */
 export class GroupEndpoint {
   readonly #parts: EventParts
-  readonly #verbs: Pick<Verbs, 'groups'>
+  readonly #verbs: Verbs
   readonly #clock: () => number
   readonly #longPollMs: number
   readonly #records: RecordBudget

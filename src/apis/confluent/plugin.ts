@@ -12,7 +12,7 @@ import { ApiError } from '../../http/api/api-answers.js'
 import { byHand } from '../../http/api/by-hand.js'
 import { bodyPool, type Receive } from '../../http/api/endpoint.js'
 import { LongLists } from '../../http/api/long-lists.js'
-import { ProduceRoute } from '../../http/api/produce-route.js'
+import { type AnyProduceRoute, ProduceRoute } from '../../http/api/produce-route.js'
 import { type AnsweredRoute, type Route, serveRoutes } from '../../http/api/routes.js'
 import { type Exchange, hasBody } from '../../http/exchange/exchange.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
@@ -109,7 +109,7 @@ function producingOf(
   const ofRecords = new ProduceRoute(records, context, Math.max(WHOLE_BODY_BYTES, maxBodyBytes), pool)
   const ofV2 = new ProduceRoute(new V2Produce(settings, produce, writing), context, maxBodyBytes, pool)
   const ofBatches = new ProduceRoute(new V3Batch(maxRecordsPerBatch, produce, writing), context, maxBodyBytes, pool)
-  const producing = new Map<string, Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>>([
+  const producing = new Map<string, AnyProduceRoute>([
     ['produce', ofV2],
     ['produceToPartition', ofV2],
     ['produceRecords', ofRecords],

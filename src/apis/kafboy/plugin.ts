@@ -10,7 +10,7 @@ import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api
 import { ApiError } from '../../http/api/api-answers.js'
 import { byHand, nameRoutes, neverCalled, refusedBy } from '../../http/api/by-hand.js'
 import { admitsRuled } from '../../http/api/endpoint.js'
-import { ProduceRoute } from '../../http/api/produce-route.js'
+import { type AnyProduceRoute, ProduceRoute } from '../../http/api/produce-route.js'
 import { sendAnswer, UNKNOWN_PATH, warningOf } from '../../http/exchange/answers.js'
 import { BufferPool, collectBody } from '../../http/exchange/body-collector.js'
 import { type Exchange, hasBody, type Reply, sentPartsOf } from '../../http/exchange/exchange.js'
@@ -51,13 +51,11 @@ export async function kafboyPlugin(context: ApiContext<KafboySettings>): Promise
   }
 }
 
-type Producing = Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'guarded'>
-
 /** Serves all requests of the scope. @param disco answers those that write nothing */
 function serveAll(
   app: FastifyInstance,
   context: ApiContext<KafboySettings>,
-  produce: Producing,
+  produce: AnyProduceRoute,
   disco: (exchange: Exchange) => void,
   counted: KafboyMetrics
 ): void {
@@ -92,7 +90,7 @@ function serveAll(
   app.setErrorHandler(refusedBy(fail))
 }
 
-function receiveRecords(exchange: Exchange, route: FoundRoute & { type: 'produce' }, produce: Producing): void {
+function receiveRecords(exchange: Exchange, route: FoundRoute & { type: 'produce' }, produce: AnyProduceRoute): void {
   const { method } = exchange.request
   if (method === 'POST') produce.receive(exchange, route)
   else produce.refuse(exchange, new ApiError(400, method === 'GET' ? 'POST exp' : 'unexp'), !hasBody(exchange))

@@ -14,7 +14,7 @@ import {
 } from '../../http/api/produce-route.js'
 import { AnswerTemplate, WARNING_HEADER, warningOf } from '../../http/exchange/answers.js'
 import { BodyTooLargeError } from '../../http/exchange/decoded-body.js'
-import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
+import { type Exchange, type Reply, sentPartsOf } from '../../http/exchange/exchange.js'
 import { JSON_TYPE, wantsModern } from '../../http/exchange/modern-answers.js'
 import type { PartitionerName, Verbs } from '../../verbs/verbs.js'
 import { errorBody, produceFailureOf, RETRY, SHUTTING_DOWN_TEXT, TOO_LARGE } from './pixy-answers.js'
@@ -197,7 +197,7 @@ export class MessageApi implements ProduceApi<PixyHead> {
    * Adds a hint that the original's text lacks: `curl -d` announces a form by itself; the limit of a message is the
    * gateway's, not that of a broker.
    */
-  #hintFor({ response }: Pick<Exchange, 'response'>, text: string): Pick<ProduceAnswer, 'headers'> {
+  #hintFor({ response }: Reply, text: string): Pick<ProduceAnswer, 'headers'> {
     if (text === TOO_LARGE) {
       const { maxMessageBytes } = this.#parts.settings
       return { headers: warningOf(`a message may have ${maxMessageBytes} bytes (apis.kafka-pixy.maxMessageBytes)`) }

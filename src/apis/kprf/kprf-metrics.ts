@@ -75,11 +75,11 @@ export class KprfMetrics {
   readonly deliveredBytesInAll: Cell
 
   readonly #names: readonly string[]
-  readonly #context: Pick<ApiContext<unknown>, 'metrics' | 'verbs' | 'clock'>
+  readonly #context: ApiContext<unknown>
   #lookUpAt = Number.NEGATIVE_INFINITY
   #tidyAt = Number.NEGATIVE_INFINITY
 
-  constructor(context: Pick<ApiContext<unknown>, 'metrics' | 'verbs' | 'clock'>) {
+  constructor(context: ApiContext<unknown>) {
     const { metrics } = context
     const { registry } = metrics
     this.#context = context

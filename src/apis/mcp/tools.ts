@@ -22,7 +22,7 @@ const readers: readonly Tool[] = [
 const writers: readonly Tool[] = [produceMessage]
 
 /** The tools that agents may call. */
-export const toolsOf = ({ write }: Pick<McpSettings, 'write'>): ReadonlyMap<string, Tool> =>
+export const toolsOf = ({ write }: McpSettings): ReadonlyMap<string, Tool> =>
   new Map([...readers, ...(write ? writers : [])].map(one => [one.name, one]))
 
 const schemaOf = (schema: z.ZodType): Record<string, unknown> => {

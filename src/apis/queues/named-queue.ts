@@ -21,10 +21,7 @@ export interface NamedQueue {
 }
 
 /** @throws ApiError when there is no such cluster */
-export function verbsOf(
-  { verbsByCluster }: QueueParts,
-  cluster: string | undefined
-): Pick<Verbs, 'queues' | 'shareGroups'> {
+export function verbsOf({ verbsByCluster }: QueueParts, cluster: string | undefined): Verbs {
   const verbs = verbsByCluster.get(cluster ?? 'default')
   if (verbs === undefined) throw new ApiError(404, 'there is no such cluster')
   return verbs

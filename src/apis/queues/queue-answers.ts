@@ -61,7 +61,7 @@ const statusByKafka: ReadonlyMap<number | undefined, number> = new Map([
   [errorCodes.SHARE_SESSION_LIMIT_REACHED, 503]
 ])
 
-const statusOf = ({ code, errorCode }: Pick<Failed, 'code' | 'errorCode'>): number =>
+const statusOf = ({ code, errorCode }: Failed): number =>
   (code === 'kafka' ? statusByKafka.get(errorCode) : undefined) ?? statusByCode[errorCodeOf({ code })]
 
 export interface QueueParts extends EndpointBase {
@@ -76,5 +76,5 @@ export interface QueueParts extends EndpointBase {
   readonly maxLockMs: number
   /** Absent: no schema registry is configured. */
   readonly schemas?: Decoding | undefined
-  readonly verbsByCluster: ReadonlyMap<string, Pick<Verbs, 'queues' | 'shareGroups'>>
+  readonly verbsByCluster: ReadonlyMap<string, Verbs>
 }

@@ -96,7 +96,7 @@ export interface TopicOffers {
    * - `gone`: it is in the log no more
    * - `notNow`: it cannot be read at the moment
    */
-  readonly readAgain: (place: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void) => void
+  readonly readAgain: (place: OfferOf, onRead: (found: ReadAgain) => void) => void
   /** How far a partition is read now, for transactions. `undefined`: the partition is not read. */
   readonly read: (partition: number) => ReadPartition | undefined
 }

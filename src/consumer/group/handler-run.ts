@@ -52,9 +52,9 @@ class Flight implements MessageLane {
   isHandled = false
   hasLeft = false
   readonly turn: Turn<GivenMessage>
-  readonly #run: Pick<HandlerRun, 'parkAgain' | 'left'>
+  readonly #run: HandlerRun
 
-  constructor(turn: Turn<GivenMessage>, run: Pick<HandlerRun, 'parkAgain' | 'left'>) {
+  constructor(turn: Turn<GivenMessage>, run: HandlerRun) {
     this.message = turn.item
     this.newest = turn.item
     this.turn = turn

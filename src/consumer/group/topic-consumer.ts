@@ -377,7 +377,7 @@ export class TopicConsumer implements LoopTopic {
   }
 
   /** See {@link TopicOffers.readAgain}. */
-  readAgain({ partition, offset }: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void): void {
+  readAgain({ partition, offset }: OfferOf, onRead: (found: ReadAgain) => void): void {
     this.#partitions.get(partition)?.readAgain(offset, onRead)
   }
 
@@ -609,7 +609,7 @@ export class DeferredOffers implements TopicOffers {
     return this.#consumer()?.isOpen(message) === true
   }
 
-  readAgain(place: Pick<OfferOf, 'partition' | 'offset'>, onRead: (found: ReadAgain) => void): void {
+  readAgain(place: OfferOf, onRead: (found: ReadAgain) => void): void {
     this.#now(consumer => consumer.readAgain(place, onRead))
   }
 

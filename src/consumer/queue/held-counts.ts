@@ -24,7 +24,7 @@ interface HoldingClient {
 
 /** The held messages of all queues of a process: how many there are, and of which clients. */
 export class HeldCounts {
-  readonly #limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>
+  readonly #limits: QueueLimits
   readonly #all = new HeldAmount('messages of queues')
   /** Clients that hold messages or wait. */
   readonly #clients = new Map<string, HoldingClient>()
@@ -34,7 +34,7 @@ export class HeldCounts {
   /** Called when the process held as much as it may, and may hold more now. */
   onRoom: () => void = () => undefined
 
-  constructor(limits: Pick<QueueLimits, 'maxHeld' | 'maxHeldPerClient'>) {
+  constructor(limits: QueueLimits) {
     this.#limits = limits
   }
 

@@ -15,7 +15,7 @@ export interface MessageGiverParts {
   readonly turns: LoopTurns
   readonly waiting: WaitingAcquires
   /** `undefined`: no message may be given yet. */
-  readonly locks: () => Pick<MessageLocks, 'spare' | 'give' | 'pass'> | undefined
+  readonly locks: () => MessageLocks | undefined
   readonly answer: (acquire: WaitingAcquire) => void
   /** Called when all is given that can be given. */
   readonly onDone: () => void

@@ -38,7 +38,7 @@ export interface MessageLocksDeps {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly deadlines: Deadlines
-  readonly limits: Pick<QueueLimits, 'maxLockMs'>
+  readonly limits: QueueLimits
   readonly counts: HeldCounts
   readonly records: RecordBudget
   /** Whether messages are there for which clients that wait have no room in memory. */

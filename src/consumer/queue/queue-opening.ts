@@ -57,7 +57,7 @@ interface Opening<Acquire> {
   readonly topic: string
   readonly groupId: string
   readonly admin: QueueAdmin
-  readonly limits: Pick<QueueLimits, 'mayCreate'>
+  readonly limits: QueueLimits
   /** Isolation of the reads of this process, which a new group gets, too. `undefined`: Kafka decides. */
   readonly isolation: IsolationLevel | undefined
   /** The acquires that wait, in their order. Each look at them begins again. */

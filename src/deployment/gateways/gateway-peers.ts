@@ -30,7 +30,7 @@ export type Resolve = (host: string) => Promise<readonly string[]>
 const resolveHost: Resolve = async host => (await lookup(host, { all: true })).map(({ address }) => address)
 
 export interface GatewayPeersDeps {
-  readonly settings: Pick<PeersSettings, 'addresses' | 'listen' | 'networks' | 'token'>
+  readonly settings: PeersSettings
   /** Absent: calls and answers are not encrypted. */
   readonly tls?: PeerTls | undefined
   readonly log: Logger

@@ -12,8 +12,6 @@ import { CHANGE_TIMEOUT_MS, PeerQueues } from './queues-elsewhere.js'
 
 const STATS_TIMEOUT_MS = 2_000
 
-type Lends<Id> = Pick<Lending<Id>, 'whenGiven'>
-
 /** The workers of one gateway. Their number does not change, so each of them finds the same owner. */
 interface WorkersOfGateway {
   readonly count: number
@@ -44,7 +42,7 @@ export function sharedVerbs<Id extends number | string>(
   peers: Peers<Id>,
   records: RecordBudget,
   workers?: WorkersOfGateway,
-  lending?: Lends<Id>
+  lending?: Lending<Id>
 ): Verbs {
   return workers === undefined
     ? verbsOfGateway(own, cluster, peers, records, lending)
@@ -61,7 +59,7 @@ function verbsOfGateway<Id extends number | string>(
   cluster: string,
   peers: Peers<Id>,
   records: RecordBudget,
-  lending?: Lends<Id>
+  lending?: Lending<Id>
 ): Verbs {
   const acks = new AcksElsewhere(own.groups, cluster, peers)
   lending?.whenGiven((by, message) => acks.given(by, message))

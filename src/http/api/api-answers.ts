@@ -83,11 +83,11 @@ export class ApiError extends StacklessError {
 
 /** Answers of an API that has one form for all of its errors, whatever request they are about. */
 export abstract class ErrorAnswers extends ApiAnswers {
-  readonly #log: Pick<Logger, 'error'>
+  readonly #log: Logger
   /** The error with which a client is answered after a bug. */
   protected readonly bug: Error = new ApiError(500, 'internal error')
 
-  constructor(log: Pick<Logger, 'error'>) {
+  constructor(log: Logger) {
     super()
     this.#log = log
   }

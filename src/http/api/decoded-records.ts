@@ -30,7 +30,7 @@ type DecodedPart = Decoded | null
  * @throws SchemaError when the registry cannot be asked about the first record
  */
 export async function decodeRecords(
-  schemas: Pick<Schemas, 'decodeEach'>,
+  schemas: Schemas,
   format: SchemaFormat,
   all: readonly InstanceRecord[],
   maxBytes: number,
@@ -60,7 +60,7 @@ export async function decodeRecords(
 }
 
 async function lastOf(
-  schemas: Pick<Schemas, 'decodeEach'>,
+  schemas: Schemas,
   value: Encoded,
   { maxBytes, owner }: WorkLimits,
   key: DecodedPart

@@ -398,7 +398,7 @@ export class Idempotency {
     const { keys, count } = this.#deps
     const headers = { [REACH_HEADER]: this.#scope, [REPLAYED_HEADER]: 'true' }
     const answer = AsyncAnswer.of(exchange.request)
-    const early = answer && new EarlyReceipt(exchange, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
+    const early = answer && new EarlyReceipt(exchange.request, answer, keys.receiptOf(asked, RECEIPT_LIMIT_MS), headers)
     const claim = await keys.claimWithin(asked, Math.min(route.waitMs, MAX_WAIT_MS), waiting.left)
     const kept = waiting.end()
     // An early receipt has ended the turn.

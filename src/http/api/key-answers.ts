@@ -85,7 +85,7 @@ export class KeyAnswers {
  */
 export function toOwn(
   answer: WrittenAnswer,
-  key: Pick<ClaimedKey, 'told'>
+  key: ClaimedKey
 ): { readonly own: WrittenAnswer; readonly persisted: string; readonly further: Further } {
   const said = answer.persisted ?? answer.headers.find(([name]) => name === PERSISTED_HEADER)?.[1] ?? 'unknown'
   const persisted = key.told(said)

@@ -515,3 +515,6 @@ function inRequestOrder(refusals: ProduceHead['refusals'], known: readonly Outco
   let next = 0
   return refusals.map(refusal => refusal ?? known[next++]!)
 }
+
+/** A produce route with heads of any kind. */
+export type AnyProduceRoute = Pick<ProduceRoute<never>, 'receive' | 'refuse' | 'broken' | 'guarded'>

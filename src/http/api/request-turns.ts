@@ -12,7 +12,7 @@ const TOO_LATE = new OverloadedError('the body could not be read in time: too ma
  */
 export class RequestTurns {
   readonly #exchange: Exchange
-  readonly #context: Pick<ApiContext<unknown>, 'turns' | 'clock'>
+  readonly #context: ApiContext<unknown>
   readonly #broken: (error: unknown) => void
   readonly #startedAt: number
   /** Work that has not ended. */
@@ -20,11 +20,7 @@ export class RequestTurns {
   #isHandedOn = false
 
   /** @param broken called with the error of a bug in work that was begun */
-  constructor(
-    exchange: Exchange,
-    context: Pick<ApiContext<unknown>, 'turns' | 'clock'>,
-    broken: (error: unknown) => void
-  ) {
+  constructor(exchange: Exchange, context: ApiContext<unknown>, broken: (error: unknown) => void) {
     this.#broken = broken
     this.#exchange = exchange
     this.#context = context

@@ -1,7 +1,6 @@
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import { inTime } from '../../core/in-time.js'
 import type { AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
-import type { Exchange } from '../exchange/exchange.js'
 import { originOf } from './request-origin.js'
 
 /** How long the receipt is waited for: until all records of the request that is under way are on disk. */
@@ -20,7 +19,7 @@ export class EarlyReceipt {
 
   /** @param headers further ones of the answer */
   constructor(
-    { request }: Pick<Exchange, 'request'>,
+    request: IncomingMessage,
     early: AsyncAnswer,
     found: Promise<AcceptedRequest | undefined>,
     headers: Readonly<Record<string, string>>

@@ -40,7 +40,7 @@ export interface RefusedHead {
   readonly status: number
   readonly durationMs: number
   /** Absent: its head could not be read. */
-  readonly request?: Pick<IncomingMessage, 'method' | 'headers'>
+  readonly request?: IncomingMessage
 }
 
 export interface ConnectionHost extends AnswersHost {

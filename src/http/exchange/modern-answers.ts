@@ -11,8 +11,7 @@ import type { PendingProduce } from '../../verbs/verbs.js'
  */
 export const MODERN_TYPE = 'application/vnd.castellan.v1+json'
 
-export const wantsModern = ({ headers: { accept } }: Pick<IncomingMessage, 'headers'>): boolean =>
-  accept?.includes(MODERN_TYPE) === true
+export const wantsModern = ({ headers: { accept } }: IncomingMessage): boolean => accept?.includes(MODERN_TYPE) === true
 
 export const JSON_TYPE = 'application/json'
 /** Source: RFC 9457. */

@@ -158,7 +158,7 @@ export class Http {
     await Promise.all(this.#apps.map(app => app.close()))
   }
 
-  get shedder(): Pick<LoadShedder, 'view'> {
+  get shedder(): LoadShedder {
     return this.#context.shedder
   }
 }

@@ -711,7 +711,7 @@ const partitionsText = (numbers: readonly string[]): string =>
   `partition${numbers.length === 1 ? '' : 's'} ${firstOf(numbers, MAX_PARTITIONS)}`
 
 /** Open transactions by topic, the oldest one of each topic first. */
-function openByTopic({ openTransactions }: Pick<Quiet, 'openTransactions'>) {
+function openByTopic({ openTransactions }: Quiet) {
   const oldestFirst = [...openTransactions.rows].sort((one, other) => other.openMs - one.openMs)
   const byTopic = groupBy(oldestFirst, ({ cluster, topic }) => `${cluster}/${topic}`)
   return [...byTopic.values()] as [OpenTransactionRow, ...OpenTransactionRow[]][]

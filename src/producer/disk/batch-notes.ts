@@ -55,7 +55,7 @@ export interface BatchNotesOptions {
   readonly log: Logger
   /** The log is open before any batch is sent. `isIntact`: it had lost no entry when it was opened. */
   readonly opened: () => { readonly wal: DurableLog; readonly isIntact: boolean }
-  readonly cluster: Pick<ClusterState, 'clusterId'>
+  readonly cluster: ClusterState
   readonly topicOf: (producer: ScheduledProducer) => NotedTopic | undefined
 }
 

@@ -81,7 +81,7 @@ export interface DeliveryDeps {
   /** Gives receipts for records whose caller does not wait for them. Absent: none are given. */
   readonly receipts?: MemoryReceipts | undefined
   /** Records spans of batches. Absent: nothing does. */
-  readonly tracing?: Pick<Tracing, 'send'> | undefined
+  readonly tracing?: Tracing | undefined
   /** Why no broker can be reached; `undefined`: a broker can be reached, or the reason is unknown. */
   readonly awayBecause?: (() => Error | undefined) | undefined
 }

@@ -90,7 +90,7 @@ export interface SharedByPartitions {
   /** Absent: Kafka's log is never searched, because brokers recognise each batch that is sent again. */
   readonly written?: WrittenBatches | undefined
   /** Records spans of batches. Absent: nothing does. */
-  readonly tracing?: Pick<Tracing, 'send'> | undefined
+  readonly tracing?: Tracing | undefined
 }
 
 export interface PartitionProducerDeps extends SharedByPartitions {

@@ -29,7 +29,7 @@ export function announceBrokers(config: Config, version: string, embedded: strin
  */
 export async function announceDurableLog(
   config: Config,
-  queue: Pick<DurableBacklog, 'path' | 'leftRecords' | 'whyUnusable'>,
+  queue: DurableBacklog,
   enabled: readonly HttpApi[],
   log: Logger
 ): Promise<void> {

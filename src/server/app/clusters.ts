@@ -49,7 +49,7 @@ export interface ClustersDeps {
   /** The storage of the durable log. Default: the disk of this machine. */
   readonly logStorage?: LogStorage | undefined
   /** The parts that give receipts. Absent: no receipts are given. */
-  readonly receipts?: Pick<ReceiptParts, 'ofLogs' | 'ofMemory'> | undefined
+  readonly receipts?: ReceiptParts | undefined
   /** Directories of durable logs whose workers no longer exist. This process delivers their records. */
   readonly orphanedDirectories: readonly string[]
 }

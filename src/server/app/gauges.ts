@@ -37,10 +37,7 @@ export function registerRecords({ registry }: PrometheusMetrics, records: Record
   registerSum(registry, 'castellan_http_answers_limit_bytes', limit, () => records.maxBytes)
 }
 
-export function registerClusters(
-  { registry }: PrometheusMetrics,
-  clusters: readonly Pick<ConfiguredCluster, 'name' | 'router' | 'durable' | 'idRefusal'>[]
-): void {
+export function registerClusters({ registry }: PrometheusMetrics, clusters: readonly ConfiguredCluster[]): void {
   const perCluster = (
     name: string,
     help: string,
@@ -70,7 +67,7 @@ export function registerClusters(
   )
 }
 
-function unknownTopicsOf({ name: cluster, durable }: Pick<ConfiguredCluster, 'name' | 'durable'>): PrometheusReading[] {
+function unknownTopicsOf({ name: cluster, durable }: ConfiguredCluster): PrometheusReading[] {
   const { named = [], others = 0 } = durable?.missingTopics ?? {}
   const counts = new Map(Array.from(named, topic => [topic, 1]))
   if (others > 0) counts.set(OTHER, others + (counts.get(OTHER) ?? 0))

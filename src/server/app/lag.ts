@@ -68,7 +68,7 @@ const READABLE = '1 when Kafka has answered the last question about the lag of a
  * Exports the lag of consumer groups as it was last read. Each group is read by one process, so the values of several
  * processes are of different groups.
  */
-function registerLag({ registry }: PrometheusMetrics, watch: Pick<LagWatch, 'lagOf' | 'groups'>): void {
+function registerLag({ registry }: PrometheusMetrics, watch: LagWatch): void {
   const perTopic = (name: string, help: string, read: NumberOf<LagRow>): void =>
     registerScrapedGauge(registry, `castellan_lag_${name}`, help, 'max', () =>
       bounded(

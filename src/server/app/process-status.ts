@@ -63,9 +63,9 @@ export interface ProcessStatusDeps {
   readonly memoryTimeoutMs: number
   readonly metrics: PrometheusMetrics
   /** `undefined`: there is none yet. */
-  readonly shedder: () => Pick<LoadShedder, 'view'> | undefined
-  readonly refusals: Pick<RefusalCounts, 'all' | 'answers'>
-  readonly lines: Pick<RecentLines, 'all'>
+  readonly shedder: () => LoadShedder | undefined
+  readonly refusals: RefusalCounts
+  readonly lines: RecentLines
   /** `undefined`: Kafka is not asked yet. */
   readonly lag: () => LagSource | undefined
   readonly certificates: () => readonly CertificateView[]
@@ -173,9 +173,7 @@ export function toQueueRow(
   }
 }
 
-export const openTransactionsOf = (
-  clusters: readonly Pick<ConfiguredCluster, 'name' | 'router'>[]
-): OpenTransactionRow[] =>
+export const openTransactionsOf = (clusters: readonly ConfiguredCluster[]): OpenTransactionRow[] =>
   clusters.flatMap(({ name: cluster, router }) =>
     router.openTransactions().map(({ openMs, ...view }) => ({ cluster, ...view, openMs: Math.round(openMs) }))
   )
@@ -239,7 +237,7 @@ function viewsIn(of: string, pem: string): CertificateView[] {
 export function certificateViews(
   security: ListenerSecurity | undefined,
   ofPeers: string | undefined,
-  clusters: readonly Pick<ConfiguredCluster, 'name' | 'connection'>[]
+  clusters: readonly ConfiguredCluster[]
 ): CertificateView[] {
   const { certificates, managementCertificates } = security ?? {}
   const ofListeners = [certificates, managementCertificates].flatMap(one => one?.view ?? [])
@@ -251,10 +249,7 @@ export function certificateViews(
 }
 
 /** @param ofGateways how far this clock is ahead of other gateways; absent: none is known */
-export function clockRows(
-  ofGateways: number | undefined,
-  clusters: readonly Pick<ConfiguredCluster, 'name' | 'delivery' | 'durable'>[]
-): ClockRow[] {
+export function clockRows(ofGateways: number | undefined, clusters: readonly ConfiguredCluster[]): ClockRow[] {
   const ofBrokers = clusters.flatMap(({ name: cluster, delivery, durable }) => {
     const aheadMs = delivery.clockAheadMs ?? durable?.clockAheadMs
     return aheadMs === undefined ? [] : [{ comparedWith: 'brokers' as const, cluster, aheadMs }]
@@ -456,8 +451,8 @@ export function servedStatus(
 
 /** The part of a parent, which serves the management port and nothing else, and knows how its workers are. */
 export function parentPart(
-  refusals: Pick<RefusalCounts, 'all'>,
-  lines: Pick<RecentLines, 'all'>,
+  refusals: RefusalCounts,
+  lines: RecentLines,
   certificate: CertificateView | undefined
 ): StatusPart {
   const certificates = certificate === undefined ? [] : [toCertificateRow(certificate, Date.now())]

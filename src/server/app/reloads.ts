@@ -11,7 +11,7 @@ export class Reloads {
   readonly #clusters: Clusters
   readonly #accessLog: OpenAccessLog | undefined
   readonly #watch: TroubleWatch
-  readonly #webhooks: Pick<GatewayWebhooks, 'prepare'>
+  readonly #webhooks: GatewayWebhooks
   #running: Config
   /** Reloads run one after another, so that the last reload takes effect. */
   #last: Promise<void> = Promise.resolve()
@@ -22,7 +22,7 @@ export class Reloads {
     clusters: Clusters,
     accessLog: OpenAccessLog | undefined,
     watch: TroubleWatch,
-    webhooks: Pick<GatewayWebhooks, 'prepare'>
+    webhooks: GatewayWebhooks
   ) {
     this.#running = running
     this.#security = security

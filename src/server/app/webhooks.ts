@@ -27,7 +27,7 @@ export interface GatewayWebhooksDeps {
   readonly config: Config
   /** The enabled APIs. */
   readonly apis: readonly HttpApi[]
-  readonly clusters: Pick<Clusters, 'all'>
+  readonly clusters: Clusters
   readonly records: RecordBudget
   readonly log: Logger
   /** The listeners of this process, once they are open. */
@@ -35,7 +35,7 @@ export interface GatewayWebhooksDeps {
   /** `HOST:PORT,…` of the embedded broker. */
   readonly embeddedBootstrap: string | undefined
   /** One of several workers: each webhook belongs to one of them. Absent: there are none. */
-  readonly worker?: Pick<WorkerPlace, 'number' | 'count' | 'managementUrl'> | undefined
+  readonly worker?: WorkerPlace | undefined
 }
 
 /** The webhooks of this process: their definitions, the way out, and what delivers. */

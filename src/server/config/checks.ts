@@ -10,7 +10,7 @@ import { type Config, settingsOfApis } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile, tlsFilesIn } from './tls-files.js'
 import { workerCountOf } from './worker-count.js'
 
-export const usesEmbeddedBroker = (config: Pick<Config, 'embedded' | 'clusters'>): boolean =>
+export const usesEmbeddedBroker = (config: Config): boolean =>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
 
 /** Purpose of a configuration: a gateway, a client of a running cluster, or the embedded broker alone. */

@@ -19,7 +19,7 @@ export function mountWebhooks(deps: {
   readonly webhooks: WebhooksOfAll
   readonly access: Access
   readonly log: Logger
-  readonly verbsByCluster: ReadonlyMap<string, Pick<Verbs, 'groups'>>
+  readonly verbsByCluster: ReadonlyMap<string, Verbs>
 }): ApiMount {
   const answers = new WebhookAnswers(deps.log)
   const parts = { ...deps, answers, pool: bodyPool(), lookUps: new Shares(MAX_LOOK_UPS, 'look-ups') }

@@ -34,8 +34,8 @@ export interface WebhookParts extends EndpointBase {
   readonly pool: BufferPool
   readonly lookUps: Shares
   readonly webhooks: WebhooksOfAll
-  readonly verbsByCluster: ReadonlyMap<string, Pick<Verbs, 'groups'>>
-  readonly log: Pick<Logger, 'info'>
+  readonly verbsByCluster: ReadonlyMap<string, Verbs>
+  readonly log: Logger
 }
 
 const NOT_HERE =

@@ -3,6 +3,7 @@ import { KprfMetrics, RecordCounts, sizesOf } from '../../../src/apis/kprf/kprf-
 import type { PushRecord } from '../../../src/apis/kprf/push-parse.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
+import { contextFor } from '../../support/api-context.js'
 import { delivered, FakeVerbs, failure } from '../../support/fake-verbs.js'
 import { asJson, pushOf, type Served, serve } from './stage.js'
 
@@ -152,7 +153,7 @@ const record = (topic: string, value = 'v', key: string | null = null): PushReco
 function setUp() {
   const lines: unknown[] = []
   const prometheus = createPrometheusMetrics()
-  const metrics = new KprfMetrics({ metrics: prometheus, verbs: new FakeVerbs(), clock: () => 0 })
+  const metrics = new KprfMetrics(contextFor(new FakeVerbs(), {}, { clock: () => 0 }, prometheus))
   const counts = new RecordCounts(metrics, { ...silentLogger, warn: what => lines.push(what) })
   /** Follows records from time 0 until `now`, when they have these outcomes. */
   const follow = (records: readonly PushRecord[], outcomes: readonly RecordOutcome[], now = 0): void =>
@@ -170,7 +171,7 @@ describe('kprf: series of topics that are gone from Kafka', () => {
     const prometheus = createPrometheusMetrics()
     const verbs = new FakeVerbs()
     const time = { nowMs: 0 }
-    const metrics = new KprfMetrics({ metrics: prometheus, verbs, clock: () => time.nowMs })
+    const metrics = new KprfMetrics(contextFor(verbs, {}, { clock: () => time.nowMs }, prometheus))
     const counts = new RecordCounts(metrics, silentLogger)
     const send = (topic: string, outcome: RecordOutcome = delivered()): void =>
       counts.end(counts.begin([record(topic)]), sizesOf([record(topic)]), [outcome], 0, 1)

@@ -8,6 +8,7 @@ import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { WIDE_LIMITS } from '../../support/queue-limits.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
 
 const noop = (): void => {}
@@ -22,7 +23,7 @@ class Run {
   readonly #time = new FakeTime()
   readonly #random: SeededRandom
   readonly #deadlines = new Deadlines(this.#time.now)
-  readonly #counts = new HeldCounts({ maxHeld: 1_000, maxHeldPerClient: LIMIT })
+  readonly #counts = new HeldCounts({ ...WIDE_LIMITS, maxHeldPerClient: LIMIT })
   readonly #records = new RecordBudget(1e9, this.#time.now)
   readonly #shared = {
     now: this.#time.now,

@@ -288,7 +288,9 @@ describe('the turns of a long request', () => {
     const exchange = { request: { endTurn: () => ended++ }, response } as unknown as Exchange
     bugs = []
     const loop = new LoopTurns({ costPerTick: 1, costPerTickAlone: 1 })
-    turns = new RequestTurns(exchange, { turns: loop, clock: () => nowMs }, error => bugs.push(error))
+    turns = new RequestTurns(exchange, contextFor(new FakeVerbs(), {}, { turns: loop, clock: () => nowMs }), error =>
+      bugs.push(error)
+    )
   })
 
   function* work(): Generator<number, string> {

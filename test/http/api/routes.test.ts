@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import fastify, { type FastifyInstance, type preParsingHookHandler } from 'fastify'
+import { silentLogger } from '../../../src/core/model.js'
 import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../../src/http/api/api-answers.js'
 import { addRoutes, type Route, serveRoutes } from '../../../src/http/api/routes.js'
 import { checkRows } from '../../support/rows.js'
@@ -73,7 +74,7 @@ describe('a request to a path or a method that an API does not have', () => {
 
   it('ends its connection with the answer where its body is not read, and keeps it where there is none', async () => {
     const app = fastify()
-    const answers = new Answers({ error: () => undefined })
+    const answers = new Answers(silentLogger)
     const route: Route = { method: 'get', path: '/topics', preParsing: (_, reply) => void reply.send() }
     await app.register(async scope => {
       serveRoutes(scope, [route], answers, new ApiError(404, ''), () => new ApiError(405, ''))

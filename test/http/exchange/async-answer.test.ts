@@ -39,7 +39,7 @@ describe('http: the early answer to a request', () => {
   it('does not hold up the refusal of a retry whose first request has no receipt', async () => {
     const { request } = requested('respond-async')
     const none = new Promise<undefined>(() => {})
-    const early = new EarlyReceipt({ request }, AsyncAnswer.of(request)!, none, {})
+    const early = new EarlyReceipt(request, AsyncAnswer.of(request)!, none, {})
     let isAnswered: boolean | undefined
     void early.send().then(answered => (isAnswered = answered))
     await clock.tickAsync(300)

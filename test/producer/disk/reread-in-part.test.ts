@@ -23,7 +23,7 @@ describe('durable: a batch whose completion was interrupted', () => {
     const notes = new BatchNotes({
       log: silentLogger,
       opened: () => ({ wal: log as DurableLog, isIntact: true }),
-      cluster: { clusterId: 'c' },
+      cluster: { clusterId: 'c', awayBecause: undefined },
       topicOf: () => undefined
     })
     const numbering = { producerId: 1n, epoch: 0, nextSequence: 0 }

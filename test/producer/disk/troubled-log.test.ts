@@ -123,7 +123,7 @@ describe('durable: a batch that was sent and is read again from the log', () => 
     notes = new BatchNotes({
       log: silentLogger,
       opened: () => ({ wal: log as unknown as DurableLog, isIntact: wasIntact }),
-      cluster: { clusterId: 'cluster-1' },
+      cluster: { clusterId: 'cluster-1', awayBecause: undefined },
       topicOf: () => undefined
     })
   })

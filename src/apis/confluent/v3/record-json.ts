@@ -23,7 +23,7 @@ export interface DataSize {
   readonly type: DataType | SchemaFormat
   /** -1: there are no data. */
   readonly size: number
-  readonly schema?: Pick<ResolvedSchema, 'subject' | 'id' | 'version'>
+  readonly schema?: ResolvedSchema
 }
 
 /** A record, and the parts of it that its answer repeats. */
