@@ -2,6 +2,7 @@ import { getHeapStatistics } from 'node:v8'
 import { addCount } from './counts.js'
 import { OverloadedError } from './errors.js'
 import { HeldAmount } from './held-amount.js'
+import { Members } from './members.js'
 import type { MonotonicClock } from './model.js'
 
 /** The setting whose limit this is. */
@@ -36,6 +37,19 @@ export interface LeavingAnswer {
   end(): void
 }
 
+/** One of those that leave. */
+class Leaving {
+  place = 0
+  readonly answer: LeavingAnswer
+  readonly since: number
+  isEnded = false
+
+  constructor(answer: LeavingAnswer, since: number) {
+    this.answer = answer
+    this.since = since
+  }
+}
+
 /** A request, or a queue, that cannot go on before there is room for some bytes of a client. */
 interface BytesWaiter {
   readonly client: string
@@ -61,7 +75,7 @@ export class RecordBudget {
   readonly #waiting = new Map<string, Set<BytesWaiter>>()
   /** The waiter for which freed bytes are kept; others get none of them. */
   #kept: BytesWaiter | undefined
-  readonly #leaving = new Map<LeavingAnswer, { readonly since: number; isEnded: boolean }>()
+  readonly #leaving = new Members<Leaving>()
   /** An answer that is larger than a share. There is one at a time. */
   #oversized: HeldRecords | undefined
   /** The last result of {@link #poorest}; `undefined`: it has to be computed again. */
@@ -279,8 +293,9 @@ export class RecordBudget {
 
   /** An answer leaves from now on. @returns to be called when it is over */
   leaves(answer: LeavingAnswer): () => void {
-    this.#leaving.set(answer, { since: this.#now(), isEnded: false })
-    return () => void this.#leaving.delete(answer)
+    const leaving = new Leaving(answer, this.#now())
+    this.#leaving.add(leaving)
+    return () => this.#leaving.delete(leaving)
   }
 
   #lookLater(): void {
@@ -307,10 +322,11 @@ export class RecordBudget {
       const own = this.bytesOf(client)
       const needed = Math.max(Math.min(bytes, this.maxBytes / 2), own)
       while (at < slow.length && free < needed) {
-        const answer = slow[at++]!
+        const leaving = slow[at++]!
+        const { answer } = leaving
         if (answer.client === undefined || this.bytesOf(answer.client) >= own) {
           free += answer.bytes
-          this.#leaving.get(answer)!.isEnded = true
+          leaving.isEnded = true
           answer.end()
         }
       }
@@ -319,16 +335,16 @@ export class RecordBudget {
   }
 
   /** Answers that may be ended, slowest first. */
-  #slowest(): LeavingAnswer[] {
+  #slowest(): Leaving[] {
     const now = this.#now()
-    const rates = new Map<LeavingAnswer, number>()
-    for (const [answer, { since, isEnded }] of this.#leaving) {
-      const tookMs = now - since
-      if (isEnded || tookMs < GRACE_MS) continue
-      const rate = answer.sentBytes() / tookMs
-      if (rate < SLOW_BYTES_PER_MS) rates.set(answer, rate)
+    const rates = new Map<Leaving, number>()
+    for (const leaving of this.#leaving.list()) {
+      const tookMs = now - leaving.since
+      if (leaving.isEnded || tookMs < GRACE_MS) continue
+      const rate = leaving.answer.sentBytes() / tookMs
+      if (rate < SLOW_BYTES_PER_MS) rates.set(leaving, rate)
     }
-    return [...rates].sort(([, a], [, b]) => a - b).map(([answer]) => answer)
+    return [...rates].sort(([, a], [, b]) => a - b).map(([leaving]) => leaving)
   }
 
   /** Why a client gets no records although there are some. */

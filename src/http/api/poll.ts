@@ -1,10 +1,10 @@
 import { memoryOfRecords } from '../../core/bytes.js'
-import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
+import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
 import { RoomWait } from '../../core/room-wait.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
 import type { Reply } from '../exchange/exchange.js'
-import { holdUntilLeft, whenNext } from '../exchange/leaving-records.js'
+import { leavesOf, whenNext } from '../exchange/leaving-records.js'
 
 export interface PollOptions {
   readonly records: RecordBudget
@@ -47,7 +47,9 @@ export class Poll {
   #messages: ConsumedMessages | undefined
   /** The bytes of the messages, until the answer has left. */
   #held: HeldRecords | undefined
-  readonly #room: RoomWait
+  /** Most requests find room. */
+  #room: RoomWait | undefined
+  #hasLeft: (() => void) | undefined
   #isAnswered = false
   /** Messages that were acknowledged without an answer. */
   skipped = 0
@@ -55,14 +57,6 @@ export class Poll {
   constructor(asked: Reply, options: PollOptions) {
     this.#asked = asked
     this.#options = options
-    const { records, client } = options
-    this.#room = new RoomWait({
-      records,
-      client,
-      goOn: () => this.#askSoon(),
-      refuse: ({ code, message, retriable, setting }) =>
-        this.end({ type: 'failed', code, message, retriable, errorCode: undefined, setting })
-    })
     let isLater = false
     whenNext(asked.response, () => {
       if (isLater) this.#askSoon()
@@ -70,7 +64,7 @@ export class Poll {
     })
     isLater = true
     // Registered after the request for messages: if that throws, there is no poll to end.
-    asked.response.once('close', () => this.#closed())
+    asked.response.on('close', () => this.#closed())
   }
 
   end(reason: NoMessage): void {
@@ -82,7 +76,7 @@ export class Poll {
     if (this.#isAnswered) return
     this.#isAnswered = true
     this.#cancel()
-    this.#room.end()
+    this.#room?.end()
     answer()
   }
 
@@ -153,16 +147,30 @@ export class Poll {
   /** @returns false: there is no room for the messages, and they are given back */
   #takeRoom(messages: ConsumedMessages): boolean {
     this.#held?.release()
-    this.#held = this.#room.take(memoryOfRecords(messages.messages))
+    const { records, client } = this.#options
+    const bytes = memoryOfRecords(messages.messages)
+    this.#held = records.take(client ?? NAMELESS, bytes) ?? this.#waitForRoom(bytes)
     if (this.#held === undefined) messages.release()
     return this.#held !== undefined
+  }
+
+  #waitForRoom(bytes: number): HeldRecords | undefined {
+    const { records, client } = this.#options
+    this.#room ??= new RoomWait({
+      records,
+      client,
+      goOn: () => this.#askSoon(),
+      refuse: ({ code, message, retriable, setting }) =>
+        this.end({ type: 'failed', code, message, retriable, errorCode: undefined, setting })
+    })
+    return this.#room.take(bytes)
   }
 
   /** The answer leaves from now on. @param madeBytes that were made of the messages for it */
   leaves(madeBytes: number): void {
     if (this.#held === undefined) return
     this.#held.add(madeBytes)
-    holdUntilLeft(this.#asked.response, this.#options.records, this.#held)
+    this.#hasLeft = leavesOf(this.#asked.response, this.#options.records, this.#held)
   }
 
   /** The answer has been sent, or the client has gone away. */
@@ -170,8 +178,10 @@ export class Poll {
     const { isAutoAck, onOver } = this.#options
     onOver()
     this.#cancel()
-    this.#room.end()
+    this.#room?.end()
+    this.#hasLeft?.()
     this.#held?.release()
+    this.#held = undefined
     const isSent = this.#isAnswered && this.#asked.response.writableFinished
     this.#isAnswered = true
     if (!isSent) this.#messages?.release()

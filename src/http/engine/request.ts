@@ -41,6 +41,9 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   heldBytes = 0
   /** True before the request begins and after it has ended: nothing of its body is kept. */
   isOver = true
+  /** See `noteWait` and `noteHeld`. A field that is added later takes memory of its own. */
+  askedWaitMs = 0
+  heldMs = 0
   /** Status of the answer to a body that is no HTTP, or came too late: its connection has sent it. */
   refusedWith: number | undefined
   /** When the whole body had come, by `performance.now()`. */
