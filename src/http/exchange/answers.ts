@@ -178,10 +178,11 @@ export class AnswerTemplate {
       return
     }
     const mayCompress = persisted === undefined && isCompressible(this.#type, body.length)
-    if (mayCompress || !isUsual(response)) sendAnswer(response, this.#status, this.#type, body, headers)
+    const isCompressed = mayCompress && response.req.headers['accept-encoding'] !== undefined
+    if (isCompressed || !isUsual(response)) sendAnswer(response, this.#status, this.#type, body, headers)
     else {
       const lines = `${this.#linesOf(persisted, receipt)}${ID_START}${requestId}\r\n`
-      endWith(response, this.#status, lines, this.#tailOf(body))
+      endWith(response, this.#status, lines, this.#tailOf(body), mayCompress ? varyOf(response) : undefined)
     }
   }
 
@@ -234,10 +235,18 @@ function isUsual(response: ServerResponse | PreparedResponse): response is Prepa
   return shouldKeepAlive && req.httpVersionMinor === 1 && req.method !== 'HEAD' && req.headers.origin === undefined
 }
 
-/** @param lines further headers @param rest what follows them; each character is one byte */
-function endWith(response: PreparedResponse, status: number, lines: string, rest: string): void {
-  // The one header that may have been set before, where a page of another site may read answers.
-  const vary = response.getHeader('vary')
+/**
+ * @param lines further headers
+ * @param rest what follows them; each character is one byte
+ * @param vary absent: the one header that may have been set before, where a page of another site may read answers
+ */
+function endWith(
+  response: PreparedResponse,
+  status: number,
+  lines: string,
+  rest: string,
+  vary: unknown = response.getHeader('vary')
+): void {
   const start = startOf(status, response.keepAliveTimeoutMs)
   response.statusCode = status
   response.endPrepared(`${start}${vary === undefined ? '' : `vary: ${vary}\r\n`}${lines}${rest}`)
