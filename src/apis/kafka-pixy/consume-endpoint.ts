@@ -254,7 +254,7 @@ function addList(
   jsons: readonly RecordParts[]
 ): number {
   let count = 0
-  while (count < messages.length && body.length < MAX_JSON_BYTES) {
+  while (count < messages.length && body.lengthSoFar < MAX_JSON_BYTES) {
     body.add(count === 0 ? '[\n  ' : ',\n  ')
     addMessage(body, messages[count]!, options, '  ', jsons[count++])
   }

@@ -235,7 +235,7 @@ class OpenAcquire {
     const body = new SegmentedBody()
     let count = 0
     for (const message of given) {
-      if (body.length >= MAX_JSON_BYTES) break
+      if (body.lengthSoFar >= MAX_JSON_BYTES) break
       body.add(count++ === 0 ? '{"messages":[' : ',')
       const parts = decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text')
       addMessage(body, message, parts, leftOfLock(message.lockEndsAt, now))

@@ -18,7 +18,6 @@ const TURN_BYTES = 24 * 1024
 export class SegmentedBody implements PiecedBody {
   readonly #segments: BodySegment[] = []
   #text = ''
-  #textBytes = 0
   #bytes = 0
   #madeBytes = 0
   #heldBytes = 0
@@ -26,6 +25,11 @@ export class SegmentedBody implements PiecedBody {
   /** Complete when nothing further is added. */
   get length(): number {
     return this.#bytes + this.#textBytes
+  }
+
+  /** {@link length} while the body grows. A character of the last text counts as one byte, since to count its bytes costs a look at each. */
+  get lengthSoFar(): number {
+    return this.#bytes + this.#text.length
   }
 
   /** Bytes that were made for the body, besides those of records. */
@@ -36,6 +40,10 @@ export class SegmentedBody implements PiecedBody {
   /** Bytes in memory for the body, including those of records. */
   get heldBytes(): number {
     return this.#heldBytes + this.#textBytes
+  }
+
+  get #textBytes(): number {
+    return Buffer.byteLength(this.#text)
   }
 
   /** All of it where that is short. */
@@ -56,7 +64,6 @@ export class SegmentedBody implements PiecedBody {
 
   #addText(text: string): void {
     this.#text += text
-    this.#textBytes += Buffer.byteLength(text)
     if (this.#text.length > MAX_TEXT_CHARACTERS) this.#flush()
   }
 
@@ -95,7 +102,6 @@ export class SegmentedBody implements PiecedBody {
     if (this.#text === '') return
     const bytes = Buffer.from(this.#text)
     this.#text = ''
-    this.#textBytes = 0
     this.addBytes(bytes)
   }
 
