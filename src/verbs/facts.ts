@@ -1,3 +1,4 @@
+import { getOrAdd } from '../core/maps.js'
 import type { ReceiptDesk } from './receipts.js'
 import type { Operation } from './rights.js'
 import type { Verbs } from './verbs.js'
@@ -261,7 +262,7 @@ export interface VerbRights {
 type RightsTarget = { readonly [name in (typeof NAMES)[number]]?: string | undefined }
 
 /** Rights by verb and names in a target, kept because each request asks. */
-const rightsOfVerbs = new Map<string, VerbRights>()
+const rightsOfVerbs = new Map<VerbPath, VerbRights[]>()
 
 /**
  * The rights for a verb on what a request names. A request that names nothing asks for a list: it needs the right for
@@ -270,15 +271,10 @@ const rightsOfVerbs = new Map<string, VerbRights>()
  * @throws Error when the verb has no effect on such a target
  */
 export function rightsOf(verb: VerbPath, target: RightsTarget): VerbRights {
-  let named = ''
-  for (const name of NAMES) if (target[name] !== undefined) named += named === '' ? name : `+${name}`
-  const place = `${verb} ${named}`
-  let rights = rightsOfVerbs.get(place)
-  if (rights === undefined) {
-    rights = rightsOn(verb, named || 'nothing')
-    rightsOfVerbs.set(place, rights)
-  }
-  return rights
+  let names = 0
+  for (let at = 0; at < NAMES.length; at++) if (target[NAMES[at]!] !== undefined) names += 2 ** at
+  const known = getOrAdd(rightsOfVerbs, verb, () => [])
+  return (known[names] ??= rightsOn(verb, NAMES.filter(name => target[name] !== undefined).join('+') || 'nothing'))
 }
 
 function rightsOn(verb: VerbPath, named: string): VerbRights {
