@@ -55,7 +55,8 @@ export interface MessageLimits {
 
 export const ONE_MESSAGE: MessageLimits = { maxMessages: 1, maxBytes: 1 }
 
-export type TakenByPartition = ReadonlyMap<number, readonly AcquiredMessage[]>
+/** Messages by partition, such as those of a Map. */
+export type TakenByPartition = Iterable<readonly [partition: number, messages: readonly AcquiredMessage[]]>
 
 /** Offers by partition, such as those of a Map, without the messages. */
 export type OffersByPartition = Iterable<readonly [partition: number, offers: readonly OfferId[]]>

@@ -425,18 +425,23 @@ export class TopicConsumer implements LoopTopic {
       this.#wakeIdle()
       const partition = this.#nextPrefetched(this.#own)
       if (!partition) break
-      this.#queue.splice(this.#queue.indexOf(request), 1)
+      if (this.#queue[0] === request) this.#queue.shift()
+      else this.#queue.splice(this.#queue.indexOf(request), 1)
       request.answer({ type: 'messages', messages: this.#offer(partition, request.limits, this.#own) })
     }
     if (this.#isWantedElsewhere) this.#wakeIdle()
     this.#isServing = false
+    if (this.#loops.size > 0) this.#serveLoops()
+    if (this.#isWantedElsewhere && !this.#isAsked && this.#prefetched.all.some(one => this.#mayLend(one)))
+      this.#options.lending!.atHand()
+  }
+
+  #serveLoops(): void {
     for (const loop of [...this.#loops.keys()]) {
       if (this.#idle.size > 0) loop.noteIdle(this)
       loop.noteReady(this)
       loop.serve()
     }
-    if (this.#isWantedElsewhere && !this.#isAsked && this.#prefetched.all.some(one => this.#mayLend(one)))
-      this.#options.lending!.atHand()
   }
 
   /** Answers the request of a loop. Returns false when there is no message for it. */
@@ -500,19 +505,20 @@ export class TopicConsumer implements LoopTopic {
     const { sink } = taker
     const { offers } = this.#options
     const messages: AcquiredMessage[] = []
-    const taken = new Map<number, AcquiredMessage[]>()
+    // A request for one message, as most are, needs no Map.
+    const taken = maxMessages === 1 ? undefined : new Map<number, AcquiredMessage[]>()
     let bytes = 0
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
       const message = this.#offered(partition, this.#take(partition, sink))
       if (sink === undefined) this.#countOffer(message.retries)
-      addTo(taken, partition.partition, message)
+      if (taken !== undefined) addTo(taken, partition.partition, message)
       bytes += memoryOfRecord(message)
       messages.push(message)
       sink?.park(message, offers)
       partition = this.#nextPrefetched(taker)
     }
-    return new OfferedMessages(messages, offers, taken)
+    return new OfferedMessages(messages, offers, taken ?? [[first.partition, messages]])
   }
 
   #take(partition: PartitionConsumer, holder: ParkedHolder | undefined): KafkaRecord {

@@ -27,7 +27,7 @@ export class SegmentedBody implements PiecedBody {
     return this.#bytes + this.#textBytes
   }
 
-  /** {@link length} while the body grows. A character of the last text counts as one byte, since to count its bytes costs a look at each. */
+  /** {@link length} while the body grows: a character of the last text counts as one byte, since counting bytes is slow. */
   get lengthSoFar(): number {
     return this.#bytes + this.#text.length
   }
