@@ -1,3 +1,5 @@
+import { ClientTurns } from './client-turns.js'
+
 /** Work on a record costs about as much as that on so many of its bytes, besides the bytes themselves. */
 const COST_OF_A_RECORD = 256
 
@@ -71,9 +73,8 @@ export interface TurnTaker {
  */
 export class LoopTurns {
   readonly #limits: TickLimits
-  /** Takers that wait for a turn, by owner, in the order of the owners' turns. */
-  readonly #waiting = new Map<unknown, Set<TurnTaker>>()
-  #waitingCount = 0
+  /** Takers that wait for a turn, by owner. */
+  readonly #waiting = new ClientTurns<TurnTaker, unknown>()
   /** Takers that share a tick, those included that do not wait at the moment. */
   readonly #active = new Set<TurnTaker>()
   /** Work of each owner that is done one after another, because each holds what it has made. */
@@ -88,22 +89,13 @@ export class LoopTurns {
 
   /** Asks for a turn. The taker gets it at once when no other one waits and the cost of this tick is not used up. */
   ask(taker: TurnTaker): void {
-    const { owner = taker } = taker
-    const own = this.#waiting.get(owner)
-    if (own?.has(taker) === true) return
-    if (own === undefined) this.#waiting.set(owner, new Set([taker]))
-    else own.add(taker)
-    this.#waitingCount++
+    this.#waiting.add(taker.owner ?? taker, taker)
     if (!this.#isServing) this.#serve()
   }
 
   /** Called when a taker has nothing to do for now, or has ended. */
   leave(taker: TurnTaker): void {
-    const { owner = taker } = taker
-    const own = this.#waiting.get(owner)
-    if (own?.delete(taker) !== true) return
-    this.#waitingCount--
-    if (own.size === 0) this.#waiting.delete(owner)
+    this.#waiting.delete(taker.owner ?? taker, taker)
   }
 
   setActive(taker: TurnTaker, isActive: boolean): void {
@@ -162,7 +154,7 @@ export class LoopTurns {
   get #mostPerTick(): number {
     const { costPerTick, costPerTickAlone } = this.#limits
     // A taker whose records cannot be used is not active.
-    const takers = Math.max(1, this.#active.size, this.#waitingCount)
+    const takers = Math.max(1, this.#active.size, this.#waiting.size)
     return Math.max(costPerTick, costPerTickAlone / takers)
   }
 
@@ -171,28 +163,18 @@ export class LoopTurns {
     const mostPerTick = this.#mostPerTick
     // A taker that asks again during its turn is visited again, after the others.
     try {
-      for (const [owner, own] of this.#waiting) {
+      while (this.#costOfTick < mostPerTick) {
+        const taker = this.#waiting.next()
+        if (taker === undefined) break
         const left = mostPerTick - this.#costOfTick
-        if (left <= 0) break
-        const [taker] = own
-        this.leave(taker!)
-        this.#toTheEnd(owner)
         // A turn that fails counts as well: the turns of others come in the next tick.
         this.#costOfTick++
-        this.#costOfTick += Math.max(0, taker!.readOn(left) - 1)
+        this.#costOfTick += Math.max(0, taker.readOn(left) - 1)
       }
     } finally {
       this.#isServing = false
       if (this.#costOfTick > 0) this.#planTick()
     }
-  }
-
-  /** Moves an owner behind all others. */
-  #toTheEnd(owner: unknown): void {
-    const own = this.#waiting.get(owner)
-    if (own === undefined) return
-    this.#waiting.delete(owner)
-    this.#waiting.set(owner, own)
   }
 
   #planTick(): void {
