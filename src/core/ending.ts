@@ -42,7 +42,7 @@ export function unlessAborted<Value, Aborted = never>(
 }
 
 /** Resolves after so many milliseconds, or when the signal is aborted. */
-export const pause = (ms: number, signal: AbortSignal): Promise<void> =>
+export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise(resolve => {
     const timer = setTimeout(() => {
       leave()

@@ -4,7 +4,7 @@ import { MAX_TIMER_MS } from './model.js'
 export async function inTime<Value, Late>(
   work: Promise<Value>,
   timeoutMs: number,
-  late: () => Late
+  late: () => Late | Promise<Late>
 ): Promise<Value | Late> {
   let timer: NodeJS.Timeout | undefined
   const isLate = new Promise<Late>(resolve => {

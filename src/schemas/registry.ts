@@ -1,4 +1,5 @@
 import type { OverloadedError } from '../core/errors.js'
+import { inTime } from '../core/in-time.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
 import { Places } from '../core/places.js'
@@ -172,19 +173,15 @@ export class Registry {
   async #ask(method: 'GET' | 'POST', url: string, body: string | undefined): Promise<Fields | SchemaError> {
     const timeoutMs = Math.floor(REGISTRY_TIMEOUT_MS / this.#urls.length)
     const limit = new AbortController()
-    const timer = setTimeout(() => limit.abort(), timeoutMs)
-    const { signal } = limit
     try {
-      const aborted = new Promise<never>((_, reject) =>
-        signal.addEventListener('abort', () => reject(new Error(`no answer within ${timeoutMs} ms`)))
-      )
-      const answered = this.#transport.send({ method, url, body, signal }).then(fieldsOf)
-      return await Promise.race([answered, aborted])
+      const answering = this.#transport.send({ method, url, body, signal: limit.signal }).then(fieldsOf)
+      const answer = await inTime(answering, timeoutMs, () => undefined)
+      if (answer !== undefined) return answer
+      limit.abort()
+      throw new Error(`no answer within ${timeoutMs} ms`)
     } catch (error) {
       if (error instanceof SchemaError) return error
       throw error
-    } finally {
-      clearTimeout(timer)
     }
   }
 }

@@ -9,9 +9,9 @@ import type { ActorRef } from '../core/actor/actor.js'
 import { bound } from '../core/bound.js'
 import { performanceClock } from '../core/clocks.js'
 import { InvalidRequestError, KafkaError, TimedOutError } from '../core/errors.js'
+import { inTime } from '../core/in-time.js'
 import {
   type Logger,
-  MAX_TIMER_MS,
   type MonotonicClock,
   type OffsetAndMetadata,
   type ProduceRecord,
@@ -321,11 +321,8 @@ export class AllTopics {
   ask(timeoutMs: number): Promise<TopicsByName> {
     this.#timeoutMs = Math.max(this.#timeoutMs, timeoutMs)
     const asked = (this.#next ??= this.#open.then(() => this.#begin()))
-    return new Promise((resolve, reject) => {
-      const late = (): void => reject(new TimedOutError('the request for the topics', timeoutMs))
-      const timer = setTimeout(late, Math.min(timeoutMs + LATER_MS, MAX_TIMER_MS))
-      asked.then(resolve, reject).finally(() => clearTimeout(timer))
-    })
+    const late = (): Promise<never> => Promise.reject(new TimedOutError('the request for the topics', timeoutMs))
+    return inTime(asked, timeoutMs + LATER_MS, late)
   }
 
   #begin(): Promise<TopicsByName> {

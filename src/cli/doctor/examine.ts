@@ -1,6 +1,7 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import { performanceClock } from '../../core/clocks.js'
+import { pause } from '../../core/ending.js'
 import { KafkaError, UnavailableError } from '../../core/errors.js'
+import { inTime } from '../../core/in-time.js'
 import type { BrokerAddress } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import {
@@ -149,18 +150,10 @@ export class Doctor {
    * @param share of the time that is left
    * @throws NoAnswer when that is over
    */
-  async #inTime<Answer>(answer: Promise<Answer>, share = 1 / 2): Promise<Answer> {
+  #inTime<Answer>(answer: Promise<Answer>, share = 1 / 2): Promise<Answer> {
     const leftMs = Math.max(0, (this.#until - performanceClock()) * share)
-    const stopped = new AbortController()
-    const over = sleep(leftMs, undefined, stopped).then(() => {
-      throw new NoAnswer(`no answer within ${Math.round(leftMs)} ms`)
-    })
-    try {
-      return await Promise.race([answer, over])
-    } finally {
-      stopped.abort()
-      over.catch(() => undefined)
-    }
+    const message = `no answer within ${Math.round(leftMs)} ms`
+    return inTime(answer, leftMs, () => Promise.reject(new NoAnswer(message)))
   }
 
   readonly #codeOf = (answer: Promise<{ readonly errorCode: number }>): Promise<number> =>
@@ -174,7 +167,7 @@ export class Doctor {
     for (;;) {
       const code = await ask()
       if (!SOON.has(code) || performanceClock() >= until) return code
-      await sleep(PAUSE_MS)
+      await pause(PAUSE_MS)
     }
   }
 

@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { type EndingLoop, endingAtOnce, onAbort } from '../../core/ending.js'
+import { type EndingLoop, endingAtOnce, onAbort, unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
@@ -92,7 +92,6 @@ async function* recordsIn<Given>(
 ): AsyncGenerator<Given, void, undefined> {
   const { from = 'earliest', follow = false, requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
   const fed = new FedBatches()
-  const stopped = new Promise<undefined>(resolve => onAbort(stop.signal, () => resolve(undefined)))
   const leave = [
     onAbort(options.signal, () => stop.abort()),
     onAbort(closed, () => fed.fail(new CastellanError('shuttingDown', 'castellan was closed while reading', false))),
@@ -100,7 +99,7 @@ async function* recordsIn<Given>(
   ]
   try {
     fed.throwProblem()
-    const found = await Promise.race([fetchTopics(router, topics, requestTimeoutMs), stopped])
+    const found = await unlessAborted(fetchTopics(router, topics, requestTimeoutMs), stop.signal, () => undefined)
     if (found === undefined) return
     const plan = { partitions: options.partitions, start: from, follow }
     const runtime = { router, requestTimeoutMs, stopped: stop.signal, ...fed.asRuntime(options.onWarning) }

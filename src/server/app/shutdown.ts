@@ -1,3 +1,4 @@
+import { inTime } from '../../core/in-time.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { LifetimeStep } from '../../http/api/api.js'
 
@@ -55,18 +56,13 @@ export class Shutdown implements ShutdownSteps {
   }
 
   async #runStep({ name, run }: ShutdownStep, remainingMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<string>(resolve => {
-      // Each step observes the limit itself, so it counts as late only 50 ms after the limit.
-      timer = setTimeout(() => resolve(`took longer than ${remainingMs} ms`), remainingMs + 50)
-    })
     try {
-      const problem = await Promise.race([run(remainingMs).then(() => undefined), late])
+      const ended = run(remainingMs).then(() => undefined)
+      // Each step observes the limit itself, so it counts as late only 50 ms after the limit.
+      const problem = await inTime(ended, remainingMs + 50, () => `took longer than ${remainingMs} ms`)
       if (problem !== undefined) this.#log.warn({ step: name }, `${name} ${problem}; going on`)
     } catch (error) {
       this.#log.warn({ step: name, err: error }, `${name} failed; going on`)
-    } finally {
-      clearTimeout(timer)
     }
   }
 }

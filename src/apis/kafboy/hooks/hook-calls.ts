@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from '../../../core/errors.js'
+import { inTime } from '../../../core/in-time.js'
 import type { Logger, ProduceRecord } from '../../../core/model.js'
 import { messageOf } from '../../../core/node-errors.js'
 import { type Decided, readDecidedRecords, readDecision } from './decision.js'
@@ -223,18 +224,13 @@ const LOAD_TIMEOUT_MS = 30_000
  */
 export async function loadHooks(path: string, timeoutMs = LOAD_TIMEOUT_MS): Promise<KafboyHooks> {
   const module = pathToFileURL(resolve(path)).href
-  let timer: NodeJS.Timeout | undefined
-  const tooLate = new Promise<never>((_, reject) => {
-    const reason = `it was not loaded within ${timeoutMs / 1_000} s; is there an await at its top that never ends?`
-    timer = setTimeout(() => reject(new Error(reason)), timeoutMs)
-  })
+  const reason = `it was not loaded within ${timeoutMs / 1_000} s; is there an await at its top that never ends?`
   try {
-    const { default: hooks } = (await Promise.race([import(module), tooLate])) as { default?: unknown }
-    return checked(hooks)
+    const loading: Promise<{ readonly default?: unknown }> = import(module)
+    const loaded = await inTime(loading, timeoutMs, () => Promise.reject(new Error(reason)))
+    return checked(loaded.default)
   } catch (error) {
     throw new ConfigError(`apis.kafboy.callbackEditJson: the module cannot be used: ${reasonOf(error, module)}`)
-  } finally {
-    clearTimeout(timer)
   }
 }
 
