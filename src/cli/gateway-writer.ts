@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { setTimeout as pause } from 'node:timers/promises'
+import { pause } from '../core/ending.js'
 import { foreignTexts } from '../core/foreign-texts.js'
 import type { Bytes, ProduceRecord } from '../core/model.js'
 import { persistedIn } from '../verbs/persisted.js'

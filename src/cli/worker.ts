@@ -1,4 +1,4 @@
-import { setTimeout as sleep } from 'node:timers/promises'
+import { pause } from '../core/ending.js'
 import { isLocked } from '../core/files/directory-lock.js'
 import { takeSnapshot } from '../core/metrics/prometheus.js'
 import { collectedStatsd } from '../deployment/workers/gathered-metrics.js'
@@ -80,7 +80,7 @@ const handlersOf = (app: App, log: AppLogger): Handlers<WorkerServes, ServedElse
 /** Waits until the directory is free. An earlier worker whose parent was killed may still write its records. */
 async function untilFree(directory: string, timeoutMs: number): Promise<void> {
   const endsAt = performance.now() + timeoutMs
-  while (performance.now() < endsAt && (await isLocked(directory))) await sleep(LOCK_LOOK_MS)
+  while (performance.now() < endsAt && (await isLocked(directory))) await pause(LOCK_LOOK_MS)
 }
 
 /** Reports the status at intervals. Returns a function that reports it at once. */

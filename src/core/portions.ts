@@ -24,4 +24,5 @@ export async function inPortions<Item>(
   }
 }
 
-const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
+/** Resolves in the next tick of the event loop. */
+export const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

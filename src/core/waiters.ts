@@ -1,3 +1,4 @@
+import { onAbort } from './ending.js'
 import { MAX_TIMER_MS } from './model.js'
 
 /** Waits for one event, each with its own limit. Nothing is left of a wait that has ended. */
@@ -17,14 +18,14 @@ export class Waiters {
     return new Promise(resolve => {
       const end = (isInTime: boolean): void => {
         clearTimeout(timer)
-        left?.removeEventListener('abort', leave)
+        unlisten()
         this.#waiting.delete(wake)
         resolve(isInTime)
       }
       const wake = (): void => end(true)
       const leave = (): void => end(false)
       const timer = setTimeout(leave, Math.min(limitMs, MAX_TIMER_MS))
-      left?.addEventListener('abort', leave)
+      const unlisten = onAbort(left, leave)
       this.#waiting.add(wake)
     })
   }

@@ -2,6 +2,7 @@ import type { ActorRef } from '../core/actor/actor.js'
 import { KafkaError } from '../core/errors.js'
 import { addTo } from '../core/maps.js'
 import type { Logger, MonotonicClock } from '../core/model.js'
+import { nextTick } from '../core/portions.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { CONSUMER_PROTOCOL_TYPE, decodeAssignment, decodeAssignmentOf } from '../kafka/protocol/consumer-protocol.js'
 import type { ConsumerMember } from '../kafka/protocol/groups.js'
@@ -229,7 +230,7 @@ export class GroupReaders {
       readers.push({ memberId, instanceId, clientId, clientHost, partitions })
       if (this.#inTurn < MAX_PER_TURN) continue
       this.#inTurn = 0
-      await nextTurn()
+      await nextTick()
     }
     return readers
   }
@@ -264,5 +265,3 @@ function noneIfUnsupported(error: unknown): undefined {
   if (error instanceof KafkaError && error.errorCode === errorCodes.UNSUPPORTED_VERSION) return undefined
   throw error
 }
-
-const nextTurn = (): Promise<void> => new Promise(resolve => setImmediate(resolve))

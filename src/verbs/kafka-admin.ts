@@ -1,5 +1,6 @@
 import { requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import type { ActorRef } from '../core/actor/actor.js'
+import { pause } from '../core/ending.js'
 import { type CastellanError, InvalidRequestError, KafkaError } from '../core/errors.js'
 import type { MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { TopicMetadata } from '../kafka/calls.js'
@@ -352,8 +353,6 @@ async function* looks(limit: TimeLimit): AsyncGenerator<void> {
     await pause(pauseMs)
   }
 }
-
-const pause = (ms: number): Promise<void> => new Promise(resolve => setTimeout(resolve, ms))
 
 const isGone = (found: TopicMetadata | undefined): boolean => found?.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
 

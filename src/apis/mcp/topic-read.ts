@@ -1,4 +1,5 @@
 import { memoryOfRecord, ownRecordOf } from '../../core/bytes.js'
+import { onAbort } from '../../core/ending.js'
 import type { CastellanError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
@@ -95,15 +96,13 @@ export class TopicRead implements FollowSink {
         else reject(error)
       }
     })
-    const left = (): void => this.#finish(signal.reason as Error)
     const limit = setTimeout(
       () => this.#finish(this.#records.length > 0 ? undefined : new ToolError('timedOut')),
       READ_MS
     )
     const look = setInterval(() => this.flush(), LOOK_MS)
-    signal.addEventListener('abort', left)
+    const unlisten = onAbort(signal, () => this.#finish(signal.reason as Error))
     try {
-      if (signal.aborted) left()
       const options = { partitions, maxPartitions: partitions.length, from: 'earliest', positions, ends } as const
       verbs.follow(this.#options.topic, { ...options, timeoutMs: LOOK_UP_TIMEOUT_MS }, this).then(
         begun => {
@@ -116,7 +115,7 @@ export class TopicRead implements FollowSink {
     } finally {
       clearTimeout(limit)
       clearInterval(look)
-      signal.removeEventListener('abort', left)
+      unlisten()
       subscription?.stop()
     }
   }

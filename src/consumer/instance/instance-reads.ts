@@ -1,3 +1,4 @@
+import { onAbort } from '../../core/ending.js'
 import type { OverloadedError } from '../../core/errors.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
@@ -111,7 +112,7 @@ export class InstanceReads {
       return
     }
     const { runtime, tick } = this.#options
-    request.gone?.addEventListener('abort', () => tick(() => this.#cancel(request)), { once: true })
+    onAbort(request.gone, () => tick(() => this.#cancel(request)))
     const { maxWaitMs } = request
     const deadline = runtime.after(maxWaitMs, () => this.#late(request))
     this.#waiting.push({ request, endsAt: runtime.clock() + maxWaitMs, deadline })

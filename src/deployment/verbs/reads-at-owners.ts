@@ -1,6 +1,7 @@
 import { VERB_TIMEOUT_MS } from '../../consumer/instance/instance-entry.js'
 import { memoryOfRecord } from '../../core/bytes.js'
 import { performanceClock } from '../../core/clocks.js'
+import { onAbort } from '../../core/ending.js'
 import { NAMELESS } from '../../core/record-budget.js'
 import { failureOf } from '../../router/requests/failures.js'
 import type {
@@ -95,14 +96,13 @@ export class ReadsAtOwners<Id> {
     const id = ++this.#lastId
     const { gone, client = NAMELESS, timeoutMs, maxBytes = MAX_READ_BYTES, formats } = limits
     const settle = (accepted: number): void => void this.#settleAt(owner, { id, accepted })
-    const cancel = (): void => settle(0)
-    gone?.addEventListener('abort', cancel, { once: true })
+    const unlisten = onAbort(gone, () => settle(0))
     const bytes = this.#rooms.askable(client, Math.min(maxBytes, MAX_READ_BYTES))
     const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes: bytes, formats } }
     const waitMs = VERB_TIMEOUT_MS + Math.min(timeoutMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
     const answer = await this.#call(owner, 'read', asked, waitMs, instance.principal)
     const result = answer as Numbered<InstanceResult<ReadAnswer>>
-    gone?.removeEventListener('abort', cancel)
+    unlisten()
     if (result.type === 'done') {
       const { records, format = await this.#formatAt(owner, instance), waitMs } = result.value
       return { ...result, value: { records, format, waitMs, settle } }

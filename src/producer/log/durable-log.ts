@@ -1,4 +1,5 @@
 import { toBuffer } from '../../core/bytes.js'
+import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, OverloadedError, UnavailableError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
 import {
@@ -193,19 +194,16 @@ export class DurableLog {
    */
   async settled(range: SequenceRange, signal: AbortSignal): Promise<boolean> {
     for (let last = range.first + range.count - 1; ; ) {
-      let wake: () => void = () => undefined
-      const completed = new Promise<void>(resolve => (wake = resolve))
+      let end: () => void = () => undefined
       // Watches first, so that it is not completed unnoticed while the log is asked whether it is open.
-      const end = this.#watches.add(last, wake)
-      signal.addEventListener('abort', wake)
+      const completed = new Promise<void>(resolve => (end = this.#watches.add(last, resolve)))
       try {
         const run = (await this.openRuns(range)).at(-1)
         if (run === undefined || signal.aborted) return run === undefined
         const lastOpen = run.first + run.count - 1
-        if (lastOpen === last) await completed
+        if (lastOpen === last) await unlessAborted(completed, signal, () => undefined)
         last = lastOpen
       } finally {
-        signal.removeEventListener('abort', wake)
         end()
       }
     }

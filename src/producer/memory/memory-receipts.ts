@@ -1,5 +1,6 @@
 import { getOrAdd } from '../../core/maps.js'
-import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
+import { MAX_TIMER_MS, type MonotonicClock, type RecordOutcome } from '../../core/model.js'
+import { Waiters } from '../../core/waiters.js'
 import { PLACE_BYTES, type ReceiptClaims, type ReceiptIssuer, runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptAnswer, ReceiptHolder, ReceiptStore, RecordSpan, RecordState } from '../receipts/receipts.js'
 import { type DeliveredRow, type DeliverySubscriber, MemoryPendingProduce } from './pending-produce.js'
@@ -47,8 +48,8 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
   readonly #slots = new Slots(MAX_REQUESTS)
   /** Older ones with records that are held. */
   readonly #held = new Map<number, KeptRequest>()
-  /** Functions to call when all records of a request are settled. */
-  readonly #waits = new WeakMap<MemoryPendingProduce, Set<() => void>>()
+  /** The waits until all records of a request are settled. */
+  readonly #waiters = new WeakMap<MemoryPendingProduce, Waiters>()
   #sweep: Iterator<[number, KeptRequest]> | undefined
   #records = 0
   #oldest = 1
@@ -149,18 +150,9 @@ export class MemoryReceipts implements ReceiptStore, DeliverySubscriber {
   async settled(claims: ReceiptClaims, signal: AbortSignal): Promise<boolean> {
     const request = this.#of(claims)
     if (request === undefined || request.pendingProduce.isComplete) return true
-    if (signal.aborted) return false
-    let waits = this.#waits.get(request.pendingProduce)
-    if (waits === undefined) this.#waits.set(request.pendingProduce, (waits = watched(request.pendingProduce)))
-    await new Promise<void>(resolve => {
-      const wake = (): void => {
-        waits.delete(wake)
-        signal.removeEventListener('abort', wake)
-        resolve()
-      }
-      waits.add(wake)
-      signal.addEventListener('abort', wake)
-    })
+    let waiters = this.#waiters.get(request.pendingProduce)
+    if (waiters === undefined) this.#waiters.set(request.pendingProduce, (waiters = waitersFor(request.pendingProduce)))
+    await waiters.wait(MAX_TIMER_MS, signal)
     return request.pendingProduce.isComplete
   }
 }
@@ -229,15 +221,13 @@ class Slots {
 }
 
 /**
- * The functions to call when the request is settled. A promise instead would keep its waiters in memory until it is
- * resolved, even after their wait is over.
+ * The waits until the request is settled. A promise instead would keep its waiters in memory until it is resolved, even
+ * after their wait is over.
  */
-function watched(pendingProduce: MemoryPendingProduce): Set<() => void> {
-  const waits = new Set<() => void>()
-  void pendingProduce.outcomes().then(() => {
-    for (const wake of [...waits]) wake()
-  })
-  return waits
+function waitersFor(pendingProduce: MemoryPendingProduce): Waiters {
+  const waiters = new Waiters()
+  void pendingProduce.outcomes().then(() => waiters.wake())
+  return waiters
 }
 
 function settledState(outcome: RecordOutcome, topic: string, isRefused: boolean): RecordState {
