@@ -1,3 +1,5 @@
+import { deleteFrom, getOrAdd } from './maps.js'
+
 /** Items that wait for a turn. Clients take turns however many items they have; the items of one client keep their order. */
 export class ClientTurns<Item, Client = string> {
   /** Clients in the order of their turns: the first one has the next. */
@@ -14,18 +16,14 @@ export class ClientTurns<Item, Client = string> {
 
   /** An item that waits already keeps its place. */
   add(client: Client, item: Item): void {
-    let items = this.#byClient.get(client)
-    if (items === undefined) this.#byClient.set(client, (items = new Set()))
+    const items = getOrAdd(this.#byClient, client, () => new Set())
     const before = items.size
     this.#size += items.add(item).size - before
   }
 
   /** @param client with which the item was added */
   delete(client: Client, item: Item): void {
-    const items = this.#byClient.get(client)
-    if (items?.delete(item) !== true) return
-    this.#size--
-    if (items.size === 0) this.#byClient.delete(client)
+    if (deleteFrom(this.#byClient, client, item)) this.#size--
   }
 
   /** Takes the item whose turn it is; `undefined`: none waits. */

@@ -27,6 +27,18 @@ export function getOrAdd<Key, Value>(map: Map<Key, Value>, key: Key, make: () =>
   return made
 }
 
+/** Takes an item out of those of its key, and the key with the last of them. @returns whether it was there */
+export function deleteFrom<Key, Item>(
+  map: Map<Key, { delete(item: Item): boolean; readonly size: number }>,
+  key: Key,
+  item: Item
+): boolean {
+  const items = map.get(key)
+  if (items?.delete(item) !== true) return false
+  if (items.size === 0) map.delete(key)
+  return true
+}
+
 /** Limits a map to `maxSize` entries. When it has more, the sixteenth part that was added first is removed. */
 export function forgetOldest(entries: Map<unknown, unknown>, maxSize: number): void {
   if (entries.size <= maxSize) return

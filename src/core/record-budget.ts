@@ -2,6 +2,7 @@ import { getHeapStatistics } from 'node:v8'
 import { addCount } from './counts.js'
 import { OverloadedError } from './errors.js'
 import { HeldAmount } from './held-amount.js'
+import { deleteFrom, getOrAdd } from './maps.js'
 import { Members } from './members.js'
 import type { MonotonicClock } from './model.js'
 
@@ -217,9 +218,7 @@ export class RecordBudget {
    */
   whenRoom(client: string, bytes: number, goOn: () => void): () => void {
     const waiter = { client, bytes, since: this.#now(), goOn }
-    const own = this.#waiting.get(client)
-    if (own === undefined) this.#waiting.set(client, new Set([waiter]))
-    else own.add(waiter)
+    getOrAdd(this.#waiting, client, () => new Set()).add(waiter)
     if (this.#leastWaiting !== undefined) this.#leastWaiting = Math.min(this.#leastWaiting, this.bytesOf(client))
     this.#serveSoon()
     this.#lookLater()
@@ -227,11 +226,9 @@ export class RecordBudget {
   }
 
   #left(waiter: BytesWaiter): void {
-    const own = this.#waiting.get(waiter.client)
-    if (own?.delete(waiter) && own.size === 0) {
-      this.#waiting.delete(waiter.client)
-      if (this.bytesOf(waiter.client) === this.#leastWaiting) this.#leastWaiting = undefined
-    }
+    const { client } = waiter
+    const isLast = deleteFrom(this.#waiting, client, waiter) && !this.#waiting.has(client)
+    if (isLast && this.bytesOf(client) === this.#leastWaiting) this.#leastWaiting = undefined
     if (this.#kept === waiter) {
       this.#kept = undefined
       this.#serveSoon()

@@ -1,6 +1,7 @@
 import type { AcquiredMessage, ReadAgain, TopicOffers } from '../consumer/group/consume-result.js'
 import { Lanes, laneOfKey, type Turn } from '../consumer/group/lanes.js'
 import type { ParkingSink } from '../consumer/group/loop-demand.js'
+import { deleteFrom } from '../core/maps.js'
 import type { KafkaRecord, Logger, MonotonicClock, Offset, TopicPartition } from '../core/model.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { writeDeadLetter } from './dead-letters.js'
@@ -485,10 +486,8 @@ export class RecordRun implements ParkingSink {
     this.#forget(open)
     this.#lanes.drop(open.serial)
     if (open.stage === 'pausing') this.#leavePause(open)
-    const others = this.#partitions.get(open.partition)
     // A record that was given again meanwhile has its own tries.
-    if (others?.delete(open) === true) this.#remember(open)
-    if (others?.size === 0) this.#partitions.delete(open.partition)
+    if (deleteFrom(this.#partitions, open.partition, open)) this.#remember(open)
     for (const tell of [...(open.whenOver ?? [])]) tell()
     heads.open.release(definition().name)
     if (this.#refused.has(open.partition) && isRunning()) this.#takeAgain(open.partition)

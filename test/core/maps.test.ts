@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { forgetOldest, getOrAdd, setNewest } from '../../src/core/maps.js'
+import { deleteFrom, forgetOldest, getOrAdd, setNewest } from '../../src/core/maps.js'
 
 const upTo = (count: number): string[] => Array.from({ length: count }, (_, at) => `${at}`)
 
@@ -9,6 +9,14 @@ describe('maps', () => {
     getOrAdd(map, 'a', () => []).push(1)
     getOrAdd(map, 'a', () => expect.fail('there is one')).push(2)
     expect([...map]).to.deep.equal([['a', [1, 2]]])
+  })
+
+  it('lose a key with the last item that is taken out of it', () => {
+    const sets = new Map([['a', new Set([1, 2])]])
+    const take = (key: string, item: number): boolean => deleteFrom(sets, key, item)
+    expect([take('a', 3), take('b', 1), take('a', 1), take('a', 1)]).to.deep.equal([false, false, true, false])
+    expect([...sets]).to.deep.equal([['a', new Set([2])]])
+    expect([take('a', 2), sets.size]).to.deep.equal([true, 0])
   })
 
   it('keep what was set last, so many entries at most', () => {

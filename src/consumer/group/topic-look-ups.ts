@@ -1,3 +1,4 @@
+import { deleteFrom, getOrAdd } from '../../core/maps.js'
 import type { TopicMetadata } from '../../kafka/broker-client.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { isTopic } from '../../router/requests/failures.js'
@@ -112,11 +113,7 @@ export class WatchedTopics {
   watch(counts: ReadonlyMap<string, number>, onChanged: () => void): Timer {
     const missingCount = [...counts.values()].filter(count => count === 0).length
     const watch = { counts, isEarly: missingCount > 0 && missingCount <= MAX_MISSING, onChanged }
-    for (const topic of counts.keys()) {
-      const watches = this.#watches.get(topic)
-      if (watches) watches.add(watch)
-      else this.#watches.set(topic, new Set([watch]))
-    }
+    for (const topic of counts.keys()) getOrAdd(this.#watches, topic, () => new Set()).add(watch)
     this.#plan()
     if (watch.isEarly) this.#planMissing()
     return { cancel: () => this.#remove(watch) }
@@ -173,11 +170,7 @@ export class WatchedTopics {
   }
 
   #remove(watch: Watch): void {
-    for (const topic of watch.counts.keys()) {
-      const watches = this.#watches.get(topic)
-      watches?.delete(watch)
-      if (watches?.size === 0) this.#watches.delete(topic)
-    }
+    for (const topic of watch.counts.keys()) deleteFrom(this.#watches, topic, watch)
     if (this.#watches.size > 0) return
     this.#timer?.cancel()
     this.#missingTimer?.cancel()

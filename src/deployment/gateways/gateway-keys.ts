@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { isIPv6 } from 'node:net'
 import { performanceClock } from '../../core/clocks.js'
 import { inTime } from '../../core/in-time.js'
+import { deleteFrom, getOrAdd } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
@@ -322,12 +323,8 @@ export class GatewayKeys implements KeyOwners {
   }
 
   #keepUntilAnswered(id: string, called: Promise<unknown>): void {
-    const all = this.#passedOn.get(id) ?? new Set()
-    this.#passedOn.set(id, all.add(called))
-    const end = (): void => {
-      all.delete(called)
-      if (all.size === 0) this.#passedOn.delete(id)
-    }
+    getOrAdd(this.#passedOn, id, () => new Set()).add(called)
+    const end = (): boolean => deleteFrom(this.#passedOn, id, called)
     called.then(end, end)
   }
 

@@ -1,4 +1,4 @@
-import { getOrAdd } from '../../core/maps.js'
+import { deleteFrom, getOrAdd } from '../../core/maps.js'
 import { type GroupTopic, keyOfTopic, MAX_WANTS, mayTravel } from './calls.js'
 
 /** A want lasts for this time after it was sent. */
@@ -81,14 +81,10 @@ export class WantsOfOthers<Id> {
   }
 
   end({ from, key }: Pick<WantOfOther<Id>, 'from' | 'key'>): void {
-    const own = this.#byGateway.get(from)
-    const want = own?.get(key)
-    if (own === undefined || want === undefined) return
-    own.delete(key)
-    if (own.size === 0) this.#byGateway.delete(from)
-    const ofTopic = this.#byTopic.get(key)!
-    ofTopic.delete(want)
-    if (ofTopic.size === 0) this.#byTopic.delete(key)
+    const want = this.#byGateway.get(from)?.get(key)
+    if (want === undefined) return
+    deleteFrom(this.#byGateway, from, key)
+    deleteFrom(this.#byTopic, key, want)
   }
 
   gone(from: Id): void {

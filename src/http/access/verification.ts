@@ -1,3 +1,4 @@
+import { deleteFrom, getOrAdd } from '../../core/maps.js'
 import { Places } from '../../core/places.js'
 import type { Identity } from './access.js'
 
@@ -62,9 +63,7 @@ export class RememberedCredentials {
     if (ofPrincipal !== undefined && ofPrincipal.size >= MAX_PER_PRINCIPAL) this.#forget(firstOf(ofPrincipal.keys()))
     if (this.#byKey.size >= MAX_REMEMBERED) this.#forget(firstOf(this.#byKey.keys()))
     this.#byKey.set(key, remembered)
-    const keys = this.#keys.get(principal)
-    if (keys === undefined) this.#keys.set(principal, new Set([key]))
-    else keys.add(key)
+    getOrAdd(this.#keys, principal, () => new Set()).add(key)
   }
 
   keep(isKept: (remembered: VerifiedCredentials) => boolean): void {
@@ -75,10 +74,7 @@ export class RememberedCredentials {
     const known = this.#byKey.get(key)
     if (known === undefined) return
     this.#byKey.delete(key)
-    const { principal } = known.identity
-    const keys = this.#keys.get(principal)!
-    keys.delete(key)
-    if (keys.size === 0) this.#keys.delete(principal)
+    deleteFrom(this.#keys, known.identity.principal, key)
   }
 }
 

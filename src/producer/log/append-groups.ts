@@ -1,4 +1,5 @@
 import { HeldAmount } from '../../core/held-amount.js'
+import { deleteFrom, getOrAdd } from '../../core/maps.js'
 import type { SequenceRange } from './segment.js'
 
 /** Memory that entries are written into. */
@@ -175,12 +176,8 @@ export class EntryWatches {
 
   /** @returns a function that ends the watch */
   add(sequence: number, onCompleted: () => void): () => void {
-    const watches = this.#bySequence.get(sequence) ?? new Set()
-    this.#bySequence.set(sequence, watches.add(onCompleted))
-    return () => {
-      watches.delete(onCompleted)
-      if (watches.size === 0) this.#bySequence.delete(sequence)
-    }
+    getOrAdd(this.#bySequence, sequence, () => new Set()).add(onCompleted)
+    return () => void deleteFrom(this.#bySequence, sequence, onCompleted)
   }
 
   completed(sequence: number): void {
