@@ -258,8 +258,9 @@ export class InstanceReads {
   /** Whether there is room for the first record, which is taken in any case. Otherwise the read waits for it. */
   #hasRoom(partitions: readonly InstancePartition[]): boolean {
     const first = partitions.find(({ nextHeldBytes }) => nextHeldBytes !== undefined)?.nextHeldBytes
-    if (first !== undefined && this.#options.records.problemOf(this.#client, first) !== undefined)
-      return this.#room.has(first)
+    // Another partition may have a record that waits for room.
+    if (first === undefined) return true
+    if (this.#options.records.problemOf(this.#client, first) !== undefined) return this.#room.has(first)
     this.#room.end()
     return true
   }

@@ -93,6 +93,52 @@ describe('a read of an instance whose partition fails', () => {
   })
 })
 
+describe('a read of an instance that waits for room', () => {
+  it('goes on to wait when a partition without records has changed, and gets the record when there is room', async () => {
+    const budget = new RecordBudget(1_000, () => 0)
+    const others = budget.hold(1_000, 'others')
+    const partitionOf = (own: InstanceRecord[]): InstancePartition => {
+      const take = (taking: Taking): void => void taking.records.push(...own.splice(0))
+      const nothing = (): void => undefined
+      const partition = { epoch: 0, taken: 1, forgetProblem: nothing, fetch: nothing, readAhead: nothing, take }
+      const nextHeldBytes = { get: () => (own.length > 0 ? 200 : undefined) }
+      return Object.defineProperty(partition, 'nextHeldBytes', nextHeldBytes) as unknown as InstancePartition
+    }
+    const full = partitionOf([{ topic: 't', partition: 0, offset: 0 } as InstanceRecord])
+    const empty = partitionOf([])
+    const lingering = new Set<() => void>()
+    const after = (ms: number, run: () => void) => {
+      if (ms < 1_000) lingering.add(run)
+      return { cancel: () => lingering.delete(run) }
+    }
+    const reads = new InstanceReads({
+      runtime: { clock: () => 0, after } as unknown as GroupRuntime,
+      settings: instanceSettings,
+      partitions: new Map([
+        ['t/0', full],
+        ['t/1', empty]
+      ]),
+      tick: run => run(),
+      records: budget,
+      client: undefined,
+      refusal: () => undefined,
+      onSettled: () => undefined
+    })
+    let read: InstanceRead | undefined
+    const reply = (result: InstanceResult<InstanceRead>): void => {
+      if (result.type === 'done') read = result.value
+    }
+    reads.add({ maxWaitMs: 1_000, maxBytes: 1_000, gone: undefined, reply })
+    reads.proceed(empty)
+    expect([budget.isShort, read]).to.deep.equal([true, undefined])
+    others.release()
+    await turns(2)
+    for (const run of lingering) run()
+    expect(read?.records.length).to.equal(1)
+    reads.stop()
+  })
+})
+
 describe('a read of an instance whose records another process gets', () => {
   const BYTES = 900
   for (const accepted of [0, 1, 2]) {
