@@ -200,7 +200,7 @@ export class OpenPartition {
  * The length of a commit's metadata, at most, when all offsets but these are acknowledged, or some of these as well: each one may
  * begin a range, whose distance and length are written in base 32.
  */
-export function longestMetadata(open: readonly Offset[]): number {
+function longestMetadata(open: readonly Offset[]): number {
   const sorted = [...open].sort((one, other) => one - other)
   let length = MOST_DIGITS
   for (let at = 1; at < sorted.length; at++) length += 1 + digitsOf(sorted[at]! - sorted[at - 1]! - 1)

@@ -3,6 +3,7 @@ import { createServer, type IncomingHttpHeaders, type IncomingMessage, type Serv
 import type { AddressInfo } from 'node:net'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { toListenError } from '../../core/listen-error.js'
+import { SECOND_MS } from '../../core/model.js'
 import { printable } from '../../core/printable.js'
 import { MIB } from '../../core/settings/units.js'
 import { secretIn, signatureProblem } from '../../webhooks/endpoint/signature.js'
@@ -16,7 +17,6 @@ const UNAUTHORIZED = 401
 const MAX_BODY_BYTES = 16 * MIB
 /** Limit of the characters of a body that are shown. */
 const MAX_SHOWN = 1_000
-const SECOND_MS = 1_000
 
 /** `castellan receive`: an endpoint for webhooks that shows what it gets. */
 export const receiveCommand: CommandDescription = {

@@ -96,11 +96,6 @@ export class Lanes<Item extends Parkable> {
     return this.#parked.get(serial)?.item
   }
 
-  /** Number of lanes with a message that is ready, begun or behind. */
-  get lanes(): number {
-    return this.#lanes.size
-  }
-
   /**
    * Parks a message.
    *

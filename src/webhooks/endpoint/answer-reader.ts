@@ -1,3 +1,4 @@
+import { SECOND_MS } from '../../core/model.js'
 import { HOUR_MS } from '../../core/settings/units.js'
 
 /** Limit of the head of an answer, with all heads of answers 1xx before it. */
@@ -11,7 +12,6 @@ const CHUNK_LINE = /^([\da-f]{1,4})[ \t]*(?:;.*)?$/i
 const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
 /** Matches the beginning of a date, in its present and its two former forms. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
-const SECOND_MS = 1_000
 const NOTHING = Buffer.alloc(0)
 const HEAD_END = '\r\n\r\n'
 const LINE_END = '\r\n'

@@ -1,3 +1,4 @@
+import { SECOND_MS } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { Places } from '../../core/places.js'
 import { retryAfterMsOf } from './answer-reader.js'
@@ -32,7 +33,6 @@ interface Prepared {
   readonly head: string
 }
 
-const SECOND_MS = 1_000
 const HEADER_LINE = /^[\w!#$%&'*+.^`|~-]+: [\t\x20-\x7e\x80-\xff]*$/
 
 /** Sends to the endpoint of one webhook, over connections of its own. */

@@ -55,7 +55,7 @@ export class Names {
       if (endedAt !== undefined && now - endedAt >= CACHED_MS) this.#lookUps.delete(key)
     const known = this.#lookUps.get(whole)
     if (known !== undefined) return unlessAborted(known.result, signal)
-    const release = this.#places.tryTake() ?? (await this.#places.take({ signal }))
+    const release = await this.#places.take({ signal })
     const { result } = this.#lookUps.get(whole) ?? this.#begin(whole)
     result.finally(release).catch(() => undefined)
     return unlessAborted(result, signal)
