@@ -154,6 +154,8 @@ class JoinedRecordBatch implements RecordBatch {
   readonly #sums: Sums
   /** The place of the first part in `#sums`. That part may be a slice; all others are whole. */
   readonly #first: number
+  /** The part of the record that was read last: most are read in order. */
+  #part = 0
   readonly offset: Offset
   readonly maxOffset: Offset
   readonly nextOffset: Offset
@@ -196,8 +198,10 @@ class JoinedRecordBatch implements RecordBatch {
     const head = this.parts[0]!
     if (index < head.recordCount) return head.at(index)
     const inAll = index - head.recordCount + records[this.#first + 1]!
-    const part = firstWhere(this.parts.length, at => records[this.#first + at]! > inAll) - 1
-    return this.parts[part]!.at(inAll - records[this.#first + part]!)
+    const isIn = (part: number): boolean =>
+      records[this.#first + part]! <= inAll && inAll < records[this.#first + part + 1]!
+    if (!isIn(this.#part)) this.#part = firstWhere(this.parts.length, at => records[this.#first + at]! > inAll) - 1
+    return this.parts[this.#part]!.at(inAll - records[this.#first + this.#part]!)
   }
 
   [Symbol.iterator](): Iterator<KafkaRecord> {

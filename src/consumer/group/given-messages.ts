@@ -1,3 +1,4 @@
+import { Line, type LinePlace } from '../../core/line.js'
 import { addTo, getOrAdd } from '../../core/maps.js'
 import type { KafkaRecord, TopicPartition } from '../../core/model.js'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from './consume-result.js'
@@ -49,14 +50,17 @@ const FEWEST_KEPT = 1_000
 
 /** The messages that a loop has given out, and that are neither acknowledged nor released. */
 export class GivenMessages {
-  readonly #open = new Set<GivenMessage>()
+  readonly #open = new Line<GivenMessage>()
+  /** So many were given out since those were dropped that were settled. */
+  #given = 0
   #maxKept = FEWEST_KEPT
 
   give({ messages, offers }: ConsumedMessages): GivenMessage[] {
-    if (this.#open.size > this.#maxKept) this.#dropSettled()
+    this.#given += messages.length
+    if (this.#given > this.#maxKept) this.#dropSettled()
     return messages.map(message => {
       const given = new GivenMessage(message, offers!, this.#open)
-      this.#open.add(given)
+      given.open()
       return given
     })
   }
@@ -72,14 +76,16 @@ export class GivenMessages {
    * @param parked those that were not begun, which are given back with them
    */
   releaseAllBut(kept: ReadonlySet<GivenMessage>, parked: readonly GivenMessage[] = []): void {
-    const released = [...this.#open].filter(message => !kept.has(message))
-    for (const message of released) this.#open.delete(message)
+    const released = this.#open.all.filter(message => !kept.has(message))
+    for (const message of released) message.close()
     settle('releaseAll', [...parked, ...released])
   }
 
   #dropSettled(): void {
-    for (const message of this.#open) if (!message.isOpen) this.#open.delete(message)
-    this.#maxKept = Math.max(FEWEST_KEPT, 2 * this.#open.size)
+    const open = this.#open.all
+    for (const message of open) if (!message.isOpen) message.close()
+    this.#given = 0
+    this.#maxKept = Math.max(FEWEST_KEPT, open.length)
   }
 }
 
@@ -97,7 +103,8 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   readonly #acquired: AcquiredMessage
   readonly #offers: TopicOffers
   /** The messages of the loop that are neither acknowledged nor released. */
-  readonly #open: Set<GivenMessage>
+  readonly #open: Line<GivenMessage>
+  #place: LinePlace<GivenMessage> | undefined
   /** Absent: no message waits behind this one. */
   #lane: MessageLane | undefined
   #isAcked = false
@@ -105,7 +112,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   #isHeld = false
   #isInTransaction = false
 
-  constructor(acquired: AcquiredMessage, offers: TopicOffers, open: Set<GivenMessage>) {
+  constructor(acquired: AcquiredMessage, offers: TopicOffers, open: Line<GivenMessage>) {
     this.topic = acquired.topic
     this.partition = acquired.partition
     this.offset = acquired.offset
@@ -147,8 +154,21 @@ export class GivenMessage implements Message, InTransaction, Parkable {
    */
   begin(): boolean {
     if (!this.#offers.begin(this.#acquired)) return false
-    this.#open.add(this)
+    this.open()
     return true
+  }
+
+  /** From now on, it is neither acknowledged nor released. */
+  open(): void {
+    this.#place = this.#open.add(this)
+  }
+
+  /** @returns false: it was not open */
+  close(): boolean {
+    const place = this.#place
+    this.#place = undefined
+    place?.leave()
+    return place !== undefined
   }
 
   /** Lets a message that waits keep no large batch in memory. */
@@ -165,7 +185,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
 
   /** @returns false: it was acknowledged before */
   noteAcked(): boolean {
-    this.#open.delete(this)
+    this.close()
     const isNew = !this.#isAcked
     this.#isAcked = true
     return isNew
@@ -195,7 +215,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   /** @returns false: it was acknowledged or released before */
   noteReleased(): boolean {
     this.#isReleased = true
-    return this.#open.delete(this)
+    return this.close()
   }
 
   get isReleased(): boolean {

@@ -1,5 +1,6 @@
 import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
+import { Line, type LinePlace } from '../../core/line.js'
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import type { AcquiredMessage, MessageLimits, TopicOffers } from './consume-result.js'
@@ -21,13 +22,16 @@ export interface RunOptions {
 
 export type Handler = (message: Message) => unknown
 
-/** Limits of what is taken at once where messages may wait in lanes. */
+/** Limits of what is taken at once: where messages may wait in lanes, and where they are handled quickly. */
 const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
+const MOST_QUICK = 256
 /** Messages that are handled within this time do not wait for each other long enough to leave them to another loop. */
 const QUICK_MS = 5
 
-const laneNames: Readonly<Record<HandlingOrder, (message: Message) => string | undefined>> = {
-  partition: ({ topic, partition }) => topicPartitionKey(topic, partition),
+type LaneOf = ConstructorParameters<typeof Lanes<GivenMessage>>[0]
+
+const laneNames: Readonly<Record<HandlingOrder, LaneOf>> = {
+  partition: (_, room) => room,
   key: ({ topic, partition, key }) => (key === null ? undefined : laneOfKey(topicPartitionKey(topic, partition), key)),
   none: () => undefined
 }
@@ -51,7 +55,11 @@ class Flight implements MessageLane {
   newest: GivenMessage
   isHandled = false
   hasLeft = false
+  /** Its handler runs. */
+  isRunning = true
   readonly turn: Turn<GivenMessage>
+  /** Among those that have not left. */
+  place: LinePlace<Flight> | undefined
   readonly #run: HandlerRun
 
   constructor(turn: Turn<GivenMessage>, run: HandlerRun) {
@@ -67,13 +75,15 @@ class Flight implements MessageLane {
   }
 
   leftTransaction(): void {
-    this.leaveIfDone()
+    if (this.leaveIfDone()) this.#run.goOn()
   }
 
-  leaveIfDone(): void {
-    if (this.hasLeft || !this.isHandled || this.message.isInTransaction) return
+  /** @returns whether its lane goes on */
+  leaveIfDone(): boolean {
+    if (this.hasLeft || !this.isHandled || this.message.isInTransaction) return false
     this.hasLeft = true
     this.#run.left(this)
+    return true
   }
 }
 
@@ -93,9 +103,7 @@ export class HandlerRun implements ParkingSink {
   readonly #order: HandlingOrder
   readonly #rooms: PartitionRooms<GivenMessage>
   readonly #lanes: Lanes<GivenMessage>
-  readonly #flights = new Set<Flight>()
-  /** The newest offers of messages whose handlers run. */
-  readonly inFlight = new Set<GivenMessage>()
+  readonly #flights = new Line<Flight>()
   #running = 0
   /** Number of messages that may be taken at once, because as many were handled quickly before. */
   #quick = 1
@@ -137,7 +145,14 @@ export class HandlerRun implements ParkingSink {
     const free = this.#concurrency - this.#running - this.#lanes.ready
     const mayWait = this.#order !== 'none' && this.#concurrency > 1
     const { maxMessages, maxBytes } = MOST_AT_ONCE
-    return mayWait ? MOST_AT_ONCE : { maxMessages: Math.min(Math.max(free, this.#quick), maxMessages), maxBytes }
+    const wanted = mayWait ? maxMessages : Math.min(free, maxMessages)
+    return { maxMessages: Math.max(wanted, this.#quick), maxBytes }
+  }
+
+  /** The newest offers of messages whose handlers run. */
+  get inFlight(): ReadonlySet<GivenMessage> {
+    const running = this.#flights.all.filter(({ isRunning }) => isRunning)
+    return new Set(running.map(({ newest }) => newest))
   }
 
   /**
@@ -155,8 +170,9 @@ export class HandlerRun implements ParkingSink {
         const takenAt = demand.now
         this.#startReady()
         while (this.#isBusy && !signal.aborted) await this.#changed()
-        const isQuick = demand.now - takenAt < QUICK_MS
-        this.#quick = isQuick ? Math.min(2 * this.#quick, MOST_AT_ONCE.maxMessages) : Math.max(1, this.#quick >> 1)
+        const tookMs = demand.now - takenAt
+        const isQuick = tookMs < QUICK_MS
+        this.#quick = isQuick ? Math.min(2 * this.#quick, MOST_QUICK) : Math.ceil((this.#quick * QUICK_MS) / tookMs)
       }
     } catch (error) {
       this.#failure ??= { error }
@@ -214,54 +230,62 @@ export class HandlerRun implements ParkingSink {
   }
 
   #startReady(): void {
+    for (let flight = this.#begin(); flight !== undefined; flight = this.#begin()) void this.#handle(flight)
+  }
+
+  /** The next message that may begin, as far as there is room for a handler. */
+  #begin(): Flight | undefined {
     while (this.#running < this.#concurrency && !this.#options.end.signal.aborted) {
       const turn = this.#lanes.next()
-      if (turn === undefined) return
-      if (turn.item.begin()) void this.#handle(turn)
-      else this.#lanes.leave(turn)
+      if (turn === undefined) return undefined
+      if (turn.item.begin()) {
+        const flight = new Flight(turn, this)
+        this.#running++
+        flight.place = this.#flights.add(flight)
+        return flight
+      }
+      this.#lanes.leave(turn)
     }
+    return undefined
   }
 
   /** The flight of this message, which is offered again. */
   #flightOf(message: GivenMessage): Flight | undefined {
-    for (const flight of this.#flights) if (message.isOfSameMessage(flight.message)) return flight
-    return undefined
+    return this.#flights.all.find(flight => message.isOfSameMessage(flight.message))
   }
 
   /** The message is offered again while its handler is in flight. */
   #takeNewest(message: GivenMessage, flight: Flight): void {
     message.begin()
     message.joins(flight)
-    this.inFlight.delete(flight.newest)
-    this.inFlight.add(message)
     flight.newest = message
   }
 
-  async #handle(turn: Turn<GivenMessage>): Promise<void> {
-    const flight = new Flight(turn, this)
-    const { message } = flight
-    this.#running++
-    this.#flights.add(flight)
-    this.inFlight.add(message)
-    try {
-      await this.#options.handler(message)
-      this.inFlight.delete(flight.newest)
-      if (message.isReleased) flight.newest.release()
-      else flight.newest.ack()
-    } catch (error) {
-      this.inFlight.delete(flight.newest)
-      this.#failure ??= { error }
-      // The end releases the message with those that are parked. A loop that has ended before does not.
-      if (this.#options.end.signal.aborted) flight.newest.release()
-      else this.#options.end.abort()
+  /** Handles a message and, as long as there is one that may begin when its handler ends, that one: so there is no promise for each. */
+  async #handle(first: Flight): Promise<void> {
+    const { handler, end } = this.#options
+    for (let flight: Flight | undefined = first; flight !== undefined; flight = this.#begin()) {
+      try {
+        const handled = handler(flight.message)
+        if (isThenable(handled)) await handled
+        flight.isRunning = false
+        if (flight.message.isReleased) flight.newest.release()
+        else flight.newest.ack()
+      } catch (error) {
+        flight.isRunning = false
+        this.#failure ??= { error }
+        // The end releases the message with those that are parked. A loop that has ended before does not.
+        if (end.signal.aborted) flight.newest.release()
+        else end.abort()
+      }
+      this.#running--
+      flight.isHandled = true
+      flight.leaveIfDone()
     }
-    this.#running--
-    flight.isHandled = true
-    flight.leaveIfDone()
-    if (!flight.hasLeft) this.#goOn()
+    this.goOn()
   }
 
-  #goOn(): void {
+  goOn(): void {
     this.#startReady()
     if (this.#running === 0 || !this.#isBusy) this.#wake()
   }
@@ -279,7 +303,9 @@ export class HandlerRun implements ParkingSink {
   /** The lane of a flight goes on. */
   left(flight: Flight): void {
     this.#lanes.leave(flight.turn)
-    this.#flights.delete(flight)
-    if (flight.isHandled) this.#goOn()
+    flight.place!.leave()
   }
 }
+
+const isThenable = (value: unknown): boolean =>
+  typeof (value as { then?: unknown } | null | undefined)?.then === 'function'

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { Line, LinePlace } from '../../core/line.js'
 import type { Offset, TopicPartition } from '../../core/model.js'
 import type { PartitionRoom, PartitionRooms } from './parking-rooms.js'
 
@@ -21,26 +22,90 @@ export interface Parkable extends TopicPartition {
   readonly serial: number
 }
 
+/** The room of a partition names the lane of all its messages. */
+type LaneName = string | PartitionRoom
+
 /** A message that was begun. It keeps its lane until {@link Lanes.leave}. */
 export interface Turn<Item> {
   readonly item: Item
 }
 
-interface Entry<Item> extends Turn<Item> {
+/** It stands among those that are ready, or behind others of its lane. One that comes again stands nowhere until it is ready. */
+class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
+  declare readonly item: Item
   readonly lane: Lane<Item>
   readonly room: PartitionRoom | undefined
   readonly bytes: number
   /** The item was begun before. */
   readonly isAgain: boolean
+  isReady = false
+  /** The next one of those whose serial numbers end alike. */
+  next: Entry<Item> | undefined
+
+  constructor(item: Item, lane: Lane<Item>, room: PartitionRoom | undefined, bytes: number, isAgain: boolean) {
+    super(item)
+    this.lane = lane
+    this.room = room
+    this.bytes = bytes
+    this.isAgain = isAgain
+  }
+}
+
+/** The parked ones, by the serial number of their offer. It is no Map, for the reason why a {@link Line} is no Set. */
+class Entries<Item extends Parkable> {
+  /** By the last bits of the number. */
+  #lists: (Entry<Item> | undefined)[] = [undefined]
+  size = 0
+
+  get(serial: number): Entry<Item> | undefined {
+    let entry = this.#lists[serial & (this.#lists.length - 1)]
+    while (entry !== undefined && entry.item.serial !== serial) entry = entry.next
+    return entry
+  }
+
+  add(entry: Entry<Item>): void {
+    if (++this.size > this.#lists.length) {
+      const all = this.all
+      this.#lists = Array.from({ length: 2 * this.#lists.length }, () => undefined)
+      for (const one of all) this.#put(one)
+    }
+    this.#put(entry)
+  }
+
+  #put(entry: Entry<Item>): void {
+    const at = entry.item.serial & (this.#lists.length - 1)
+    entry.next = this.#lists[at]
+    this.#lists[at] = entry
+  }
+
+  delete(entry: Entry<Item>): void {
+    const at = entry.item.serial & (this.#lists.length - 1)
+    const first = this.#lists[at]
+    if (first === entry) this.#lists[at] = entry.next
+    else {
+      let before = first!
+      while (before.next !== entry) before = before.next!
+      before.next = entry.next
+    }
+    entry.next = undefined
+    this.size--
+  }
+
+  /** In order of arrival: numbers rise. */
+  get all(): Entry<Item>[] {
+    const all: Entry<Item>[] = []
+    for (let entry of this.#lists) for (; entry !== undefined; entry = entry.next) all.push(entry)
+    return all.sort((one, other) => one.item.serial - other.item.serial)
+  }
 }
 
 interface Lane<Item> {
   /** `undefined`: no other message comes into it. */
-  readonly name: string | undefined
+  readonly name: LaneName | undefined
   /** The message that was begun, and comes again before those behind it. */
   again: Entry<Item> | undefined
   /** Messages behind the one that is ready or begun, in order of arrival. `undefined`: there was none. */
-  behind: Set<Entry<Item>> | undefined
+  behind: Line<Item> | undefined
 }
 
 /**
@@ -58,32 +123,31 @@ interface Lane<Item> {
  * take constant time per message.
  */
 export class Lanes<Item extends Parkable> {
-  readonly #laneOf: (item: Item) => string | undefined
+  readonly #laneOf: (item: Item, room: PartitionRoom | undefined) => LaneName | undefined
   readonly #rooms: PartitionRooms<Item> | undefined
-  readonly #lanes = new Map<string, Lane<Item>>()
-  readonly #ready = new Set<Entry<Item>>()
+  readonly #lanes = new Map<LaneName, Lane<Item>>()
+  readonly #inTurn = new Line<Item>()
+  /** Number of messages that may begin. */
+  ready = 0
   /** Number of those that were begun before. */
   #readyAgain = 0
-  /** All parked messages, by the serial number of their offer. */
-  readonly #parked = new Map<number, Entry<Item>>()
+  readonly #parked = new Entries<Item>()
 
   /**
    * @param laneOf the name of the lane of a message; `undefined`: the message waits for no other one
    * @param rooms what the messages take. Absent: it is not counted
    */
-  constructor(laneOf: (item: Item) => string | undefined, rooms?: PartitionRooms<Item>) {
+  constructor(
+    laneOf: (item: Item, room: PartitionRoom | undefined) => LaneName | undefined,
+    rooms?: PartitionRooms<Item>
+  ) {
     this.#laneOf = laneOf
     this.#rooms = rooms
   }
 
-  /** Number of messages that may begin. */
-  get ready(): number {
-    return this.#ready.size
-  }
-
   /** Number of messages that may begin for the first time. */
   get fresh(): number {
-    return this.#ready.size - this.#readyAgain
+    return this.ready - this.#readyAgain
   }
 
   /** Number of messages that wait: those that may begin included. */
@@ -102,38 +166,40 @@ export class Lanes<Item extends Parkable> {
    * @returns true: it waits behind another one of its lane
    */
   park(item: Item): boolean {
-    const name = this.#laneOf(item)
+    const room = this.#rooms?.of(item)
+    const name = this.#laneOf(item, room)
     const known = name === undefined ? undefined : this.#lanes.get(name)
     const lane = known ?? { name, again: undefined, behind: undefined }
-    if (name !== undefined) this.#lanes.set(name, lane)
-    const entry = this.#entryOf(item, lane, false)
-    if (known !== undefined) (lane.behind ??= new Set()).add(entry)
-    else this.#ready.add(entry)
+    const entry = this.#entryOf(item, lane, room, false)
+    if (known !== undefined) (known.behind ??= new Line()).put(entry)
+    else {
+      if (name !== undefined) this.#lanes.set(name, lane)
+      this.#becomesReady(entry)
+    }
     return known !== undefined
   }
 
   /** Parks the message of this turn again. It is the next one of its lane. */
   parkAgain(turn: Turn<Item>, item: Item): void {
-    const { lane } = turn as Entry<Item>
-    lane.again = this.#entryOf(item, lane, true)
+    const { lane, room } = turn as Entry<Item>
+    lane.again = this.#entryOf(item, lane, room, true)
   }
 
-  #entryOf(item: Item, lane: Lane<Item>, isAgain: boolean): Entry<Item> {
-    const entry = { item, lane, room: this.#rooms?.of(item), bytes: this.#rooms?.bytesOf(item) ?? 0, isAgain }
-    this.#parked.set(item.serial, entry)
+  #entryOf(item: Item, lane: Lane<Item>, room: PartitionRoom | undefined, isAgain: boolean): Entry<Item> {
+    const entry = new Entry(item, lane, room, this.#rooms?.bytesOf(item) ?? 0, isAgain)
+    this.#parked.add(entry)
     entry.room?.park(entry.bytes)
     return entry
   }
 
   /** Begins the message that has been ready for longest. `undefined`: none is ready. */
   next(): Turn<Item> | undefined {
-    for (const entry of this.#ready) {
-      this.#leaveReady(entry)
-      this.#parked.delete(entry.item.serial)
-      entry.room?.begin(entry.bytes)
-      return entry
-    }
-    return undefined
+    const entry = this.#inTurn.firstPlace as Entry<Item> | undefined
+    if (entry === undefined) return undefined
+    this.#leaveLine(entry)
+    this.#parked.delete(entry)
+    entry.room?.begin(entry.bytes)
+    return entry
   }
 
   /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
@@ -145,7 +211,7 @@ export class Lanes<Item extends Parkable> {
 
   /** Takes out all parked messages, in order of arrival. */
   takeAll(): Item[] {
-    const all = [...this.#parked.values()]
+    const { all } = this.#parked
     for (const { item } of all) this.drop(item.serial)
     return all.map(({ item }) => item)
   }
@@ -154,29 +220,35 @@ export class Lanes<Item extends Parkable> {
   drop(serial: number): void {
     const entry = this.#parked.get(serial)
     if (entry === undefined) return
-    this.#parked.delete(serial)
+    this.#parked.delete(entry)
     const { lane, room, bytes } = entry
     room?.drop(bytes)
-    if (this.#leaveReady(entry)) this.#goOn(lane)
-    else if (lane.again === entry) lane.again = undefined
-    else lane.behind?.delete(entry)
+    if (lane.again === entry) lane.again = undefined
+    if (this.#leaveLine(entry)) this.#goOn(lane)
   }
 
   #goOn(lane: Lane<Item>): void {
-    const next = lane.again ?? lane.behind?.values().next().value
-    if (next === undefined) {
-      if (lane.name !== undefined) this.#lanes.delete(lane.name)
-      return
-    }
-    if (next === lane.again) lane.again = undefined
-    else lane.behind?.delete(next)
-    this.#ready.add(next)
-    if (next.isAgain) this.#readyAgain++
+    const next = lane.again ?? (lane.behind?.firstPlace as Entry<Item> | undefined)
+    lane.again = undefined
+    if (next !== undefined) this.#becomesReady(next)
+    else if (lane.name !== undefined) this.#lanes.delete(lane.name)
   }
 
-  #leaveReady(entry: Entry<Item>): boolean {
-    const wasReady = this.#ready.delete(entry)
-    if (wasReady && entry.isAgain) this.#readyAgain--
-    return wasReady
+  #becomesReady(entry: Entry<Item>): void {
+    entry.leave()
+    this.#inTurn.put(entry)
+    entry.isReady = true
+    this.ready++
+    if (entry.isAgain) this.#readyAgain++
+  }
+
+  /** @returns whether it was ready */
+  #leaveLine(entry: Entry<Item>): boolean {
+    entry.leave()
+    if (!entry.isReady) return false
+    entry.isReady = false
+    this.ready--
+    if (entry.isAgain) this.#readyAgain--
+    return true
   }
 }

@@ -202,15 +202,20 @@ export class OffsetTracker {
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, deadlineAt)
     const serial = ++OffsetTracker.lastSerial
     if (holder !== undefined) this.#parked++
-    const open = this.#openOffer(offset)
-    if (open !== undefined) Object.assign(open, { serial, deadlineAt, isOver: false, holder })
-    else {
-      const { firstSerial = serial, retries = 0, serial: released } = this.#released.get(offset) ?? {}
-      this.#released.delete(offset)
-      const former = holder && released
-      const offer = { offset, firstSerial, serial, retries, deadlineAt, isOver: false, isHeld: false, holder, former }
-      this.#offers.splice(this.#indexOf(offset), 0, offer)
+    const at = this.#indexOf(offset)
+    const open = this.#offers[at]
+    if (open?.offset === offset) {
+      Object.assign(open, { serial, deadlineAt, isOver: false, holder })
+      return
     }
+    const released = this.#released.size > 0 ? this.#released.get(offset) : undefined
+    const firstSerial = released?.firstSerial ?? serial
+    const retries = released?.retries ?? 0
+    const former = holder && released?.serial
+    const offer = { offset, firstSerial, serial, retries, deadlineAt, isOver: false, isHeld: false, holder, former }
+    if (released !== undefined) this.#released.delete(offset)
+    if (at === this.#offers.length) this.#offers.push(offer)
+    else this.#offers.splice(at, 0, offer)
   }
 
   /**
@@ -325,7 +330,8 @@ export class OffsetTracker {
       if (to > from && this.skipped(from, to)) isNew = true
     }
     for (const { offset, serial } of offers) {
-      if (!this.takesAckOf(offset, serial) || this.isHeld(offset)) continue
+      const open = this.#openOffer(offset)
+      if (open?.isHeld === true || !this.#takesAckOf(open, offset, serial)) continue
       if (offset !== to) {
         note()
         from = offset
@@ -346,7 +352,8 @@ export class OffsetTracker {
     this.#dropped(skipped)
     // The end of its transaction settles a held message.
     if (skipped.some(({ isHeld }) => isHeld)) this.#offers.splice(first, 0, ...skipped.filter(({ isHeld }) => isHeld))
-    for (const offset of this.#released.keys()) if (offset >= from && offset < to) this.#released.delete(offset)
+    if (this.#released.size > 0)
+      for (const offset of this.#released.keys()) if (offset >= from && offset < to) this.#released.delete(offset)
     if (to <= this.#offset || !this.#acked.add(Math.max(from, this.#offset), to)) return false
     this.#offset = this.#acked.nextMissing(this.#offset)
     this.#acked.dropBelow(this.#offset)
@@ -400,7 +407,10 @@ export class OffsetTracker {
 
   /** True when the acknowledgement of an offer counts: it stands or is over, or was released, and none has begun since. */
   takesAckOf(offset: Offset, serial: number): boolean {
-    const open = this.#openOffer(offset)
+    return this.#takesAckOf(this.#openOffer(offset), offset, serial)
+  }
+
+  #takesAckOf(open: OpenOffer | undefined, offset: Offset, serial: number): boolean {
     return (open ?? this.#released.get(offset))?.serial === serial || open?.former === serial
   }
 
@@ -475,11 +485,17 @@ export class OffsetTracker {
 
   /** The index of the offer with this offset, or the index at which it would be inserted. */
   #indexOf(offset: Offset): number {
+    const offers = this.#offers
+    const { length } = offers
+    // Most messages are offered in order, and without a gap.
+    if (length === 0 || offers[length - 1]!.offset < offset) return length
+    const guess = offset - offers[0]!.offset
+    if (guess >= 0 && guess < length && offers[guess]!.offset === offset) return guess
     let low = 0
-    let high = this.#offers.length
+    let high = length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (this.#offers[middle]!.offset < offset) low = middle + 1
+      if (offers[middle]!.offset < offset) low = middle + 1
       else high = middle
     }
     return low

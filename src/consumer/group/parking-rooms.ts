@@ -1,6 +1,5 @@
 import { addCount } from '../../core/counts.js'
-import { getOrAdd } from '../../core/maps.js'
-import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import type { TopicPartition } from '../../core/model.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { MIB } from '../../core/settings/units.js'
 
@@ -100,8 +99,8 @@ export interface RoomsOptions<Item> {
  */
 export class PartitionRooms<Item extends TopicPartition> {
   readonly #options: RoomsOptions<Item>
-  /** Partitions with parked or begun messages, by topic and partition. */
-  readonly #rooms = new Map<string, PartitionRoom>()
+  /** Partitions with parked or begun messages, by topic and partition. No text is made of both: each message is looked up. */
+  readonly #rooms = new Map<string, Map<number, PartitionRoom>>()
 
   constructor(options: RoomsOptions<Item>) {
     this.#options = options
@@ -109,14 +108,22 @@ export class PartitionRooms<Item extends TopicPartition> {
 
   /** Whether a message of this partition that keeps so many bytes may be parked. If not, `onRoom` follows. */
   mayPark({ topic, partition }: TopicPartition, bytes: number): boolean {
-    return this.#rooms.get(topicPartitionKey(topic, partition))?.mayPark(bytes) !== false
+    return this.#rooms.get(topic)?.get(partition)?.mayPark(bytes) !== false
   }
 
   /** The limit of a message's partition, which exists while one of its messages is parked or begun. */
   of({ topic, partition }: Item): PartitionRoom {
-    const key = topicPartitionKey(topic, partition)
-    const create = () => new PartitionRoom({ topic, partition }, this.#options, () => this.#rooms.delete(key))
-    return getOrAdd(this.#rooms, key, create)
+    return this.#rooms.get(topic)?.get(partition) ?? this.#add(topic, partition)
+  }
+
+  #add(topic: string, partition: number): PartitionRoom {
+    const ofTopic = this.#rooms.get(topic) ?? new Map<number, PartitionRoom>()
+    const room = new PartitionRoom({ topic, partition }, this.#options, () => {
+      ofTopic.delete(partition)
+      if (ofTopic.size === 0) this.#rooms.delete(topic)
+    })
+    this.#rooms.set(topic, ofTopic.set(partition, room))
+    return room
   }
 
   bytesOf(item: Item): number {

@@ -118,8 +118,15 @@ export class PartitionConsumer {
   get topicId(): string | undefined {
     return this.#source?.topicId
   }
+  get topicPartition(): TopicPartition {
+    return this.#options.topicPartition
+  }
   get partition(): number {
     return this.#options.topicPartition.partition
+  }
+  /** Milliseconds of the clock of its group. */
+  get now(): number {
+    return this.#options.runtime.clock()
   }
   get isPrefetched(): boolean {
     return this.#prefetched !== undefined
@@ -162,11 +169,11 @@ export class PartitionConsumer {
    * Takes the prefetched message, which counts as offered.
    *
    * @param holder parks the message: it counts as offered from {@link begin} on
+   * @param now that of its group's clock, which is not asked for each message
    */
-  take(holder?: ParkedHolder): KafkaRecord {
+  take(holder?: ParkedHolder, now = this.now): KafkaRecord {
     const record = this.#prefetched!
     const tracker = this.#tracker!
-    const now = this.#options.runtime.clock()
     if (holder === undefined) tracker.offered(record.offset, now)
     else tracker.park(record.offset, holder)
     this.#prefetched = this.#nextInHand(tracker, now)

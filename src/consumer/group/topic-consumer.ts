@@ -1,5 +1,5 @@
 import { memoryOfRecord } from '../../core/bytes.js'
-import { addTo } from '../../core/maps.js'
+import { groupBy } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { Failure, GroupMembership } from '../../router/messages/operations.js'
@@ -48,17 +48,21 @@ class OfferedMessages implements ConsumedMessages {
   readonly ack: () => void
   readonly release: () => void
 
-  constructor(messages: readonly AcquiredMessage[], offers: TopicOffers, taken: TakenByPartition) {
+  constructor(messages: readonly AcquiredMessage[], offers: TopicOffers) {
     this.messages = messages
     this.offers = offers
-    this.ack = () => offers.ackAll(taken)
-    this.release = () => offers.releaseAll(taken)
+    this.ack = () => offers.ackAll(byPartition(messages))
+    this.release = () => offers.releaseAll(byPartition(messages))
   }
 
   get topicIds(): ReadonlyMap<number, string | undefined> {
     return new Map(this.messages.map(({ partition, topicId }) => [partition, topicId]))
   }
 }
+
+/** A single message, as most are, needs no Map. */
+const byPartition = (messages: readonly AcquiredMessage[]): TakenByPartition =>
+  messages.length === 1 ? [[messages[0]!.partition, messages]] : groupBy(messages, ({ partition }) => partition)
 
 /** A taker of messages from the prefetched partitions. */
 interface Taker {
@@ -372,7 +376,7 @@ export class TopicConsumer implements LoopTopic {
   begins(offer: OfferOf): boolean {
     const partition = this.#partitions.get(offer.partition)
     if (partition?.begin(offer) !== true) return false
-    this.#countOffer(partition.offerOf(offer.offset)?.retries ?? 0)
+    this.#countOffers(1, Number((partition.offerOf(offer.offset)?.retries ?? 0) > 0))
     return true
   }
 
@@ -384,7 +388,7 @@ export class TopicConsumer implements LoopTopic {
   /** See {@link PartitionConsumer.parkAgain}. */
   parkAgain(message: AcquiredMessage, holder: ParkedHolder): AcquiredMessage | undefined {
     const partition = this.#mayServe ? this.#partitions.get(message.partition) : undefined
-    return partition?.parkAgain(message, holder) && this.#offered(partition, message)
+    return partition?.parkAgain(message, holder) && this.#offered(partition, message, this.#options.membership())
   }
 
   /** How far a partition is read now, for transactions. */
@@ -495,48 +499,48 @@ export class TopicConsumer implements LoopTopic {
     }
   }
 
-  #mayPark({ partition, prefetched }: PartitionConsumer, loop: LoopDemand): boolean {
-    const { topic } = this.#options
-    return loop.sink === undefined || loop.sink.mayPark({ topic, partition }, heldBytesOf(prefetched!))
+  #mayPark({ topicPartition, prefetched }: PartitionConsumer, { sink }: LoopDemand): boolean {
+    return sink === undefined || sink.mayPark(topicPartition, heldBytesOf(prefetched!))
   }
 
   /** Takes messages within the limits, one of each prefetched partition in turn. A loop may park them at once. */
   #offer(first: PartitionConsumer, { maxMessages, maxBytes }: MessageLimits, taker: Taker): ConsumedMessages {
     const { sink } = taker
     const { offers } = this.#options
+    const member = this.#options.membership()
+    const { now } = first
     const messages: AcquiredMessage[] = []
-    // A request for one message, as most are, needs no Map.
-    const taken = maxMessages === 1 ? undefined : new Map<number, AcquiredMessage[]>()
     let bytes = 0
+    let retried = 0
     let partition: PartitionConsumer | undefined = first
     while (partition && messages.length < maxMessages && (bytes < maxBytes || messages.length === 0)) {
-      const message = this.#offered(partition, this.#take(partition, sink))
-      if (sink === undefined) this.#countOffer(message.retries)
-      if (taken !== undefined) addTo(taken, partition.partition, message)
+      const message = this.#offered(partition, this.#take(partition, sink, now), member)
+      if (message.retries > 0) retried++
       bytes += memoryOfRecord(message)
       messages.push(message)
       sink?.park(message, offers)
       partition = this.#nextPrefetched(taker)
     }
-    return new OfferedMessages(messages, offers, taken ?? [[first.partition, messages]])
+    // A parked message counts when it is begun.
+    if (sink === undefined) this.#countOffers(messages.length, retried)
+    return new OfferedMessages(messages, offers)
   }
 
-  #take(partition: PartitionConsumer, holder: ParkedHolder | undefined): KafkaRecord {
-    const record = partition.take(holder)
+  #take(partition: PartitionConsumer, holder: ParkedHolder | undefined, now: number): KafkaRecord {
+    const record = partition.take(holder, now)
     this.#lastServed = partition.partition
     if (!partition.isPrefetched) this.#prefetched.delete(partition.partition)
     return record
   }
 
-  #countOffer(retries: number): void {
+  #countOffers(offers: number, retried: number): void {
     const { metrics } = this.#options
-    metrics.count('groups', 'offered_messages')
-    if (retries > 0) metrics.count('groups', 'retried_messages')
+    metrics.count('groups', 'offered_messages', undefined, offers)
+    if (retried > 0) metrics.count('groups', 'retried_messages', undefined, retried)
   }
 
-  #offered(partition: PartitionConsumer, record: KafkaRecord): AcquiredMessage {
-    const { groupId, topic, membership } = this.#options
-    const member = membership()
+  #offered(partition: PartitionConsumer, record: KafkaRecord, member: GroupMembership | undefined): AcquiredMessage {
+    const { groupId, topic } = this.#options
     const { serial = 0, firstSerial = 0, retries = 0 } = partition.offerOf(record.offset) ?? {}
     const { offset, timestampMs, key, value, headers } = record
     const { partition: number, topicId } = partition
@@ -581,7 +585,11 @@ export class DeferredOffers implements TopicOffers {
   ackAll(taken: OffersByPartition): void {
     const isFirst = this.#acked === undefined
     const all = (this.#acked ??= new Map())
-    for (const [partition, offers] of taken) for (const offer of offers) addTo(all, partition, offer)
+    for (const [partition, offers] of taken) {
+      const before = all.get(partition)
+      if (before === undefined) all.set(partition, [...offers])
+      else for (const offer of offers) before.push(offer)
+    }
     if (isFirst) this.#tick(this.#ackGathered)
   }
 

@@ -1,8 +1,8 @@
 import { memoryOfRecord } from '../../core/bytes.js'
+import type { LinePlace } from '../../core/line.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Asker } from '../group/consume-result.js'
 import type { HeldMessage } from './held-messages.js'
-import type { LinePlace } from './line.js'
 import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
 /** How long an acquire that has got some messages waits for more: longer than a broker keeps a fetch that was sent before. */

@@ -1,10 +1,10 @@
+import { Line, type LinePlace } from '../../core/line.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { ClientRoom, HeldCounts } from './held-counts.js'
 import type { HeldMessage } from './held-messages.js'
 import { Latest } from './latest.js'
-import { Line, type LinePlace } from './line.js'
 import type { QueueDemand } from './queue-messages.js'
 import type { WaitingAcquire, WantedPart } from './waiting-acquire.js'
 

@@ -1,6 +1,7 @@
 /**
  * Items in the order in which they joined. They join and leave in constant time, wherever they stand. It is no Set, which looks for
- * its first item among all that have left.
+ * its first item among all that have left, and whose former tables, where they are among old objects, keep what they had alive
+ * until the whole heap is collected.
  */
 export class Line<Item> {
   /** The place before the first item and behind the last one. */
@@ -11,9 +12,25 @@ export class Line<Item> {
     return this.#ends.behind.item
   }
 
+  get all(): Item[] {
+    const all: Item[] = []
+    for (let place = this.#ends.behind; place !== this.#ends; place = place.behind) all.push(place.item!)
+    return all
+  }
+
+  /** `undefined`: nothing is in the line. */
+  get firstPlace(): LinePlace<Item> | undefined {
+    const { behind } = this.#ends
+    return behind === this.#ends ? undefined : behind
+  }
+
   /** @returns its place, at the end */
   add(item: Item): LinePlace<Item> {
-    const place = new LinePlace<Item>(item)
+    return this.put(new LinePlace<Item>(item))
+  }
+
+  /** @param place is in no line. It gets the end */
+  put<Place extends LinePlace<Item>>(place: Place): Place {
     place.stand(this.#ends)
     return place
   }
