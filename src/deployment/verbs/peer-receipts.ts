@@ -30,21 +30,17 @@ interface FoundByPeer<Id> {
  *
  * @param areAllKnown there are no other processes than those of `peers.others`, also while one of them is away
  */
-export function peerReceipts<Id>(
-  desk: ReceiptDesk,
-  peers: Pick<Peers<Id>, 'call' | 'others' | 'serve'>,
-  areAllKnown: boolean
-): ReceiptsElsewhere {
+export function peerReceipts<Id>(desk: ReceiptDesk, peers: Peers<Id>, areAllKnown: boolean): ReceiptsElsewhere {
   peers.serve(MESSAGE, async (asked: SentQuestion): Promise<PeerAnswer> => ({ reply: await desk.readHere(asked) }))
   return new PeerReceipts(peers, areAllKnown)
 }
 
 class PeerReceipts<Id> implements ReceiptsElsewhere {
-  readonly #peers: Pick<Peers<Id>, 'call' | 'others'>
+  readonly #peers: Peers<Id>
   readonly #areAllKnown: boolean
   readonly #waits = new Shares(MAX_WAITS, 'waits for receipts of other gateways')
 
-  constructor(peers: Pick<Peers<Id>, 'call' | 'others'>, areAllKnown: boolean) {
+  constructor(peers: Peers<Id>, areAllKnown: boolean) {
     this.#peers = peers
     this.#areAllKnown = areAllKnown
   }

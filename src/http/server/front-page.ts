@@ -158,10 +158,10 @@ export function addFrontPage(
     reply.headers({ 'x-content-type-options': 'nosniff', 'content-security-policy': "default-src 'none'" })
     return reply.type('text/plain; charset=utf-8').send(commandsOf(welcome, url, asksForLogin))
   })
-  answerOtherPaths(app, welcome)
+  answerOtherPaths(app, welcome.apis)
 }
 
-function answerOtherPaths(app: FastifyInstance, { apis }: Pick<Welcome, 'apis'>): void {
+function answerOtherPaths(app: FastifyInstance, apis: Welcome['apis']): void {
   const prefixes = apis.map(({ prefix }) => prefix)
   const below = `each API is served below its prefix: ${prefixes.join(', ') || '(none is mounted)'}`
   app.setNotFoundHandler(({ url }, reply) => {

@@ -13,7 +13,7 @@ export interface ApisDeps {
   readonly cutSteps: LifetimeSteps
 }
 
-export function enabledApis(apis: readonly HttpApi[], config: Pick<Config, 'apis'>): readonly HttpApi[] {
+export function enabledApis(apis: readonly HttpApi[], config: Config): readonly HttpApi[] {
   const settingsByName = new Map(settingsOfApis(config))
   return apis.filter(({ name }) => settingsByName.get(name)!.enabled)
 }
@@ -26,7 +26,7 @@ export const isAddressable = (cluster: string, enabled: readonly HttpApi[]): boo
 
 export function mountApis(
   enabled: readonly HttpApi[],
-  config: Pick<Config, 'http' | 'apis'>,
+  config: Config,
   shared: SharedByApis,
   deps: ApisDeps
 ): ApiMount[] {
@@ -59,10 +59,8 @@ function mountApi(
 }
 
 /** All unix sockets of the configuration, each with the setting that names it. */
-export function unixSocketsOf(
-  apis: readonly HttpApi[],
-  { http, ...config }: Pick<Config, 'http' | 'apis'>
-): UnixSocket[] {
+export function unixSocketsOf(apis: readonly HttpApi[], config: Config): UnixSocket[] {
+  const { http } = config
   const shared =
     http.unixSocket === undefined
       ? []

@@ -99,4 +99,4 @@ export type Config = Omit<z.output<typeof configSchema>, 'apis'> & {
   readonly webhookFiles?: WebhookFiles | undefined
 }
 
-export const settingsOfApis = ({ apis }: Pick<Config, 'apis'>): [name: string, ApiSettings][] => Object.entries(apis)
+export const settingsOfApis = ({ apis }: Config): [name: string, ApiSettings][] => Object.entries(apis)

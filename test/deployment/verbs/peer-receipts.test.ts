@@ -34,8 +34,10 @@ class Network {
     this.#ids = ids
   }
 
-  peersOf(id: string): Pick<Peers, 'call' | 'others' | 'serve'> {
+  peersOf(id: string): Peers {
     return {
+      id,
+      onGone: () => undefined,
       others: this.#ids.filter(other => other !== id),
       serve: (name, handler) => void this.#handlers.set(`${id} ${name}`, handler),
       call: async (to, name, body, { timeoutMs }) => {
