@@ -30,6 +30,7 @@ import { tracing } from './tracing.js'
 import { wal } from './wal.js'
 import { webhooks } from './webhooks.js'
 import { workers } from './workers.js'
+import { write } from './write.js'
 
 /** The benchmarks by name. Each ends the processes that it has started. */
 const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly Row[]>>([
@@ -60,6 +61,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['wal', wal],
   ['webhooks', webhooks],
   ['workers', workers],
+  ['write', write],
   ['start', start],
   ['status', status],
   ['journey', journey]

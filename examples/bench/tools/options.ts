@@ -18,7 +18,7 @@ export interface BenchOptions {
   readonly records?: number | undefined
   /** For `lone`: the idle minutes before a push, instead of all works. */
   readonly minutes?: number | undefined
-  /** For `queue` and `consume`: three nodes of a Kafka that runs already, instead of the embedded broker. */
+  /** For `queue`, `consume` and `write`: three nodes of a Kafka that runs already, instead of the embedded broker. */
   readonly brokers?: string | undefined
   /** For `journey`: the work whose files are printed. For `connections`: `idle`, for `produce`: `topic`, the objects by constructor. */
   readonly list?: string | undefined
@@ -62,7 +62,7 @@ export function parseCommand(args: readonly string[], names: readonly string[]):
     .addOption(new Option('--minutes <N>', 'lone: only the first push after so many idle minutes').argParser(positive))
     .option(
       '--brokers <HOST:PORT,…>',
-      'queue, consume: a Kafka that runs already, of three nodes, instead of the embedded broker'
+      'queue, consume, write: a Kafka that runs already, of three nodes, instead of the embedded broker'
     )
     .option(
       '--list <WORK>',
