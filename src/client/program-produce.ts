@@ -146,7 +146,7 @@ export function recordsIn(call: string, given: OneOrMany<NewRecord>): readonly N
 
 /** The records as delivery takes them. A value that is no record stays, and is refused by delivery. */
 export const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
-  given.every(isAsTaken) ? given : given.map(record => (isAsTaken(record) ? record : toRecord(record)))
+  given.map(record => (isAsTaken(record) ? record : toRecord(record)))
 
 /** Called for each field of each record. */
 function isField(name: string): boolean {
@@ -179,11 +179,14 @@ function isAsTaken(record: NewRecord): record is ProduceRecord {
   return record.key !== undefined && record.headers === undefined && !isForeign(record.key) && !isForeign(record.value)
 }
 
-const toRecord = (record: NewRecord): ProduceRecord => ({
-  ...record,
-  key: toTaken(record.key ?? null),
-  value: toTaken(record.value),
-  headers: toHeaders(record.headers)
+/** Its fields by name: what begins with a spread would have a hidden class of its own. */
+const toRecord = ({ topic, key, value, partition, timestampMs, headers }: NewRecord): ProduceRecord => ({
+  topic,
+  key: toTaken(key ?? null),
+  value: toTaken(value),
+  partition,
+  timestampMs,
+  headers: toHeaders(headers)
 })
 
 /** Bytes are a view of the same memory. */

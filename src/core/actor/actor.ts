@@ -40,6 +40,16 @@ export interface ActorRef<in Message> {
   stop(): void
 }
 
+/** An actor as its owner sees it. */
+export interface OwnedRef<in Message> extends ActorRef<Message> {
+  /**
+   * Like `tell`, but all that was told is handled before the event loop goes on: an answer, and a request, does not wait for a turn
+   * of the loop in each actor that it passes. Not for messages by which actors answer each other: without a turn between them,
+   * nothing else would come.
+   */
+  tellSoon(message: Message): void
+}
+
 interface Crashes<Message> {
   /**
    * Called once, after the handler of a message threw. The actor has stopped. Its owner answers the requests that the
@@ -102,7 +112,7 @@ export class ActorSystem {
    * our own, and nact is only notified when this array has messages. All messages sent before a tick are handled in
    * that tick, in order. After a crash, the messages that are not handled go to `onCrash`.
    */
-  spawnOwner<Message>(name: string, logic: OwnerLogic<Message>): ActorRef<Message> {
+  spawnOwner<Message>(name: string, logic: OwnerLogic<Message>): OwnedRef<Message> {
     const path = `${name.replace(/[^a-zA-Z0-9\-$_.+!*'(),]/g, '_')}-${++this.#spawned}`
     const actor: Mailbox<Message> = new Mailbox(this.#system, path, logic, () => this.#live.delete(actor))
     this.#live.add(actor)
@@ -117,7 +127,7 @@ export class ActorSystem {
 }
 
 /** One actor, its messages, and what nact calls. */
-class Mailbox<Message> implements ActorRef<Message> {
+class Mailbox<Message> implements OwnedRef<Message> {
   readonly path: string
   readonly #logic: OwnerLogic<Message>
   readonly #inner: NactRef
@@ -127,7 +137,8 @@ class Mailbox<Message> implements ActorRef<Message> {
   #taken: readonly Message[] = []
   #at = 0
   #isStopped = false
-  #crash: { readonly message: Message } | undefined
+  #isSoon = false
+  #crash: { readonly message: Message; readonly error: unknown } | undefined
 
   constructor(system: NactRef, path: string, logic: OwnerLogic<Message>, onStopped: () => void) {
     this.path = path
@@ -147,6 +158,25 @@ class Mailbox<Message> implements ActorRef<Message> {
     if (this.#inbox.push(message) === 1) nact.dispatch(this.#inner, WAKE)
   }
 
+  tellSoon(message: Message): void {
+    if (this.#isStopped) return
+    this.#inbox.push(message)
+    if (this.#isSoon) return
+    this.#isSoon = true
+    process.nextTick(() => this.#handleSoon())
+  }
+
+  /** nact is told of a crash by a handler that throws it. */
+  #handleSoon(): void {
+    this.#isSoon = false
+    if (this.#crash !== undefined) return
+    try {
+      this.#handleInbox()
+    } catch {
+      nact.dispatch(this.#inner, WAKE)
+    }
+  }
+
   stop(): void {
     if (this.#isStopped) return
     const unhandled = this.#end()
@@ -164,6 +194,7 @@ class Mailbox<Message> implements ActorRef<Message> {
   }
 
   #handleInbox(): true {
+    if (this.#crash !== undefined) throw this.#crash.error
     const messages = this.#inbox
     this.#taken = messages
     this.#inbox = []
@@ -171,7 +202,7 @@ class Mailbox<Message> implements ActorRef<Message> {
       try {
         this.#logic.receive(messages[this.#at]!, this)
       } catch (error) {
-        this.#crash = { message: messages[this.#at]! }
+        this.#crash = { message: messages[this.#at]!, error }
         throw error
       }
     }

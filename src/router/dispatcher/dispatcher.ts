@@ -1,4 +1,4 @@
-import type { ActorRef, ActorSystem } from '../../core/actor/actor.js'
+import type { ActorSystem, OwnedRef } from '../../core/actor/actor.js'
 import { addCount } from '../../core/counts.js'
 import {
   CastellanError,
@@ -107,7 +107,7 @@ export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
   readonly #connections: readonly Connection[]
   readonly #tags: MetricTags
-  readonly #self: ActorRef<DispatcherMessage>
+  readonly #self: OwnedRef<DispatcherMessage>
   readonly #inbox = new Fifo<OpenRequest>()
   readonly #held = new HeldAmount('requests of a dispatcher')
   readonly #shares = new Map<string, number>()
@@ -157,7 +157,7 @@ export class Dispatcher implements Holder {
   }
 
   submit(request: OpenRequest): void {
-    if (this.#inbox.push(request) === 1) this.#self.tell({ type: 'work' })
+    if (this.#inbox.push(request) === 1) this.#self.tellSoon({ type: 'work' })
   }
 
   /** Returns all requests that have not been sent. Calls in flight continue. */
@@ -350,10 +350,10 @@ export class Dispatcher implements Holder {
       this.#count('calls')
       connection.sentAt = this.#options.openRequests.now()
       const response = await inFlight.processor.send(client, inFlight.call)
-      if (connection.call === inFlight) this.#self.tell({ type: 'answered', connection: at, response })
+      if (connection.call === inFlight) this.#self.tellSoon({ type: 'answered', connection: at, response })
     } catch (error) {
       if (connection.call === inFlight)
-        this.#self.tell({ type: 'callFailed', connection: at, error: asError(error), sent })
+        this.#self.tellSoon({ type: 'callFailed', connection: at, error: asError(error), sent })
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { ActorRef, OwnerLogic, Requester } from '../../core/actor/actor.js'
+import type { ActorRef, OwnedRef, OwnerLogic, Requester } from '../../core/actor/actor.js'
 import { UnavailableError } from '../../core/errors.js'
 import type { ClusterChange } from '../../core/model.js'
 import { guardedLog, guardedMetrics } from '../../core/users-code.js'
@@ -32,7 +32,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
   readonly path: string
   readonly parts: RouterParts
   readonly #deps: RouterDeps
-  readonly #actor: ActorRef<RouterMailbox>
+  readonly #actor: OwnedRef<RouterMailbox>
   readonly #maintenance: NodeJS.Timeout
   #waitedBefore = 0
   #maintainedAt: number
@@ -75,6 +75,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
 
   #tell(message: RouterMessage): void {
     if (this.#over) this.parts.admission.refuse(message, this.#over)
+    else if (message.type === 'produceBatches') this.#actor.tellSoon(message)
     else this.#actor.tell(message)
   }
 

@@ -87,13 +87,48 @@ describe('actor', () => {
     expect(crashes).to.deep.equal([['a bug', 'boom', ['two', 'three', 'told meanwhile']]])
   })
 
+  it('handles what it is told soon, and all before it, in this turn', async () => {
+    const handled: string[] = []
+    const ref = system.spawnOwner<string>('soon', { receive: message => handled.push(message), onCrash: () => {} })
+    ref.tell('one')
+    ref.tellSoon('two')
+    ref.tell('three')
+    expect(handled).to.deep.equal([])
+    await new Promise<void>(resolve => process.nextTick(resolve))
+    expect(handled).to.deep.equal(['one', 'two', 'three'])
+    await turns(3)
+    ref.tell('four')
+    await turns(3)
+    expect(handled).to.deep.equal(['one', 'two', 'three', 'four'])
+  })
+
+  it('a crash by what it was told soon hands over the same, and what it was told until then', async () => {
+    const crashes: unknown[][] = []
+    const ref = system.spawnOwner<string>('fragile', {
+      receive: message => {
+        if (message === 'boom') throw new Error('a bug')
+      },
+      onCrash: (error, message, unhandled) => crashes.push([error.message, message, [...unhandled]])
+    })
+    ref.tellSoon('boom')
+    ref.tell('two')
+    await new Promise<void>(resolve => process.nextTick(resolve))
+    ref.tellSoon('three')
+    await turns(3)
+    ref.tellSoon('too late')
+    await turns(3)
+    expect(crashes).to.deep.equal([['a bug', 'boom', ['two', 'three']]])
+  })
+
   it('is never told more once it has stopped', async () => {
     const handled: string[] = []
     const ref = system.spawnOwner<string>('short', { receive: message => handled.push(message), onCrash: () => {} })
     ref.tell('dropped')
+    ref.tellSoon('dropped')
     ref.stop()
     ref.stop()
     ref.tell('dropped, too')
+    ref.tellSoon('dropped, too')
     await turns(3)
     expect(handled).to.deep.equal([])
   })

@@ -3,7 +3,6 @@ import { Readable, Writable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { expect } from 'chai'
 import {
-  type ActorRef,
   ActorSystem,
   type Castellan,
   type EmbeddedCluster,
@@ -25,7 +24,7 @@ class WatchedSystem extends ActorSystem {
     if (this.readers.size > 0) await new Promise<void>(resolve => (this.#wake = resolve))
   }
 
-  override spawnOwner<Message>(name: string, logic: OwnerLogic<Message>): ActorRef<Message> {
+  override spawnOwner<Message>(name: string, logic: OwnerLogic<Message>) {
     const ref = super.spawnOwner(name, logic)
     if (!name.startsWith('read-')) return ref
     const { stop } = ref
