@@ -20,7 +20,9 @@ describe('keys of requests whose process is killed', () => {
 
   const sendAll = (deadlineMs: number, told: Map<string, Told>): void => {
     for (const value of VALUES) {
-      if (told.get(value) !== doneWith(deadlineMs)) void send(value, deadlineMs).then(answer => told.set(value, answer))
+      const tell = (answer: Told): void => void told.set(value, answer)
+      // In a process that was killed before it began, a request finds no file.
+      if (told.get(value) !== doneWith(deadlineMs)) send(value, deadlineMs).then(tell, () => undefined)
     }
   }
 

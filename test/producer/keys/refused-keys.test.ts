@@ -44,7 +44,8 @@ describe('a key whose records Kafka has refused', () => {
       stage = new DurableStage({ topics: { orders: 1 } })
       await stage.start()
       refuse('a', 'b')
-      void send(['a', 'b'])
+      // In a process that was killed before it began, the request finds no file.
+      send(['a', 'b']).catch(() => undefined)
       for (let step = 0; step < moment; step++) await stage.clock.nextAsync()
       await stage.restart()
       const told = await answered(send(['a', 'b']))
