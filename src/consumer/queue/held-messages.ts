@@ -2,6 +2,7 @@ import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Acquired, Settled } from './queue-reader.js'
+import type { Acquisition } from './queue-token.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
 const SETTLE_MARGIN_MS = 500
@@ -16,12 +17,21 @@ const RENEWAL_IS_LATE_MS = 5_000
  */
 type HeldState = 'spare' | 'given' | 'settling' | 'delayed'
 
+/** The key under which a message is found. */
+export const placeOf = ({
+  topicId,
+  partition,
+  offset
+}: Pick<Acquisition, 'topicId' | 'partition' | 'offset'>): string => `${topicId}/${partition}/${offset}`
+
 /** A message that Kafka has locked for this process. Its record is kept only until its client is answered. */
 export class HeldMessage implements Due {
   readonly topicId: string
   readonly partition: number
   readonly offset: Offset
   readonly deliveryCount: number
+  /** {@link placeOf} the message. */
+  readonly place: string
   readonly session: object
   readonly heldSince: number
   state: HeldState = 'spare'
@@ -55,6 +65,7 @@ export class HeldMessage implements Due {
     this.topicId = acquired.topicId
     this.partition = acquired.partition
     this.offset = acquired.record.offset
+    this.place = placeOf(this)
     this.deliveryCount = acquired.deliveryCount
     this.session = acquired.session
     this.record = acquired.record

@@ -5,7 +5,7 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
-import { HeldMessage } from './held-messages.js'
+import { HeldMessage, placeOf } from './held-messages.js'
 import type { Acquired, QueueReader, Settled, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
 import type { QueueLimits, QueueSettings } from './queue-verbs.js'
@@ -30,8 +30,6 @@ type ArchivedBecause =
   | 'its connection was lost'
   | 'no client has acquired it'
   | 'the queue was closed'
-
-type MessagePlace = Pick<Acquisition, 'topicId' | 'partition' | 'offset'>
 
 export interface MessageLocksDeps {
   readonly now: MonotonicClock
@@ -60,6 +58,7 @@ export class MessageLocks {
   readonly #deps: MessageLocksDeps
   readonly #reader: Pick<QueueReader, 'settle' | 'wake'>
   readonly #onRemoved: () => void
+  readonly #onDue = (held: HeldMessage): void => this.#review(held)
   /** Held messages by their place in the topic, the oldest first. */
   readonly #byPlace = new Map<string, HeldMessage>()
   /** Messages that no client has and that may be given, in the order in which they are given. */
@@ -109,7 +108,7 @@ export class MessageLocks {
 
   /** Whether the message is what is held at its place now. */
   holds(held: HeldMessage): boolean {
-    return this.#byPlace.get(keyOf(held)) === held
+    return this.#byPlace.get(held.place) === held
   }
 
   /** Whether Kafka archives the message when it is released, or when its lock ends. `undefined`: Kafka does not tell. */
@@ -132,10 +131,10 @@ export class MessageLocks {
       return sizeBytes
     }
     const bytes = this.#deps.records.hold(sizeBytes)
-    const held = new HeldMessage(acquired, bytes, this.#deps.now(), due => this.#review(due))
-    const former = this.#byPlace.get(keyOf(held))
+    const held = new HeldMessage(acquired, bytes, this.#deps.now(), this.#onDue)
+    const former = this.#byPlace.get(held.place)
     if (former !== undefined) this.#remove(former)
-    this.#byPlace.set(keyOf(held), held)
+    this.#byPlace.set(held.place, held)
     if (this.isLast(held)) this.#lastDeliveries++
     this.#deps.counts.add()
     this.#toSpare(held)
@@ -189,19 +188,20 @@ export class MessageLocks {
 
   /** The message whose newest token names this acquisition. */
   find(acquisition: Acquisition): HeldMessage | undefined {
-    const held = this.#byPlace.get(keyOf(acquisition))
+    const held = this.#byPlace.get(placeOf(acquisition))
     return held?.acquisition === acquisition.acquisition ? held : undefined
   }
 
-  async settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
+  /** Never throws. */
+  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
     const now = this.#deps.now()
     const held = this.find(acquisition)
-    if (held?.counts(now) !== true) return LOST
+    if (held?.counts(now) !== true) return Promise.resolve(LOST)
     if (word === 'renew') return this.#renewForClient(held)
     if (word !== 'release' || delayMs === 0 || this.isLast(held)) return this.#settle(held, word)
     held.acquisition = 0
     this.#keep(held, 'delayed', now + delayMs)
-    return { outcome: 'done' }
+    return Promise.resolve({ outcome: 'done' })
   }
 
   /** The locks of a session, or of one partition of it, are gone or may be. Their tokens are lost. */
@@ -313,7 +313,7 @@ export class MessageLocks {
     deadlines.remove(held)
     held.bytes.release()
     this.spare.delete(held)
-    this.#byPlace.delete(keyOf(held))
+    this.#byPlace.delete(held.place)
     if (this.isLast(held)) this.#lastDeliveries--
     counts.move(held, undefined)
     counts.remove()
@@ -394,5 +394,3 @@ export class MessageLocks {
     this.#deps.log.warn(fields, 'a message at its last delivery is archived, as far as is known')
   }
 }
-
-const keyOf = ({ topicId, partition, offset }: MessagePlace): string => `${topicId}/${partition}/${offset}`

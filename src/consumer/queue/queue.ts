@@ -209,8 +209,8 @@ export class Queue {
   }
 
   /** Settles one message by the token of one acquisition. */
-  async settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
-    return this.#joined?.locks.settle(acquisition, word, this.#isDraining ? 0 : delayMs) ?? LOST
+  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
+    return this.#joined?.locks.settle(acquisition, word, this.#isDraining ? 0 : delayMs) ?? Promise.resolve(LOST)
   }
 
   /** The client that got the messages has not seen them. */

@@ -216,9 +216,10 @@ export class Queues implements QueueVerbs {
   }
 
   async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly SettleResult[]> {
+    const queue = this.#queues.get(queueKey({ topic, groupId }))
     const settle = async (token: string, word: Word) => ({
       token,
-      ...(await this.#settle(topic, groupId, token, word, settlement.delayMs))
+      ...(await this.#settle(topic, groupId, queue, token, word, settlement.delayMs))
     })
     const results = await Promise.all(WORDS.flatMap(word => settlement[word].map(token => settle(token, word))))
     this.count(results)
@@ -265,13 +266,18 @@ export class Queues implements QueueVerbs {
     this.#tellGauges()
   }
 
-  async #settle(topic: string, groupId: string, token: string, word: Word, delayMs: number): Promise<Settling> {
+  #settle(
+    topic: string,
+    groupId: string,
+    queue: Queue | undefined,
+    token: string,
+    word: Word,
+    delayMs: number
+  ): Settling | Promise<Settling> {
     const read = this.#tokens.read(topic, groupId, token)
     if (read.type !== 'acquired') return { outcome: read.type }
-    return this.#settled.answer(read.text, word, async () => {
-      const queue = this.#queues.get(queueKey({ topic, groupId }))
-      return queue === undefined ? LOST : queue.settle(read.acquisition, word, delayMs)
-    })
+    const settle = () => queue?.settle(read.acquisition, word, delayMs) ?? Promise.resolve(LOST)
+    return this.#settled.answer(read.text, word, settle)
   }
 
   #problemOf(topic: string, groupId: string, client: string): Failure | undefined {
