@@ -6,7 +6,7 @@ import { checkOptionNames, checkSignal, topicsIn } from '../../core/settings/cal
 import type { OffsetType } from '../../router/messages/operations.js'
 import { type ConsumedMessages, type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
-import { type Batch, GivenBatch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
+import { type Batch, type GivenMessage, GivenMessages, type Message } from './given-messages.js'
 import { SHUTTING_DOWN } from './group-consumer.js'
 import { type Handler, HandlerRun, type RunOptions } from './handler-run.js'
 import { LoopDemand } from './loop-demand.js'
@@ -182,7 +182,7 @@ class GroupLoop {
     for (const [name, limit] of Object.entries({ maxMessages, maxBytes }))
       if (!Number.isSafeInteger(limit) || limit < 1)
         throw new InvalidRequestError(`batches: ${name} is a whole number, at least 1`)
-    const give = (messages: ConsumedMessages): Batch => new GivenBatch(this.#given.give(messages))
+    const give = (messages: ConsumedMessages): Batch => this.#given.giveTogether(messages)
     return endingAtOnce(() => this.#offers(() => ({ maxMessages, maxBytes }), give), this.#end)
   }
 

@@ -51,18 +51,34 @@ const FEWEST_KEPT = 1_000
 /** The messages that a loop has given out, and that are neither acknowledged nor released. */
 export class GivenMessages {
   readonly #open = new Line<GivenMessage>()
+  /** Batches that are neither acknowledged nor released, and of which no message was asked for. */
+  readonly #whole = new Line<WholeBatch>()
   /** So many were given out since those were dropped that were settled. */
   #given = 0
   #maxKept = FEWEST_KEPT
 
-  give({ messages, offers }: ConsumedMessages): GivenMessage[] {
-    this.#given += messages.length
-    if (this.#given > this.#maxKept) this.#dropSettled()
+  give(given: ConsumedMessages): GivenMessage[] {
+    this.#note(given)
+    return this.openEach(given)
+  }
+
+  giveTogether(given: ConsumedMessages): GivenBatch {
+    this.#note(given)
+    return new WholeBatch(given, this, this.#whole)
+  }
+
+  /** To be called by a batch, of which a message is asked for. */
+  openEach({ messages, offers }: ConsumedMessages): GivenMessage[] {
     return messages.map(message => {
       const given = new GivenMessage(message, offers!, this.#open)
       given.open()
       return given
     })
+  }
+
+  #note({ messages }: ConsumedMessages): void {
+    this.#given += messages.length
+    if (this.#given > this.#maxKept) this.#dropSettled()
   }
 
   /** A message that is parked: it is given out when it is begun. */
@@ -76,16 +92,20 @@ export class GivenMessages {
    * @param parked those that were not begun, which are given back with them
    */
   releaseAllBut(kept: ReadonlySet<GivenMessage>, parked: readonly GivenMessage[] = []): void {
+    for (const batch of this.#whole.all) batch.openEach()
     const released = this.#open.all.filter(message => !kept.has(message))
     for (const message of released) message.close()
     settle('releaseAll', [...parked, ...released])
   }
 
   #dropSettled(): void {
-    const open = this.#open.all
-    for (const message of open) if (!message.isOpen) message.close()
+    let open = 0
+    for (const one of [...this.#open.all, ...this.#whole.all]) {
+      if (one.isOpen) open++
+      else one.close()
+    }
     this.#given = 0
-    this.#maxKept = Math.max(FEWEST_KEPT, open.length)
+    this.#maxKept = Math.max(FEWEST_KEPT, 2 * open)
   }
 }
 
@@ -238,48 +258,117 @@ export class GivenMessage implements Message, InTransaction, Parkable {
 }
 
 export class GivenBatch implements Batch {
-  readonly #messages: readonly GivenMessage[]
+  readonly #places: readonly TopicPartition[]
 
-  constructor(messages: readonly GivenMessage[]) {
-    this.#messages = messages
+  constructor(places: readonly TopicPartition[]) {
+    this.#places = places
   }
 
   get messages(): readonly GivenMessage[] {
-    return this.#messages
+    return this.#places as readonly GivenMessage[]
   }
 
   get length(): number {
-    return this.#messages.length
+    return this.#places.length
   }
 
   get topic(): string {
-    return this.#messages[0]!.topic
+    return this.#places[0]!.topic
   }
 
   get partition(): number | undefined {
-    const { partition } = this.#messages[0]!
-    return this.#messages.every(message => message.partition === partition) ? partition : undefined
+    const { partition } = this.#places[0]!
+    return this.#places.every(place => place.partition === partition) ? partition : undefined
   }
 
   map<Item>(toItem: (message: Message, index: number) => Item): Item[] {
-    return this.#messages.map((message, at) => toItem(message, at))
+    return this.messages.map((message, at) => toItem(message, at))
   }
 
   [Symbol.iterator](): Iterator<Message> {
-    return this.#messages[Symbol.iterator]()
+    return this.messages[Symbol.iterator]()
   }
 
-  readonly ack = (): void =>
-    settle(
-      'ackAll',
-      this.#messages.filter(message => message.noteAcked())
-    )
+  readonly ack = (): void => this.settleAcked()
 
-  readonly release = (): void =>
-    settle(
-      'releaseAll',
-      this.#messages.filter(message => message.noteReleased())
-    )
+  readonly release = (): void => this.settleReleased()
+
+  settleAcked(): void {
+    const acked = this.messages.filter(message => message.noteAcked())
+    settle('ackAll', acked)
+  }
+
+  settleReleased(): void {
+    const released = this.messages.filter(message => message.noteReleased())
+    settle('releaseAll', released)
+  }
+}
+
+/** A batch whose messages are made when one of them is asked for. Until then they are settled together. */
+class WholeBatch extends GivenBatch {
+  readonly #given: ConsumedMessages
+  readonly #all: GivenMessages
+  #place: LinePlace<WholeBatch> | undefined
+  #messages: readonly GivenMessage[] | undefined
+  #isAcked = false
+  #isReleased = false
+
+  constructor(given: ConsumedMessages, all: GivenMessages, whole: Line<WholeBatch>) {
+    super(given.messages)
+    this.#given = given
+    this.#all = all
+    this.#place = whole.add(this)
+  }
+
+  override get messages(): readonly GivenMessage[] {
+    return this.openEach()
+  }
+
+  openEach(): readonly GivenMessage[] {
+    return (this.#messages ??= this.#make())
+  }
+
+  #make(): readonly GivenMessage[] {
+    const isOpen = this.close()
+    const messages = this.#all.openEach(this.#given)
+    for (const message of isOpen ? [] : messages) {
+      message.close()
+      if (this.#isAcked) message.noteAcked()
+      if (this.#isReleased) message.noteReleased()
+    }
+    return messages
+  }
+
+  override settleAcked(): void {
+    if (this.#messages !== undefined) super.settleAcked()
+    else if (!this.#isAcked) {
+      this.#isAcked = true
+      this.close()
+      this.#given.ack()
+    }
+  }
+
+  override settleReleased(): void {
+    if (this.#messages !== undefined) super.settleReleased()
+    else {
+      this.#isReleased = true
+      if (this.close()) this.#given.release()
+    }
+  }
+
+  /** True while one of its messages is neither settled nor offered again. */
+  get isOpen(): boolean {
+    const { messages, offers } = this.#given
+    return messages.some(message => offers!.isOpen(message))
+  }
+
+  /** @returns false: it was not open */
+  close(): boolean {
+    const place = this.#place
+    this.#place = undefined
+    place?.leave()
+    return place !== undefined
+  }
 }
 
 /** Settles the messages of each topic together. */
