@@ -53,7 +53,7 @@ export class GivenMessages {
   readonly #open = new Line<GivenMessage>()
   /** Batches that are neither acknowledged nor released, and of which no message was asked for. */
   readonly #whole = new Line<WholeBatch>()
-  /** So many were given out since those were dropped that were settled. */
+  /** The number of messages given out since the settled ones were dropped. */
   #given = 0
   #maxKept = FEWEST_KEPT
 

@@ -30,7 +30,7 @@ export interface Turn<Item> {
   readonly item: Item
 }
 
-/** It stands among those that are ready, or behind others of its lane. One that comes again stands nowhere until it is ready. */
+/** A message among those that are ready, or behind others of its lane. One that comes again stands nowhere until it is ready. */
 class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
   declare readonly item: Item
   readonly lane: Lane<Item>
