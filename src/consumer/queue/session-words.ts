@@ -38,6 +38,8 @@ const UNKNOWN: Settled = { outcome: 'unknown' }
 
 /** Offsets of one partition, and what Kafka is told about them. */
 interface Entry extends SharePartitionId {
+  /** Key of the partition, made once. */
+  readonly key: string
   readonly first: Offset
   readonly last: Offset
   readonly type: AckType
@@ -78,14 +80,17 @@ export class SessionWords {
 
   add({ topicId, partition }: SharePartitionId, offset: Offset, word: Word): Promise<Settled> {
     return new Promise(settle => {
-      const lock = this.#locks.find({ topicId, partition }, offset)
-      this.#queued.push({ topicId, partition, first: offset, last: offset, type: acknowledgeTypes[word], lock, settle })
+      const key = keyOf({ topicId, partition })
+      const offsets = { first: offset, last: offset }
+      const lock = this.#locks.find(key, offset)
+      this.#queued.push({ key, topicId, partition, ...offsets, type: acknowledgeTypes[word], lock, settle })
     })
   }
 
   /** Offsets without records have been acquired. */
   addGap({ topicId, partition }: SharePartitionId, first: Offset, last: Offset): void {
-    this.#queued.push({ topicId, partition, first, last, type: gap, lock: undefined, settle: () => undefined })
+    const key = keyOf({ topicId, partition })
+    this.#queued.push({ key, topicId, partition, first, last, type: gap, lock: undefined, settle: () => undefined })
   }
 
   /**
@@ -96,7 +101,7 @@ export class SessionWords {
     while (!this.isEmpty) {
       const entries = this.#valid(this.#again.shift() ?? this.#takeQueued(), partitions)
       if (entries.length === 0) continue
-      this.#inFlight = groupBy(entries, keyOf)
+      this.#inFlight = groupBy(entries, ({ key }) => key)
       const acknowledgements = [...this.#inFlight.values()].map(acknowledgementsOf)
       return { isRenew: entries[0]!.type === renew, acknowledgements }
     }
@@ -151,7 +156,7 @@ export class SessionWords {
     const taken = new Map<string, Entry>()
     const left: Entry[] = []
     for (const entry of this.#queued) {
-      const place = `${keyOf(entry)}/${entry.first}`
+      const place = `${entry.key}/${entry.first}`
       if ((entry.type === renew) !== isRenew || taken.has(place)) left.push(entry)
       else taken.set(place, entry)
     }
@@ -165,14 +170,14 @@ export class SessionWords {
    */
   #valid(entries: readonly Entry[], partitions: ReadonlyMap<string, SharePartitionId>): Entry[] {
     return entries.filter(entry => {
-      const isValid = entry.type === gap ? partitions.has(keyOf(entry)) : this.#isLocked(entry)
+      const isValid = entry.type === gap ? partitions.has(entry.key) : this.#isLocked(entry)
       if (!isValid) entry.settle(LOST)
       return isValid
     })
   }
 
   #isLocked(entry: Entry): boolean {
-    return this.#locks.holds(entry, entry.first, entry.lock)
+    return this.#locks.holds(entry.key, entry.first, entry.lock)
   }
 
   /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
@@ -202,7 +207,7 @@ export class SessionWords {
   }
 
   #unlock(entry: Entry): void {
-    this.#locks.remove(entry, entry.first, entry.lock)
+    this.#locks.remove(entry.key, entry.first, entry.lock)
   }
 }
 

@@ -30,21 +30,21 @@ export class ShareLocks {
     for (const { record } of acquired) locks.set(record.offset, { endsAt })
   }
 
-  find(partition: SharePartitionId, offset: Offset): Lock | undefined {
-    return this.#byPartition.get(keyOf(partition))?.get(offset)
+  /** @param partition its key, as in the methods below */
+  find(partition: string, offset: Offset): Lock | undefined {
+    return this.#byPartition.get(partition)?.get(offset)
   }
 
   /** Whether the message is still locked by this acquisition of it. */
-  holds(partition: SharePartitionId, offset: Offset, lock: Lock | undefined): boolean {
+  holds(partition: string, offset: Offset, lock: Lock | undefined): boolean {
     return lock !== undefined && lock.endsAt > this.#now() && this.find(partition, offset) === lock
   }
 
   /** Does nothing where the message was acquired again since, with another lock. */
-  remove(partition: SharePartitionId, offset: Offset, lock: Lock | undefined): void {
-    const key = keyOf(partition)
-    const locks = this.#byPartition.get(key)
+  remove(partition: string, offset: Offset, lock: Lock | undefined): void {
+    const locks = this.#byPartition.get(partition)
     if (locks?.get(offset) === lock) locks?.delete(offset)
-    if (locks?.size === 0) this.#byPartition.delete(key)
+    if (locks?.size === 0) this.#byPartition.delete(partition)
   }
 
   /** All locks of the partition are gone. */
