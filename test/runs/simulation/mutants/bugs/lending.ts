@@ -27,7 +27,7 @@ export const lendingBugs: readonly PlantedBug[] = [
       {
         in: 'WaitingRequest.onDue',
         find: 'if (this.#take?.isOver === false)',
-        replaceWith: 'if (this.#take?.isOver === undefined && this.settled)'
+        replaceWith: 'if (this.#take?.isOver === false && this.settled)'
       }
     ]
   },
