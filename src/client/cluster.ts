@@ -121,7 +121,7 @@ export class Cluster {
   readonly #deliveryDeps: DeliveryDeps & Pick<ClusterDeps, 'waitingMaxBytes'>
   readonly #ofQueues: Omit<OpenQueuesOptions, keyof QueuesOfCluster>
   /** The durable log of this cluster alone. */
-  readonly #queue: DurableBacklog | undefined
+  readonly #backlog: DurableBacklog | undefined
   /** The delivery from the log of the cluster, then those from orphaned logs. */
   readonly #fromLogs: readonly DurableDelivery[]
   #transactions: Transactions | undefined
@@ -161,8 +161,8 @@ export class Cluster {
     const delivery = startDelivery(this.#deliveryDeps)
     this.delivery = delivery
     const ofLog = { ...shared, receipts: receipts?.ofLogs, now: Date.now, onBroken: onFatal }
-    this.#queue = settings.wal && logs!.createQueue({ ...ofLog, settings: settings.wal })
-    const place = this.#queue ? { queue: this.#queue, cluster: name } : sharedPlace
+    this.#backlog = settings.wal && logs!.createBacklog({ ...ofLog, settings: settings.wal })
+    const place = this.#backlog ? { backlog: this.#backlog, cluster: name } : sharedPlace
     this.#fromLogs = place === undefined ? [] : logs!.deliverFromLogs(place, deliveryDeps)
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer, records }
     const warn = options.log === undefined ? warnOfTopic : undefined
@@ -204,7 +204,7 @@ export class Cluster {
 
   /** @throws LogUnusableError when the durable log has records but its directory cannot be used. The cluster is closed then. */
   async open(): Promise<void> {
-    await this.#queue?.openIfNotEmpty().catch(async error => {
+    await this.#backlog?.openIfNotEmpty().catch(async error => {
       await this.close(0)
       throw error
     })
@@ -265,7 +265,7 @@ export class Cluster {
     const written = writeWhatIsLeft(delivery, timeoutMs, instancesLeft)
     const groupsLeft = Promise.all([groups.stop(graceMs, timeoutMs), instancesLeft, queues?.drain(0)])
     const [lost] = await Promise.all([written, durable?.close(timeoutMs), groupsLeft])
-    await this.#queue?.close()
+    await this.#backlog?.close()
     this.#closed.abort()
     await router.stop()
     if (!this.#prepared.options.system) system.stop()

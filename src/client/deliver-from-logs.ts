@@ -7,14 +7,14 @@ import type { MemoryReceipts } from '../producer/memory/memory-receipts.js'
 
 /** A durable log whose worker no longer exists, and the delivery of each cluster that has records in it. */
 export interface OrphanedLog {
-  readonly queue: DurableBacklog
+  readonly backlog: DurableBacklog
   readonly metrics: (of: MetricsLogger) => MetricsLogger
   readonly deliveries: DurableDelivery[]
 }
 
 /** The durable log that the clusters of the process share, and the name of this cluster in the log. */
 export interface PlaceInLog {
-  readonly queue: DurableBacklog
+  readonly backlog: DurableBacklog
   readonly cluster: string
   /** Durable logs of processes that no longer exist. Their records are delivered, too. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
@@ -22,7 +22,7 @@ export interface PlaceInLog {
   readonly receipts?: MemoryReceipts | undefined
 }
 
-export const createQueue = (options: DurableBacklogOptions): DurableBacklog => new DurableBacklog(options)
+export const createBacklog = (options: DurableBacklogOptions): DurableBacklog => new DurableBacklog(options)
 
 /**
  * Delivers the records of a cluster from its durable log, and from each orphaned log.
@@ -30,13 +30,13 @@ export const createQueue = (options: DurableBacklogOptions): DurableBacklog => n
  * @returns the delivery of the cluster's own log first
  */
 export function deliverFromLogs(
-  { queue, cluster, orphaned = [] }: PlaceInLog,
+  { backlog, cluster, orphaned = [] }: PlaceInLog,
   deps: DeliveryDeps
 ): [DurableDelivery, ...DurableDelivery[]] {
   const all = { ...deps, cluster, retentionOf: askForRetention(deps.router) }
-  const own = new DurableDelivery({ ...all, queue })
-  const others = orphaned.map(({ queue, metrics, deliveries }) => {
-    const delivery = new DurableDelivery({ ...all, metrics: metrics(deps.metrics), queue })
+  const own = new DurableDelivery({ ...all, backlog })
+  const others = orphaned.map(({ backlog, metrics, deliveries }) => {
+    const delivery = new DurableDelivery({ ...all, metrics: metrics(deps.metrics), backlog })
     deliveries.push(delivery)
     return delivery
   })

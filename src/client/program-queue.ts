@@ -21,7 +21,7 @@ import type {
   AcquireOptions,
   AcquireResult,
   QueueVerbs,
-  SettleResult
+  TokenResult
 } from '../verbs/verbs.js'
 
 /** The client whose limits count: all calls of a program count as those of one client. */
@@ -248,7 +248,7 @@ class ProgramQueue implements Queue {
 
   #given(verbs: QueueVerbs, { record, lockEndsAt, ...message }: Acquired): QueueMessage {
     const settle = async (word: Word, delayMs = 0): Promise<Settled> => {
-      const [result] = (await this.#settle(verbs, word, [message.token], delayMs)) as [SettleResult]
+      const [result] = (await this.#settle(verbs, word, [message.token], delayMs)) as [TokenResult]
       if (result.outcome !== 'failed') this.#unsettled.delete(result.token)
       if (result.lockEndsAt !== undefined) this.#keep(result.token, result.lockEndsAt)
       const { token: _, ...settled } = toldResult(result, performance.now())
@@ -271,7 +271,7 @@ class ProgramQueue implements Queue {
     }
   }
 
-  #settle(verbs: QueueVerbs, word: Word, tokens: readonly string[], delayMs: number): Promise<readonly SettleResult[]> {
+  #settle(verbs: QueueVerbs, word: Word, tokens: readonly string[], delayMs: number): Promise<readonly TokenResult[]> {
     const { topic, group } = this.#of
     return verbs.settle(topic, group, { ...NO_WORDS, [word]: tokens, delayMs }, PROGRAM)
   }

@@ -1,4 +1,4 @@
-/** A queue that uses its memory again: a list for each burst would be much garbage. It keeps room for the longest so far. */
+/** A queue that uses its memory again: a list for each burst would be much garbage. It keeps memory for the longest so far. */
 export class Fifo<Item> {
   /** A ring, whose length is a power of two. */
   #ring: (Item | undefined)[] = [undefined]

@@ -51,7 +51,7 @@ class Leaving {
   }
 }
 
-/** A request, or a queue, that cannot go on before there is room for some bytes of a client. */
+/** A request, or a queue, that cannot go on before a client may take some bytes. */
 interface BytesWaiter {
   readonly client: string
   readonly bytes: number
@@ -61,8 +61,8 @@ interface BytesWaiter {
 
 /**
  * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
- * may have about half of them, as with {@link Shares}, and gets no more while one waits that has less. Who needs room waits for it in
- * turn: first the clients that have least; after a second room is kept for it.
+ * may have about half of them, as with {@link Shares}, and gets no more while one waits that has less. Requests for bytes wait in
+ * turn: first the clients that have least; after a second, freed bytes are kept for the waiter.
  * While there are waiters, the answers end whose clients take them slowest.
  *
  * A record that is larger than the share of any client passes all the same: one of them at a time.
@@ -113,13 +113,13 @@ export class RecordBudget {
   }
 
   /** Bytes that a client may take now: half of those that are free to it, so that others get some as well; at least 0. */
-  roomOf(client: string | undefined): number {
+  bytesFor(client: string | undefined): number {
     const free = this.#freeTo(client)
     const own = client === undefined ? 0 : this.bytesOf(client)
     return own > free ? 0 : Math.max(0, Math.floor((free - own) / 2))
   }
 
-  /** Why a client gets no room for so many bytes; `undefined`: it gets it. @param client `undefined`: all that is free */
+  /** Why a client does not get so many bytes; `undefined`: it gets them. @param client `undefined`: all that is free */
   problemOf(client: string | undefined, bytes: number): 'full' | 'greedy' | undefined {
     return this.#problemOf(client, bytes, this.#freeTo(client))
   }
@@ -131,14 +131,14 @@ export class RecordBudget {
   }
 
   #problemOf(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
-    const problem = this.#problemOfRoom(client, bytes, free)
+    const problem = this.#problemAlone(client, bytes, free)
     if (problem !== undefined || client === undefined || this.#isLarge(bytes)) return problem
     const own = this.bytesOf(client)
     return own > 0 && own > this.#poorest ? 'greedy' : undefined
   }
 
   /** Like {@link problemOf}, without regard to clients that wait. */
-  #problemOfRoom(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
+  #problemAlone(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     if (this.#isLarge(bytes)) return this.#oversized === undefined ? undefined : 'full'
     if (free < bytes) return 'full'
     return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
@@ -162,7 +162,7 @@ export class RecordBudget {
     return this.#oversized === held
   }
 
-  /** Counts bytes that are in memory, whether there is room for them or not. @param client absent: no client has them yet */
+  /** Counts bytes that are in memory, even beyond the limit. @param client absent: no client has them yet */
   hold(bytes: number, client?: string): HeldRecords {
     const held = new HeldRecords(this.#holder)
     held.add(bytes)
@@ -173,7 +173,7 @@ export class RecordBudget {
     return held
   }
 
-  /** Takes room for a client. `undefined`: there is none, see {@link problemOf}. */
+  /** Takes bytes for a client. `undefined`: it does not get them, see {@link problemOf}. */
   take(client: string, bytes: number): HeldRecords | undefined {
     return this.problemOf(client, bytes) === undefined ? this.hold(bytes, client) : undefined
   }
@@ -213,10 +213,10 @@ export class RecordBudget {
   /**
    * Waits until so many bytes can be taken for a client.
    *
-   * @param goOn called once, in a later tick, unless the wait was ended. The room is not kept: it takes it at once, or does not use it
+   * @param goOn called once, in a later tick, unless the wait was ended. The bytes are not kept: it takes them at once, or does not use them
    * @returns ends the wait; does nothing after it
    */
-  whenRoom(client: string, bytes: number, goOn: () => void): () => void {
+  whenFree(client: string, bytes: number, goOn: () => void): () => void {
     const waiter = { client, bytes, since: this.#now(), goOn }
     getOrAdd(this.#waiting, client, () => new Set()).add(waiter)
     if (this.#leastWaiting !== undefined) this.#leastWaiting = Math.min(this.#leastWaiting, this.bytesOf(client))
@@ -242,7 +242,7 @@ export class RecordBudget {
   /**
    * Waits until bytes become free for which no client waits. For records that are taken ahead: no answer ends for their sake.
    *
-   * @param goOn called once, in a later tick. The room is not kept
+   * @param goOn called once, in a later tick. The bytes are not kept
    */
   whenSpare(goOn: () => void): void {
     this.#spare.add(goOn)
@@ -265,7 +265,7 @@ export class RecordBudget {
     for (const waiter of this.#inTurn()) {
       const { client, bytes } = waiter
       const waits = this.#waiting.get(client)?.has(waiter) === true
-      const problem = this.#problemOfRoom(client, bytes, this.#freeTo(client))
+      const problem = this.#problemAlone(client, bytes, this.#freeTo(client))
       const isInTurn = waits && this.bytesOf(client) <= poorest
       if (waits && problem === undefined && (this.#isLarge(bytes) || isInTurn)) {
         this.#left(waiter)
@@ -381,7 +381,7 @@ export class HeldRecords {
     this.#holder.changed(this, bytes)
   }
 
-  /** Counts them to the share of a client. @returns false, and nothing happens: the client has no room for them */
+  /** Counts them to the share of a client. @returns false, and nothing happens: the client does not get them */
   give(client: string): boolean {
     if (!this.#isHeld || !this.#holder.mayMove(this, client)) return false
     this.#move(client)

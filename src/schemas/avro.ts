@@ -173,14 +173,14 @@ interface Field {
   readonly start: string
   readonly type: AvroType
   readonly defaultValue: Json | undefined
-  /** The bytes of the default, once it was written and there was room for it. */
+  /** The bytes of the default, once it was written, unless it exceeded the limit. */
   bytes?: Uint8Array
   /** A default must not contain itself. */
   isBeingWritten?: boolean
 }
 
 /** How many bytes of defaults one schema may still keep, with what each takes besides. */
-interface DefaultsRoom {
+interface DefaultsLimit {
   bytes: number
 }
 
@@ -188,7 +188,7 @@ interface DefaultsRoom {
 const ARRAY_BYTES = 256
 
 /** Writes a field that is absent. */
-function writeDefault(out: AvroWriter, field: Field, room: DefaultsRoom): void {
+function writeDefault(out: AvroWriter, field: Field, limit: DefaultsLimit): void {
   const { type, defaultValue, bytes } = field
   if (bytes !== undefined) {
     out.raw(bytes)
@@ -208,14 +208,14 @@ function writeDefault(out: AvroWriter, field: Field, room: DefaultsRoom): void {
     field.isBeingWritten = false
   }
   const size = out.length - length
-  if (size + ARRAY_BYTES > room.bytes) return
-  room.bytes -= size + ARRAY_BYTES
+  if (size + ARRAY_BYTES > limit.bytes) return
+  limit.bytes -= size + ARRAY_BYTES
   // Memory of its own: a view of Node's pool would hold all of that.
   field.bytes = new Uint8Array(out.taken(length))
 }
 
 /** @param fields is filled later, since they may be of the record itself */
-function record(tag: string, fields: readonly Field[], isStrict: boolean, room: DefaultsRoom): AvroType {
+function record(tag: string, fields: readonly Field[], isStrict: boolean, limit: DefaultsLimit): AvroType {
   const title = `record ${tag}`
   const write = (out: AvroWriter, value: Json): void => {
     const members = isObject(value) ? value : misfit(title, value)
@@ -229,7 +229,7 @@ function record(tag: string, fields: readonly Field[], isStrict: boolean, room: 
         used++
         field.type.write(out, members[field.name]!)
       } else if (isStrict && !out.isDefault) misfit(titleOf(field.type), undefined)
-      else writeDefault(out, field, room)
+      else writeDefault(out, field, limit)
     }
     if (names.length !== used) {
       const known = new Set(fields.map(({ name }) => name))
@@ -334,13 +334,13 @@ class Union implements AvroType {
 class AvroParser {
   readonly #named = new Map(SIMPLE.map(type => [type.tag, type]))
   readonly #isStrict: boolean
-  readonly #room: DefaultsRoom
+  readonly #limit: DefaultsLimit
   /** Sum of the lengths of the names of types. */
   namesLength = 0
 
-  constructor(isStrict: boolean, room: DefaultsRoom) {
+  constructor(isStrict: boolean, limit: DefaultsLimit) {
     this.#isStrict = isStrict
-    this.#room = room
+    this.#limit = limit
   }
 
   parse(schema: Json | undefined, namespace = '', depth = 0): AvroType {
@@ -371,7 +371,7 @@ class AvroParser {
 
   #record(schema: JsonObject, outer: string, depth: number): AvroType {
     const fields: Field[] = []
-    const type = this.#add(schema, outer, name => record(name, fields, this.#isStrict, this.#room))
+    const type = this.#add(schema, outer, name => record(name, fields, this.#isStrict, this.#limit))
     const namespace = type.tag.slice(0, Math.max(type.tag.lastIndexOf('.'), 0))
     const described = (Array.isArray(schema.fields) ? schema.fields : [undefined]) as readonly (
       | JsonObject

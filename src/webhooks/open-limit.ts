@@ -26,7 +26,7 @@ export class OpenLimit {
   }
 
   /** @param ofPartition number of the open records of the partition */
-  hasRoom(webhook: string, ofPartition: number): boolean {
+  mayOpen(webhook: string, ofPartition: number): boolean {
     return ofPartition === 0 || (this.#byWebhook.get(webhook) ?? 0) + ofPartition < this.#most - this.#all
   }
 
@@ -45,7 +45,7 @@ export class OpenLimit {
     this.#held.add(by * PLACE_BYTES)
   }
 
-  /** @param tell called once, in a later tick, when there may be room */
+  /** @param tell called once, in a later tick, when {@link mayOpen} may have become true */
   wait(tell: () => void): void {
     this.#waiting.add(tell)
   }

@@ -135,7 +135,7 @@ export class OpenPartition {
   #longest = MOST_DIGITS
   /** Records that have left since that was its length. */
   #left = 0
-  /** A record was refused since there was room last. */
+  /** A record was refused since one could last be opened. */
   isStalled = false
 
   constructor({ topic, partition }: TopicPartition) {
@@ -171,8 +171,8 @@ export class OpenPartition {
     return this.#records.delete(open.offset)
   }
 
-  /** Whether one more may be open. If not, it is stalled until there is room, which is noticed when 50 have left. */
-  get hasRoom(): boolean {
+  /** Whether one more may be open. If not, the partition is stalled until one may, which is noticed when 50 have left. */
+  get mayOpen(): boolean {
     const { size } = this.#records
     if (size >= MOST_OPEN) return false
     if (size < ALWAYS_FIT || this.#longest < MAX_METADATA_LENGTH) return true

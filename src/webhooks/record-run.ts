@@ -7,12 +7,12 @@ import type { Verbs } from '../verbs/verbs.js'
 import { writeDeadLetter } from './dead-letters.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
 import type { AttemptResult, AttemptSender } from './endpoint/attempt.js'
-import type { Heads } from './heads.js'
 import { Open, OpenPartition, type Tries } from './open-records.js'
 import type { Pace } from './pace.js'
 import { type RequestSettings, requestOf } from './record-request.js'
 import { answerOf, outcomeOf, pauseAfter, retryAfterOf, verdictOf } from './verdicts.js'
 import type { SkipResult } from './webhook-desk.js'
+import type { WebhookMemory } from './webhook-memory.js'
 import type { AttemptNote, AttemptOutcome, OpenRecord, WebhookPartition } from './webhook-status.js'
 
 /** After so many dead letters in a row without a 2xx, no further one is written. */
@@ -26,7 +26,7 @@ const READ_PAUSE_MS = 1_000
 export interface RecordRunDeps {
   readonly definition: () => WebhookDefinition
   readonly sender: () => AttemptSender
-  readonly heads: Heads
+  readonly memory: WebhookMemory
   readonly pace: Pace
   readonly request: RequestSettings
   readonly verbs: Pick<Verbs, 'produce'>
@@ -43,7 +43,7 @@ export interface RecordRunDeps {
   /** Records of the partition are taken again. */
   readonly wants: (partition: number) => void
   /** Lanes may have become empty. */
-  readonly onRoom: () => void
+  readonly onFree: () => void
   /** Cuts what is under way. */
   readonly signal: AbortSignal
 }
@@ -115,21 +115,21 @@ export class RecordRun implements ParkingSink {
   }
 
   mayPark({ partition }: TopicPartition): boolean {
-    const hasRoom = this.#hasRoom(partition)
+    const mayOpen = this.#mayOpen(partition)
     const open = this.#partitions.get(partition)
-    if (open !== undefined) open.isStalled = !hasRoom
-    if (hasRoom && this.#deps.isRunning()) return true
+    if (open !== undefined) open.isStalled = !mayOpen
+    if (mayOpen && this.#deps.isRunning()) return true
     this.#refused.add(partition)
     return false
   }
 
-  #hasRoom(partition: number): boolean {
+  #mayOpen(partition: number): boolean {
     const open = this.#partitions.get(partition)
     if (open === undefined) return true
-    if (!open.hasRoom) return false
-    const { heads, definition } = this.#deps
-    if (heads.open.hasRoom(definition().name, open.size)) return true
-    heads.open.wait(this.#takeRefused)
+    if (!open.mayOpen) return false
+    const { memory, definition } = this.#deps
+    if (memory.open.mayOpen(definition().name, open.size)) return true
+    memory.open.wait(this.#takeRefused)
     return false
   }
 
@@ -141,11 +141,11 @@ export class RecordRun implements ParkingSink {
     open.tries = others.get(open.offset)?.tries ?? this.#recall(open)
     this.#partitions.set(partition, others)
     others.add(open)
-    const { heads, definition } = this.#deps
-    heads.open.add(definition().name)
+    const { memory, definition } = this.#deps
+    memory.open.add(definition().name)
     const isBehind = this.#lanes.park(open)
     open.lane = undefined
-    if (isBehind || !heads.mayKeep(definition().name, open.bytes)) return
+    if (isBehind || !memory.mayKeep(definition().name, open.bytes)) return
     this.#hold(open)
     open.keep(message)
   }
@@ -157,14 +157,14 @@ export class RecordRun implements ParkingSink {
   #hold(open: Open): void {
     if (open.isHeld) return
     open.isHeld = true
-    this.#deps.heads.take(this.#deps.definition().name, open.bytes)
+    this.#deps.memory.take(this.#deps.definition().name, open.bytes)
   }
 
   #forget(open: Open): void {
     open.record = undefined
     if (!open.isHeld) return
     open.isHeld = false
-    this.#deps.heads.release(this.#deps.definition().name, open.bytes)
+    this.#deps.memory.release(this.#deps.definition().name, open.bytes)
   }
 
   parkedEnded(serial: number): void {
@@ -192,7 +192,7 @@ export class RecordRun implements ParkingSink {
   }
 
   #takeAgain(partition: number): void {
-    if (!this.#hasRoom(partition)) return
+    if (!this.#mayOpen(partition)) return
     this.#refused.delete(partition)
     const open = this.#partitions.get(partition)
     if (open !== undefined) open.isStalled = false
@@ -200,17 +200,17 @@ export class RecordRun implements ParkingSink {
   }
 
   readonly #startReady = (): void => {
-    const { isRunning, pace, heads, definition } = this.#deps
+    const { isRunning, pace, memory, definition } = this.#deps
     const { name } = definition()
     while (this.#lanes.ready > 0 && isRunning() && pace.mayBegin) {
-      if (pace.inFlight > 0 && !heads.maySend(name)) {
-        heads.wait(name, this.#startReady)
+      if (pace.inFlight > 0 && !memory.maySend(name)) {
+        memory.wait(name, this.#startReady)
         break
       }
       void this.#take(this.#lanes.next()!)
     }
     this.#wakeAfterPause()
-    this.#deps.onRoom()
+    this.#deps.onFree()
   }
 
   #wakeAfterPause(): void {
@@ -452,11 +452,11 @@ export class RecordRun implements ParkingSink {
 
   /** A parked record that has its turn keeps its lane for this pause. */
   #pause(open: Open, ms: number): void {
-    const { heads, definition, clock } = this.#deps
+    const { memory, definition, clock } = this.#deps
     const { record } = open
     this.#reading.delete(open.serial)
     this.#forget(open)
-    if (record !== undefined && heads.mayKeep(definition().name, open.bytes)) {
+    if (record !== undefined && memory.mayKeep(definition().name, open.bytes)) {
       this.#hold(open)
       open.record = record
     }
@@ -481,7 +481,7 @@ export class RecordRun implements ParkingSink {
   #over(open: Open): void {
     if (open.isOver) return
     open.isOver = true
-    const { heads, definition, isRunning } = this.#deps
+    const { memory, definition, isRunning } = this.#deps
     this.#reading.delete(open.serial)
     this.#forget(open)
     this.#lanes.drop(open.serial)
@@ -489,7 +489,7 @@ export class RecordRun implements ParkingSink {
     // A record that was given again meanwhile has its own tries.
     if (deleteFrom(this.#partitions, open.partition, open)) this.#remember(open)
     for (const tell of [...(open.whenOver ?? [])]) tell()
-    heads.open.release(definition().name)
+    memory.open.release(definition().name)
     if (this.#refused.has(open.partition) && isRunning()) this.#takeAgain(open.partition)
   }
 
@@ -524,9 +524,9 @@ export class RecordRun implements ParkingSink {
 
   /** @returns why there is no dead letter; `undefined`: there is one, or the record is over, or gone */
   async #writeSkipped(open: Open): Promise<string | undefined> {
-    const { heads, definition } = this.#deps
+    const { memory, definition } = this.#deps
     const { isHeld } = open
-    if (!isHeld && !heads.maySend(definition().name)) return 'too many records are in memory at the moment'
+    if (!isHeld && !memory.maySend(definition().name)) return 'too many records are in memory at the moment'
     this.#hold(open)
     try {
       const record = open.record ?? (await this.#read(open))
@@ -542,8 +542,8 @@ export class RecordRun implements ParkingSink {
   /** Ends all timers. */
   stop(): void {
     clearTimeout(this.#timer)
-    this.#deps.heads.leave(this.#startReady)
-    this.#deps.heads.open.leave(this.#takeRefused)
+    this.#deps.memory.leave(this.#startReady)
+    this.#deps.memory.open.leave(this.#takeRefused)
     for (const open of [...this.#reading.values(), ...this.#lanes.takeAll()]) this.#over(open)
   }
 }

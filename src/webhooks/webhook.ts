@@ -12,12 +12,12 @@ import type { Verbs } from '../verbs/verbs.js'
 import { ClosingSender } from './closing-sender.js'
 import { groupOfWebhook, originOf, type WebhookDefinition } from './definition.js'
 import type { AttemptSender } from './endpoint/attempt.js'
-import type { Heads } from './heads.js'
 import { Pace } from './pace.js'
 import type { RequestSettings } from './record-request.js'
 import { RecordRun } from './record-run.js'
 import { KAFKA_TIMEOUT_MS, type MemberTimes } from './start-leader.js'
 import type { SkipResult, TestResult } from './webhook-desk.js'
+import type { WebhookMemory } from './webhook-memory.js'
 import { commitStart, type KafkaState, lookAtKafka } from './webhook-start.js'
 import type { WebhookState, WebhookStatus } from './webhook-status.js'
 
@@ -47,7 +47,7 @@ export interface WebhookCluster {
 export interface WebhookDeps {
   readonly cluster: WebhookCluster
   readonly openSender: (definition: WebhookDefinition) => AttemptSender
-  readonly heads: Heads
+  readonly memory: WebhookMemory
   readonly request: RequestSettings
   readonly clock: MonotonicClock
   readonly now: () => number
@@ -100,7 +100,7 @@ export class Webhook {
       isRunning: () => this.state === 'running' && !this.#isClosing,
       onGone: () => this.#wasGone(),
       wants: partition => this.#demand.wants({ topic, partition }),
-      onRoom: () => this.#ask(),
+      onFree: () => this.#ask(),
       signal: this.#cut.signal
     })
     this.#demand.sink = this.#run

@@ -9,10 +9,10 @@ import type { RouterMessage } from '../router/messages/operations.js'
 import { problemOfGroup } from '../router/requests/failures.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { readsSame, type WebhookDefinition } from './definition.js'
-import { Heads } from './heads.js'
 import { MOST_OPEN } from './open-records.js'
 import { Webhook, type WebhookCluster, type WebhookDeps } from './webhook.js'
 import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from './webhook-desk.js'
+import { WebhookMemory } from './webhook-memory.js'
 import type { WebhookStatus } from './webhook-status.js'
 
 /** The rest of the time for closing is for commits. */
@@ -30,7 +30,7 @@ export interface ClusterOfWebhooks {
   readonly isolation: 'readCommitted' | 'readUncommitted'
 }
 
-export interface WebhooksDeps extends Omit<WebhookDeps, 'cluster' | 'heads'> {
+export interface WebhooksDeps extends Omit<WebhookDeps, 'cluster' | 'memory'> {
   readonly records: RecordBudget
   /** Called for the clusters of definitions, which are checked before. */
   readonly clusterOf: (name: string) => ClusterOfWebhooks
@@ -39,7 +39,7 @@ export interface WebhooksDeps extends Omit<WebhookDeps, 'cluster' | 'heads'> {
 /** The webhooks of this process. */
 export class Webhooks implements WebhookDesk {
   readonly #deps: WebhooksDeps
-  readonly #heads: Heads
+  readonly #memory: WebhookMemory
   readonly #webhooks = new Map<string, Webhook>()
   /** By the name of the cluster. */
   readonly #clusters = new Map<string, WebhookCluster>()
@@ -50,7 +50,7 @@ export class Webhooks implements WebhookDesk {
 
   constructor(deps: WebhooksDeps) {
     this.#deps = deps
-    this.#heads = new Heads(deps.records)
+    this.#memory = new WebhookMemory(deps.records)
   }
 
   configure(definitions: readonly WebhookDefinition[]): void {
@@ -71,7 +71,7 @@ export class Webhooks implements WebhookDesk {
       if (this.#ending.has(name)) continue
       const webhook =
         this.#webhooks.get(name) ??
-        new Webhook(definition, { ...this.#deps, heads: this.#heads, cluster: this.#clusterOf(cluster) })
+        new Webhook(definition, { ...this.#deps, memory: this.#memory, cluster: this.#clusterOf(cluster) })
       this.#webhooks.delete(name)
       this.#webhooks.set(name, webhook)
     }

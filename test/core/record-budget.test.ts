@@ -73,8 +73,8 @@ describe('the budget of records', () => {
     expect(large.bytes).to.equal(100)
     expect(budget.problemOf('b', 100)).to.equal('full')
     const told: string[] = []
-    budget.whenRoom('b', 100, () => told.push('b'))
-    const leave = budget.whenRoom('c', 100, () => told.push('c'))
+    budget.whenFree('b', 100, () => told.push('b'))
+    const leave = budget.whenFree('c', 100, () => told.push('c'))
     await nextTick()
     expect(told).to.deep.equal([])
     large.release()
@@ -94,7 +94,7 @@ describe('the budget of records', () => {
     const rest = hold(40)
     const told: string[] = []
     const wait = (client: string, name = client): void =>
-      void budget.whenRoom(client, 4, () => {
+      void budget.whenFree(client, 4, () => {
         told.push(name)
         take(client, 4)
       })
@@ -116,7 +116,7 @@ describe('the budget of records', () => {
     take('a', 4)
     const rest = hold(60)
     let isTold = false
-    const leave = budget.whenRoom('b', 16, () => (isTold = true))
+    const leave = budget.whenFree('b', 16, () => (isTold = true))
     rest.release()
     hold(50)
     expect([budget.problemOf('a', 4), budget.problemOf('c', 4)]).to.deep.equal(['greedy', undefined])
@@ -130,7 +130,7 @@ describe('the budget of records', () => {
     const others = Array.from({ length: 8 }, (_, at) => `other ${at}`)
     const own = new Map(others.map(client => [client, [hold(4, client), hold(4, client)]]))
     let isServed = false
-    budget.whenRoom('b', 16, () => (isServed = take('b', 16) !== undefined))
+    budget.whenFree('b', 16, () => (isServed = take('b', 16) !== undefined))
     for (let round = 0; round < 10; round++) {
       for (const client of others) {
         // One answer of it has left while another one leaves, and it asks for the next one.
@@ -147,7 +147,7 @@ describe('the budget of records', () => {
   it('keeps room for a client that has waited for a second, although others take small answers as they become free', async () => {
     const small = Array.from({ length: 8 }, (_, at) => hold(7, `s${at}`))
     let isServed = false
-    budget.whenRoom('a', 30, () => {
+    budget.whenFree('a', 30, () => {
       isServed = true
       take('a', 30)
     })
@@ -184,7 +184,7 @@ describe('the budget of records', () => {
     const slow = own.map(({ client, bytes }) =>
       watched.leaves({ client, bytes, sentBytes: () => 0, end: () => undefined })
     )
-    const waits = own.map(({ client }) => watched.whenRoom(client!, 1, () => told++))
+    const waits = own.map(({ client }) => watched.whenFree(client!, 1, () => told++))
     await nextTick()
     const logarithm = Math.log2(COUNT)
     looks = 0
@@ -202,8 +202,8 @@ describe('the budget of records', () => {
   it('tells another one of room that was told of and not used', async () => {
     const all = hold(64)
     const told: string[] = []
-    budget.whenRoom('a', 10, () => told.push('first'))
-    const second = new Promise<void>(resolve => budget.whenRoom('a', 10, resolve))
+    budget.whenFree('a', 10, () => told.push('first'))
+    const second = new Promise<void>(resolve => budget.whenFree('a', 10, resolve))
     all.release()
     await nextTick()
     expect(told).to.deep.equal(['first'])
@@ -213,7 +213,7 @@ describe('the budget of records', () => {
 
   it('tells nobody who has left', async () => {
     const all = hold(64)
-    const leave = budget.whenRoom('a', 1, () => expect.fail('told'))
+    const leave = budget.whenFree('a', 1, () => expect.fail('told'))
     all.release()
     leave()
     leave()
@@ -253,7 +253,7 @@ describe('the budget of records', () => {
       budget.endSlow()
       expect(ended).to.deep.equal([])
       now = 4_999
-      over.push(budget.whenRoom('b', 1, () => undefined))
+      over.push(budget.whenFree('b', 1, () => undefined))
       budget.endSlow()
       expect(ended).to.deep.equal([])
       now = 5_000
@@ -267,10 +267,10 @@ describe('the budget of records', () => {
       answer('slowest', 'a', 16, 100_000)
       answer('fast', 'a', 32, 450_000)
       now = 10_000
-      over.push(budget.whenRoom('b', 10, () => undefined))
+      over.push(budget.whenFree('b', 10, () => undefined))
       budget.endSlow()
       expect(ended).to.deep.equal(['slowest'])
-      over.push(budget.whenRoom('c', 10, () => undefined))
+      over.push(budget.whenFree('c', 10, () => undefined))
       budget.endSlow()
       budget.endSlow()
       expect(ended).to.deep.equal(['slowest', 'slow'])
@@ -280,7 +280,7 @@ describe('the budget of records', () => {
       answer('a', 'a', 40)
       answer('b', 'b', 20)
       now = 10_000
-      over.push(budget.whenRoom('a', 4, () => undefined))
+      over.push(budget.whenFree('a', 4, () => undefined))
       budget.endSlow()
       expect(ended).to.deep.equal(['a'])
     })

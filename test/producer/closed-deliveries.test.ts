@@ -80,7 +80,7 @@ describe('deliveries from the durable log that are closed', () => {
       const closing = stage.delivery.close(0)
       await stage.pass(0)
       await closing
-      await stage.queue.close()
+      await stage.backlog.close()
       expect(stage.router.tables.followers, `round ${round}`).to.equal(0)
     }
   })

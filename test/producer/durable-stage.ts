@@ -49,7 +49,7 @@ export class DurableStage {
   losses!: Losses
   /** What the next start sets for receipts. */
   receiptLimits: Partial<ReceiptSettings>
-  queue!: DurableBacklog
+  backlog!: DurableBacklog
   /** How far the clock of the machine was set back. */
   setBackMs = 0
   /** Reads of the log. */
@@ -98,7 +98,7 @@ export class DurableStage {
         throw error
       }
     })
-    this.queue = new DurableBacklog({
+    this.backlog = new DurableBacklog({
       keys: this.keys,
       receipts: limits.maxBytes === 0 ? undefined : { limits, receipts: this.receipts, keepSecret: () => undefined },
       settings: { ...walSettings.parse({}), segmentBytes: 64 * 1024, ...wal },
@@ -118,7 +118,7 @@ export class DurableStage {
     this.delivery = new DurableDelivery({
       losses: this.losses,
       cluster: 'default',
-      queue: this.queue,
+      backlog: this.backlog,
       router: { path: 'router', tell, stop: () => undefined },
       settings: delivery,
       clock: () => performance.now(),
@@ -130,7 +130,7 @@ export class DurableStage {
       retentionOf
     })
     this.delivery.clusterChanged({ before: undefined, now: this.clusterId })
-    if (!this.opensLater) await this.queue.open()
+    if (!this.opensLater) await this.backlog.open()
   }
 
   /** The process is gone at once: what it has told brokers arrives there, what it has written to files is there. */

@@ -3,10 +3,10 @@ import type { ProduceRecord, RecordOutcome } from '../../src/core/model.js'
 import { RecordBudget } from '../../src/core/record-budget.js'
 import { quietLogger } from '../../src/server/app/quiet-logger.js'
 import type { WebhookDefinition } from '../../src/webhooks/definition.js'
-import { Heads } from '../../src/webhooks/heads.js'
 import { MOST_OPEN } from '../../src/webhooks/open-records.js'
 import { Pace } from '../../src/webhooks/pace.js'
 import { RecordRun } from '../../src/webhooks/record-run.js'
+import { WebhookMemory } from '../../src/webhooks/webhook-memory.js'
 import type { WebhookPartition } from '../../src/webhooks/webhook-status.js'
 import type { FakeRuntime } from '../consumer/group/fake-runtime.js'
 import { GroupStage } from '../consumer/group/group-stage.js'
@@ -29,7 +29,7 @@ export class RecordRunStage {
   endpoint: FakeEndpoint
   readonly run: RecordRun
   readonly pace: Pace
-  readonly heads: Heads
+  readonly heads: WebhookMemory
   /** What the process may hold. */
   readonly records: RecordBudget
   readonly cut = new AbortController()
@@ -77,12 +77,12 @@ export class RecordRunStage {
     const { records } = this
     const clock = this.time.now
     const random = (): number => this.random
-    this.heads = new Heads(records)
+    this.heads = new WebhookMemory(records)
     this.pace = new Pace({ maxInFlight: this.definition.maxInFlight, clock, random })
     this.run = new RecordRun({
       definition: () => this.definition,
       sender: () => this.endpoint,
-      heads: this.heads,
+      memory: this.heads,
       pace: this.pace,
       request: { maxBodyBytes: 1_000, recordHeaders: ['x-tenant'], eventOf: () => undefined },
       verbs: { produce: given => this.#produce(given) },
@@ -99,7 +99,7 @@ export class RecordRunStage {
         this.wanted.push(partition)
         this.#demand.wants({ topic: TOPIC, partition })
       },
-      onRoom: () => this.#ask(),
+      onFree: () => this.#ask(),
       signal: this.cut.signal
     })
     this.#demand.sink = this.run

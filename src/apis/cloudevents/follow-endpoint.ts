@@ -1,7 +1,7 @@
+import { BudgetWait } from '../../core/budget-wait.js'
 import { memoryOfRecord } from '../../core/bytes.js'
 import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import { RoomWait } from '../../core/room-wait.js'
 import { Shares } from '../../core/shares.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
@@ -34,7 +34,7 @@ type Follower = FollowSink & { follows(subscription: ReadSubscription): void }
 /** Clients that read without a group at the same time; one client has about half of them. */
 const MAX_READERS = 200
 /** A record is read only while so many bytes are free. */
-const MIN_ROOM_BYTES = 64 * 1024
+const MIN_FREE_BYTES = 64 * 1024
 /** How long to wait for the first event, from when the positions are known. */
 const DEFAULT_WAIT_MS = 3_000
 
@@ -154,7 +154,7 @@ class FirstEvents implements Follower {
   readonly #client: string
   readonly #held: HeldRecords
   /** Waits for free bytes when there are none and no event was found yet; reading then goes on. */
-  readonly #room: RoomWait
+  readonly #budgetWait: BudgetWait
   /** Size of the events as records or as JSON, whichever is greater. */
   #eventBytes = 0
   /** Number of records that were read, those included that are no events. */
@@ -174,7 +174,7 @@ class FirstEvents implements Follower {
     this.#budget = records
     this.#client = clientOf(exchange.request, caller) ?? NAMELESS
     this.#held = records.hold(0, this.#client)
-    this.#room = new RoomWait({ records, client: this.#client, goOn: () => this.#subscription?.resume() })
+    this.#budgetWait = new BudgetWait({ records, client: this.#client, goOn: () => this.#subscription?.resume() })
     exchange.response.once('close', () => this.#held.release())
   }
 
@@ -191,12 +191,12 @@ class FirstEvents implements Follower {
 
   get isFull(): boolean {
     const isEnough = this.#found.length >= this.#wanted.count || this.#eventBytes >= MAX_EVENT_BYTES
-    return this.#isOver || isEnough || !this.#hasRoom
+    return this.#isOver || isEnough || !this.#hasBytes
   }
 
-  get #hasRoom(): boolean {
-    if (this.#found.length === 0) return this.#room.has(MIN_ROOM_BYTES)
-    return this.#budget.problemOf(this.#client, MIN_ROOM_BYTES) === undefined
+  get #hasBytes(): boolean {
+    if (this.#found.length === 0) return this.#budgetWait.has(MIN_FREE_BYTES)
+    return this.#budget.problemOf(this.#client, MIN_FREE_BYTES) === undefined
   }
 
   take(partition: number, record: KafkaRecord): void {
@@ -224,7 +224,7 @@ class FirstEvents implements Follower {
   }
 
   flush(): void {
-    if (this.#found.length > 0 || (this.isFull && !this.#room.isWaiting)) this.#answer()
+    if (this.#found.length > 0 || (this.isFull && !this.#budgetWait.isWaiting)) this.#answer()
   }
 
   warn(text: string): void {
@@ -241,15 +241,15 @@ class FirstEvents implements Follower {
     if (this.#isOver) return false
     this.#isOver = true
     clearTimeout(this.#timer)
-    this.#room.end()
+    this.#budgetWait.end()
     this.#subscription?.stop()
     return true
   }
 
   #answer(): void {
-    const lacksRoom = this.#room.isWaiting
+    const lacksBytes = this.#budgetWait.isWaiting
     if (!this.end()) return
-    if (lacksRoom) {
+    if (lacksBytes) {
       this.#answers.fail(this.#exchange, this.#budget.refusal(this.#budget.problemOf(this.#client, 1) ?? 'full'))
       return
     }

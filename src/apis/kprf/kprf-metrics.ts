@@ -196,7 +196,7 @@ export class KprfMetrics {
   }
 
   /** Removes counts of deleted topics when present ones need the places. */
-  #makeRoom(): void {
+  #freePlaces(): void {
     for (const [topic, kept] of this.#goneErrors) {
       this.#rateLimited.remove({ topic })
       for (const labels of kept) this.#errors.remove(labels)
@@ -208,7 +208,7 @@ export class KprfMetrics {
     const { topic, errors } = this.topic(name)
     let cell = errors.get(number)
     if (!cell) {
-      if (this.#errors.isFull) this.#makeRoom()
+      if (this.#errors.isFull) this.#freePlaces()
       errors.set(number, (cell = this.#errors.series({ topic, error_code: String(number) })))
     }
     cell.value++
@@ -216,7 +216,7 @@ export class KprfMetrics {
 
   rateLimited(name: string): void {
     const { topic } = this.topic(name)
-    if (this.#rateLimited.isFull) this.#makeRoom()
+    if (this.#rateLimited.isFull) this.#freePlaces()
     addOne(this.#rateLimited, { topic })
   }
 

@@ -15,10 +15,10 @@ import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, keepTurn } from '../../http/exchange/exchange.js'
 import { holdUntilLeft, whenNext } from '../../http/exchange/leaving-records.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
+import { MAX_WAIT_MS, takeAnswerBytes } from './answer-budget.js'
 import { ToolError } from './failures.js'
 import type { McpParts } from './mcp-answers.js'
 import { NO_SUCH_TOOL, type OwnMessage, ownAnswerOf, ownMessageOf } from './message.js'
-import { MAX_WAIT_MS, roomFor } from './room.js'
 import { ToolCalls, type ToolRequest } from './tool-calls.js'
 
 /** Headers that the protocol has; no other one reaches the package. */
@@ -73,7 +73,7 @@ export class McpEndpoint {
     for (const one of this.#open) one.abort(new ToolError('shuttingDown'))
   }
 
-  /** @param maxWaitMs for room for the answer */
+  /** @param maxWaitMs limit of the wait for the bytes of the answer */
   async #answer(exchange: Exchange, message: OwnMessage, maxWaitMs: number): Promise<void> {
     const { access, answers, records } = this.#parts
     const { request, response } = exchange
@@ -87,7 +87,7 @@ export class McpEndpoint {
     if (response.destroyed) left()
     try {
       const asked = { exchange, caller, client, held, signal: abort.signal, given: message.given }
-      if (!message.isNotification) await roomFor(asked, records, ANSWER_BYTES, maxWaitMs)
+      if (!message.isNotification) await takeAnswerBytes(asked, records, ANSWER_BYTES, maxWaitMs)
       const answer = await this.#ask(asked, message.message)
       const type = answer.headers.get('content-type') ?? undefined
       const text = await answer.text()

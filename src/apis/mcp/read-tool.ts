@@ -1,9 +1,9 @@
 import { z } from 'zod'
 import type { Offset } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
+import { takeAnswerBytes } from './answer-budget.js'
 import { ToolError } from './failures.js'
 import { READ_ENCODINGS, type RecordEntry, RecordShower, shownOf } from './record-entry.js'
-import { roomFor } from './room.js'
 import { requireRight, type ToolCall, tool, topicName } from './tool.js'
 import { type ReadPlace, type ReadResult, TopicRead } from './topic-read.js'
 import { requireTopic } from './topic-tools.js'
@@ -56,7 +56,7 @@ export const readMessages = tool(
     const isNamed = partition === undefined || Object.keys(offsets ?? {}).length === 0 || partition in offsets!
     if (!isNamed) throw new ToolError('invalidArguments', ['partition', 'offsets'])
     const partitions = await partitionsOf(call, topic, partition, offsets)
-    await roomFor(call, call.parts.records, maxBytes)
+    await takeAnswerBytes(call, call.parts.records, maxBytes)
     const bounds = await boundsOf(call, topic, partitions)
     const isLatest = from === 'latest' && Object.keys(offsets ?? {}).length === 0
     const { places, records, positions, hasSkipped } = isLatest

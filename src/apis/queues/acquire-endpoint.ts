@@ -19,7 +19,7 @@ import {
   type AcquireResult,
   leftOfLock,
   type QueueMessage,
-  type SettleResult,
+  type TokenResult,
   type ToldResult,
   toldResult
 } from '../../verbs/verbs.js'
@@ -89,7 +89,7 @@ export class AcquireEndpoint {
     return isBytes
   }
 
-  #wait(asked: Asked, settled?: readonly SettleResult[]): void {
+  #wait(asked: Asked, settled?: readonly TokenResult[]): void {
     const { exchange, queue } = asked
     // The client may have left while its messages were settled.
     if (exchange.response.destroyed) return
@@ -118,7 +118,7 @@ class OpenAcquire {
   place = 0
   readonly #parts: QueueParts
   readonly #asked: Asked
-  readonly #settled: readonly SettleResult[] | undefined
+  readonly #settled: readonly TokenResult[] | undefined
   readonly #caller: Caller
   readonly #client: string
   #cancel: () => void = () => undefined
@@ -132,7 +132,7 @@ class OpenAcquire {
   #hasComeAgain = false
 
   /** @param settled what was done before; `undefined`: nothing was asked for */
-  constructor(parts: QueueParts, asked: Asked, settled: readonly SettleResult[] | undefined) {
+  constructor(parts: QueueParts, asked: Asked, settled: readonly TokenResult[] | undefined) {
     this.#parts = parts
     this.#asked = asked
     this.#settled = settled

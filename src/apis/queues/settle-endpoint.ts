@@ -3,7 +3,7 @@ import { IGNORED_BYTES, type Params, withBytes } from '../../http/api/endpoint.j
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { NO_WORDS, type Settlement, type SettleResult, toldResult } from '../../verbs/verbs.js'
+import { NO_WORDS, type Settlement, type TokenResult, toldResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import { type QueueParts, queueProblemOf } from './queue-answers.js'
 import { requireAtMost, settling, withJson } from './requests.js'
@@ -14,7 +14,7 @@ export function settle(
   exchange: Exchange,
   { queues, topic, group }: NamedQueue,
   settlement: Settlement
-): Promise<readonly SettleResult[]> {
+): Promise<readonly TokenResult[]> {
   requireAtMost(parts.maxLockMs, 'delayMs', settlement.delayMs)
   return queues.settle(topic, group, settlement, nameOfClient(parts, exchange))
 }
@@ -62,7 +62,7 @@ const problems = {
 } as const
 
 /** `undefined`: the message is done. */
-function problemOf({ outcome, reason, code = errorCodes.UNKNOWN_SERVER_ERROR }: SettleResult): ApiError | undefined {
+function problemOf({ outcome, reason, code = errorCodes.UNKNOWN_SERVER_ERROR }: TokenResult): ApiError | undefined {
   if (outcome === 'done') return undefined
   if (outcome !== 'failed') return new ApiError(problems[outcome][0], problems[outcome][1])
   const { message, retriable } = kafkaErrorOf(code, reason)

@@ -35,7 +35,7 @@ import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group
 import { HeldBatches } from './held-batches.js'
 import type { GroupLending, LendingGroups, LentLimits } from './lending.js'
 import type { LoopDemand } from './loop-demand.js'
-import { ParkedBytes } from './parking-rooms.js'
+import { ParkedBytes } from './parking-limits.js'
 import { type MatchingNow, PatternSubscription } from './pattern-subscription.js'
 import type { ConsumerSettings } from './settings.js'
 import { lookUpTopics, WatchedTopics } from './topic-look-ups.js'

@@ -8,7 +8,7 @@ import type { GivenMessage, GivenMessages, Message, MessageLane } from './given-
 import { heldBytesOf } from './held-batches.js'
 import { Lanes, laneOfKey, type Turn } from './lanes.js'
 import type { LoopDemand, ParkingSink } from './loop-demand.js'
-import { type ParkedBytes, PartitionRooms } from './parking-rooms.js'
+import { type ParkedBytes, ParkingLimits } from './parking-limits.js'
 
 /** The messages that are handled one after another, in the order of their partition. `key` does not order those without a key. */
 export type HandlingOrder = 'partition' | 'key' | 'none'
@@ -101,7 +101,7 @@ export class HandlerRun implements ParkingSink {
   readonly #options: HandlerRunOptions
   readonly #concurrency: number
   readonly #order: HandlingOrder
-  readonly #rooms: PartitionRooms<GivenMessage>
+  readonly #parkingLimits: ParkingLimits<GivenMessage>
   readonly #lanes: Lanes<GivenMessage>
   readonly #flights = new Line<Flight>()
   #running = 0
@@ -126,15 +126,15 @@ export class HandlerRun implements ParkingSink {
     this.#options = options
     this.#concurrency = concurrency
     this.#order = order
-    this.#rooms = new PartitionRooms<GivenMessage>({
+    this.#parkingLimits = new ParkingLimits<GivenMessage>({
       bytesOf: heldBytesOf,
       maxOpen,
       bytes: parkedBytes,
       owner: demand.groupId,
       partitions: () => demand.partitionCount,
-      onRoom: partition => demand.wants(partition)
+      onFree: partition => demand.wants(partition)
     })
-    this.#lanes = new Lanes(laneNames[order], this.#rooms)
+    this.#lanes = new Lanes(laneNames[order], this.#parkingLimits)
   }
 
   /**
@@ -186,13 +186,13 @@ export class HandlerRun implements ParkingSink {
     return this.#running + this.#lanes.ready >= this.#concurrency
   }
 
-  /** Resolves when a handler has ended and there is room for another message, and at the end of the loop. */
+  /** Resolves when a handler has ended and another message may begin, and at the end of the loop. */
   #changed(): Promise<void> {
     return new Promise(resolve => (this.#wake = resolve))
   }
 
   mayPark(partition: TopicPartition, bytes: number): boolean {
-    return this.#rooms.mayPark(partition, bytes)
+    return this.#parkingLimits.mayPark(partition, bytes)
   }
 
   park(acquired: AcquiredMessage, offers: TopicOffers): void {

@@ -22,7 +22,7 @@ export class HeldBatches {
   }
 
   /** Whether a batch may be fetched before it is asked for. Half of the limit is left to those that are asked for. */
-  hasRoomAhead(bytes: number): boolean {
+  mayReadAhead(bytes: number): boolean {
     return this.#bytes + bytes <= this.#maxBytes / 2
   }
 
@@ -40,7 +40,7 @@ export class HeldBatches {
   }
 
   /**
-   * A compressed batch counts decompressed: its next record keeps some of that. Where batches have no room decompressed, each
+   * A compressed batch counts decompressed: its next record keeps some of that. Where batches do not fit decompressed, each
    * record of each in turn has one decompressed again.
    */
   holdOpen(holder: BatchHolder, { heapBytes = 0, sizeBytes }: RecordBatch): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { Line, LinePlace } from '../../core/line.js'
 import type { Offset, TopicPartition } from '../../core/model.js'
-import type { PartitionRoom, PartitionRooms } from './parking-rooms.js'
+import type { ParkingLimit, ParkingLimits } from './parking-limits.js'
 
 /**
  * A longer key is known by its digest, so that names are short: V8 hashes very long texts by their length only, and a Map of them
@@ -22,8 +22,8 @@ export interface Parkable extends TopicPartition {
   readonly serial: number
 }
 
-/** The room of a partition names the lane of all its messages. */
-type LaneName = string | PartitionRoom
+/** A partition's limit names the lane of all its messages. */
+type LaneName = string | ParkingLimit
 
 /** A message that was begun. It keeps its lane until {@link Lanes.leave}. */
 export interface Turn<Item> {
@@ -34,7 +34,7 @@ export interface Turn<Item> {
 class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
   declare readonly item: Item
   readonly lane: Lane<Item>
-  readonly room: PartitionRoom | undefined
+  readonly limit: ParkingLimit | undefined
   readonly bytes: number
   /** The item was begun before. */
   readonly isAgain: boolean
@@ -42,10 +42,10 @@ class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
   /** The next one of those whose serial numbers end alike. */
   next: Entry<Item> | undefined
 
-  constructor(item: Item, lane: Lane<Item>, room: PartitionRoom | undefined, bytes: number, isAgain: boolean) {
+  constructor(item: Item, lane: Lane<Item>, limit: ParkingLimit | undefined, bytes: number, isAgain: boolean) {
     super(item)
     this.lane = lane
-    this.room = room
+    this.limit = limit
     this.bytes = bytes
     this.isAgain = isAgain
   }
@@ -123,8 +123,8 @@ interface Lane<Item> {
  * take constant time per message.
  */
 export class Lanes<Item extends Parkable> {
-  readonly #laneOf: (item: Item, room: PartitionRoom | undefined) => LaneName | undefined
-  readonly #rooms: PartitionRooms<Item> | undefined
+  readonly #laneOf: (item: Item, limit: ParkingLimit | undefined) => LaneName | undefined
+  readonly #limits: ParkingLimits<Item> | undefined
   readonly #lanes = new Map<LaneName, Lane<Item>>()
   readonly #inTurn = new Line<Item>()
   /** Number of messages that may begin. */
@@ -135,14 +135,14 @@ export class Lanes<Item extends Parkable> {
 
   /**
    * @param laneOf the name of the lane of a message; `undefined`: the message waits for no other one
-   * @param rooms what the messages take. Absent: it is not counted
+   * @param limits what the messages take. Absent: it is not counted
    */
   constructor(
-    laneOf: (item: Item, room: PartitionRoom | undefined) => LaneName | undefined,
-    rooms?: PartitionRooms<Item>
+    laneOf: (item: Item, limit: ParkingLimit | undefined) => LaneName | undefined,
+    limits?: ParkingLimits<Item>
   ) {
     this.#laneOf = laneOf
-    this.#rooms = rooms
+    this.#limits = limits
   }
 
   /** Number of messages that may begin for the first time. */
@@ -166,11 +166,11 @@ export class Lanes<Item extends Parkable> {
    * @returns true: it waits behind another one of its lane
    */
   park(item: Item): boolean {
-    const room = this.#rooms?.of(item)
-    const name = this.#laneOf(item, room)
+    const limit = this.#limits?.of(item)
+    const name = this.#laneOf(item, limit)
     const known = name === undefined ? undefined : this.#lanes.get(name)
     const lane = known ?? { name, again: undefined, behind: undefined }
-    const entry = this.#entryOf(item, lane, room, false)
+    const entry = this.#entryOf(item, lane, limit, false)
     if (known !== undefined) (known.behind ??= new Line()).put(entry)
     else {
       if (name !== undefined) this.#lanes.set(name, lane)
@@ -181,14 +181,14 @@ export class Lanes<Item extends Parkable> {
 
   /** Parks the message of this turn again. It is the next one of its lane. */
   parkAgain(turn: Turn<Item>, item: Item): void {
-    const { lane, room } = turn as Entry<Item>
-    lane.again = this.#entryOf(item, lane, room, true)
+    const { lane, limit } = turn as Entry<Item>
+    lane.again = this.#entryOf(item, lane, limit, true)
   }
 
-  #entryOf(item: Item, lane: Lane<Item>, room: PartitionRoom | undefined, isAgain: boolean): Entry<Item> {
-    const entry = new Entry(item, lane, room, this.#rooms?.bytesOf(item) ?? 0, isAgain)
+  #entryOf(item: Item, lane: Lane<Item>, limit: ParkingLimit | undefined, isAgain: boolean): Entry<Item> {
+    const entry = new Entry(item, lane, limit, this.#limits?.bytesOf(item) ?? 0, isAgain)
     this.#parked.add(entry)
-    entry.room?.park(entry.bytes)
+    entry.limit?.park(entry.bytes)
     return entry
   }
 
@@ -198,15 +198,15 @@ export class Lanes<Item extends Parkable> {
     if (entry === undefined) return undefined
     this.#leaveLine(entry)
     this.#parked.delete(entry)
-    entry.room?.begin(entry.bytes)
+    entry.limit?.begin(entry.bytes)
     return entry
   }
 
   /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
   leave(turn: Turn<Item>): void {
-    const { lane, room } = turn as Entry<Item>
+    const { lane, limit } = turn as Entry<Item>
     this.#goOn(lane)
-    room?.leave()
+    limit?.leave()
   }
 
   /** Takes out all parked messages, in order of arrival. */
@@ -221,8 +221,8 @@ export class Lanes<Item extends Parkable> {
     const entry = this.#parked.get(serial)
     if (entry === undefined) return
     this.#parked.delete(entry)
-    const { lane, room, bytes } = entry
-    room?.drop(bytes)
+    const { lane, limit, bytes } = entry
+    limit?.drop(bytes)
     if (lane.again === entry) lane.again = undefined
     if (this.#leaveLine(entry)) this.#goOn(lane)
   }

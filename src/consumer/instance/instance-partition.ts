@@ -226,13 +226,13 @@ export class InstancePartition implements BatchHolder {
 
   /**
    * Fetches the next batch before a read asks for it. It takes its place among the batches in memory at once, and no other
-   * batch makes room for it.
+   * batch frees memory for it.
    *
    * @param maxWaitMs how long the client waits for records. A read that is less patient shortens the long polls of its broker
    */
   readAhead(maxWaitMs: number): void {
     const { batches } = this.#options
-    if (!this.#isReadOn || this.#fetching || !batches.hasRoomAhead(this.#lastBytes)) return
+    if (!this.#isReadOn || this.#fetching || !batches.mayReadAhead(this.#lastBytes)) return
     batches.hold(this, this.#lastBytes)
     this.fetch(maxWaitMs, () => false)
   }

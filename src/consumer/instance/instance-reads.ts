@@ -1,8 +1,8 @@
+import { BudgetWait } from '../../core/budget-wait.js'
 import { onAbort } from '../../core/ending.js'
 import type { OverloadedError } from '../../core/errors.js'
 import { type Offset, type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import { RoomWait } from '../../core/room-wait.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { GroupRuntime, Timer } from '../group/group-runtime.js'
@@ -77,8 +77,8 @@ export class InstanceReads {
   readonly #options: InstanceReadsOptions
   #waiting: WaitingRead[] = []
   #collecting: Collecting | undefined
-  /** The wait of {@link #collecting} for room. */
-  readonly #room: RoomWait
+  /** The wait of {@link #collecting} for bytes of the budget. */
+  readonly #budgetWait: BudgetWait
   #unsettled: Unsettled | undefined
   #lastNumber = 0
   /** The partition at which the next read begins, so that no partition is always last. */
@@ -92,7 +92,7 @@ export class InstanceReads {
       this.#collecting!.hasAskedAll = false
       tick(() => this.proceed())
     }
-    this.#room = new RoomWait({ records, client, goOn })
+    this.#budgetWait = new BudgetWait({ records, client, goOn })
   }
 
   get isBusy(): boolean {
@@ -174,7 +174,7 @@ export class InstanceReads {
     collecting.firstAt = undefined
     collecting.records.length = 0
     collecting.held.add(-collecting.heldBytes)
-    this.#room.end()
+    this.#budgetWait.end()
     collecting.bytes = collecting.heldBytes = 0
     collecting.hasAskedAll = false
     this.#rejectAll()
@@ -238,9 +238,9 @@ export class InstanceReads {
 
   /** A partition that has a batch afterwards has a record that did not fit. */
   #take(collecting: Collecting, partitions: readonly InstancePartition[]): void {
-    if (collecting.records.length === 0 && !this.#hasRoom(partitions)) return
+    if (collecting.records.length === 0 && !this.#hasBytes(partitions)) return
     const before = collecting.heldBytes
-    collecting.maxHeldBytes = before + Math.max(1, this.#options.records.roomOf(this.#client))
+    collecting.maxHeldBytes = before + Math.max(1, this.#options.records.bytesFor(this.#client))
     try {
       for (const partition of partitions) {
         if (isFull(collecting)) break
@@ -255,13 +255,13 @@ export class InstanceReads {
     return this.#options.client ?? NAMELESS
   }
 
-  /** Whether there is room for the first record, which is taken in any case. Otherwise the read waits for it. */
-  #hasRoom(partitions: readonly InstancePartition[]): boolean {
+  /** Whether the budget has bytes for the first record, which is taken in any case. Otherwise the read waits for them. */
+  #hasBytes(partitions: readonly InstancePartition[]): boolean {
     const first = partitions.find(({ nextHeldBytes }) => nextHeldBytes !== undefined)?.nextHeldBytes
-    // Another partition may have a record that waits for room.
+    // Another partition may have a record that waits for bytes of the budget.
     if (first === undefined) return true
-    if (this.#options.records.problemOf(this.#client, first) !== undefined) return this.#room.has(first)
-    this.#room.end()
+    if (this.#options.records.problemOf(this.#client, first) !== undefined) return this.#budgetWait.has(first)
+    this.#budgetWait.end()
     return true
   }
 
@@ -307,7 +307,7 @@ export class InstanceReads {
   #answer(): void {
     const { partitions, runtime, settings, tick } = this.#options
     const { number, records, held, request } = this.#collecting!
-    const overload = this.#room.isWaiting ? overloadOf(this.#options.records.refusal('full')) : undefined
+    const overload = this.#budgetWait.isWaiting ? overloadOf(this.#options.records.refusal('full')) : undefined
     const problem = records.length > 0 ? undefined : (overload ?? firstProblem(partitions))
     if (problem) {
       this.#answerWith(problem)
@@ -362,7 +362,7 @@ export class InstanceReads {
     if (collecting === undefined) return
     collecting.deadline.cancel()
     collecting.linger?.cancel()
-    this.#room.end()
+    this.#budgetWait.end()
     if (isOver) collecting.held.release()
   }
 

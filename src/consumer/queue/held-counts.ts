@@ -3,8 +3,8 @@ import { getOrAdd } from '../../core/maps.js'
 import type { HeldMessage } from './held-messages.js'
 import type { QueueLimits } from './queue-verbs.js'
 
-/** One client in one queue in which it waits. */
-export interface ClientRoom {
+/** The limit of one client in one queue in which it waits. */
+export interface ClientLimit {
   /**
    * How many messages the queue may acquire for the client, so that all queues in which it waits keep its limit together. The next
    * change of it is told.
@@ -32,7 +32,7 @@ export class HeldCounts {
   queuesThatWait = 0
   #onEmpty: (() => void) | undefined
   /** Called when the process held as much as it may, and may hold more now. */
-  onRoom: () => void = () => undefined
+  onFree: () => void = () => undefined
 
   constructor(limits: QueueLimits) {
     this.#limits = limits
@@ -43,16 +43,16 @@ export class HeldCounts {
   }
 
   /** How many more the process may hold. */
-  get room(): number {
+  get free(): number {
     return Math.max(0, this.#limits.maxHeld - this.size)
   }
 
   /** How many messages one queue may acquire, so that all queues that are waited for keep the limit of the process together. */
-  get roomOfQueue(): number {
-    return this.room === 0 ? 0 : Math.max(1, Math.floor(this.room / Math.max(1, this.queuesThatWait)))
+  get freeOfQueue(): number {
+    return this.free === 0 ? 0 : Math.max(1, Math.floor(this.free / Math.max(1, this.queuesThatWait)))
   }
 
-  roomOf(client: string): number {
+  freeOf(client: string): number {
     return Math.max(0, this.#limits.maxHeldPerClient - (this.#clients.get(client)?.held ?? 0))
   }
 
@@ -61,10 +61,10 @@ export class HeldCounts {
   }
 
   remove(): void {
-    const wasFull = this.room === 0
+    const wasFull = this.free === 0
     this.#all.release(1)
     if (this.size === 0) this.#onEmpty?.()
-    if (wasFull && this.room > 0) this.onRoom()
+    if (wasFull && this.free > 0) this.onFree()
   }
 
   /** Resolves when no message is held. */
@@ -87,8 +87,8 @@ export class HeldCounts {
     return () => this.queuesThatWait--
   }
 
-  /** The client waits in a queue from now on. @param onChange called once after each look, when the room may be another */
-  waits(client: string, onChange: () => void): ClientRoom {
+  /** The client waits in a queue from now on. @param onChange called once after each look, when the limit may have changed */
+  waits(client: string, onChange: () => void): ClientLimit {
     const { looking } = this.#change(client, 'queues', 1)
     return {
       look: () => {
@@ -103,8 +103,8 @@ export class HeldCounts {
   }
 
   #shareOf(client: string): number {
-    const room = this.roomOf(client)
-    return room === 0 ? 0 : Math.max(1, Math.floor(room / (this.#clients.get(client)?.queues ?? 1)))
+    const free = this.freeOf(client)
+    return free === 0 ? 0 : Math.max(1, Math.floor(free / (this.#clients.get(client)?.queues ?? 1)))
   }
 
   #change(name: string, what: 'held' | 'queues', by: number): HoldingClient {

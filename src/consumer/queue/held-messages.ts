@@ -1,7 +1,7 @@
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
-import type { Acquired, Settled } from './queue-reader.js'
+import type { Acquired, WordResult } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
@@ -53,7 +53,7 @@ export class HeldMessage implements Due {
   /** False: Kafka has refused to renew it. */
   canRenew = true
   renewAt: number
-  renewing: Promise<Settled> | undefined
+  renewing: Promise<WordResult> | undefined
   /** The latest end of being kept without a client. */
   keptUntil: number | undefined
   deadlineAt = 0

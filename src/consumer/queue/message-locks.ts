@@ -6,17 +6,17 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
 import { HeldMessage, placeOf } from './held-messages.js'
-import type { Acquired, QueueReader, Settled, Word } from './queue-reader.js'
+import type { Acquired, QueueReader, Word, WordResult } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
 import type { QueueLimits, QueueSettings } from './queue-verbs.js'
-import type { Settling } from './settled-tokens.js'
+import type { SettleResult } from './settled-tokens.js'
 
 /** Pause before a lock is renewed again whose renewal was not answered. */
 const RENEW_AGAIN_MS = 1_000
 
-export const LOST: Settling = { outcome: 'lost' }
-const UNKNOWN: Settled = { outcome: 'unknown' }
-const NOT_RENEWED: Settling = {
+export const LOST: SettleResult = { outcome: 'lost' }
+const UNKNOWN: WordResult = { outcome: 'unknown' }
+const NOT_RENEWED: SettleResult = {
   outcome: 'failed',
   code: errorCodes.INVALID_RECORD_STATE,
   reason: 'Kafka has not renewed the lock: it is over, or renewing is switched off for the group'
@@ -39,7 +39,7 @@ export interface MessageLocksDeps {
   readonly limits: QueueLimits
   readonly counts: HeldCounts
   readonly records: RecordBudget
-  /** Whether messages are there for which clients that wait have no room in memory. */
+  /** Whether messages are there for which waiting clients have no free memory. */
   readonly isShort: () => boolean
   nextAcquisition(): number
   /** Called when a message is archived at its last delivery, as far as is known. */
@@ -193,7 +193,7 @@ export class MessageLocks {
   }
 
   /** Never throws. */
-  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
+  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<SettleResult> {
     const now = this.#deps.now()
     const held = this.find(acquisition)
     if (held?.counts(now) !== true) return Promise.resolve(LOST)
@@ -320,7 +320,7 @@ export class MessageLocks {
     this.#onRemoved()
   }
 
-  async #settle(held: HeldMessage, word: Word): Promise<Settling> {
+  async #settle(held: HeldMessage, word: Word): Promise<SettleResult> {
     held.state = 'settling'
     this.#deps.deadlines.remove(held)
     const settled = await this.#send(held, word)
@@ -347,7 +347,7 @@ export class MessageLocks {
   /**
    * For a client that has named its own lock, the gateway renews Kafka's lock by itself. Kafka is asked only for other clients.
    */
-  async #renewForClient(held: HeldMessage): Promise<Settling> {
+  async #renewForClient(held: HeldMessage): Promise<SettleResult> {
     if (held.lockMs !== undefined && held.canRenew) this.begin(held)
     else {
       const renewed = await this.#renew(held)
@@ -360,7 +360,7 @@ export class MessageLocks {
   }
 
   /** Renews Kafka's lock. A refusal ends only the renewing: the lock runs to its known end. */
-  async #renew(held: HeldMessage): Promise<Settled> {
+  async #renew(held: HeldMessage): Promise<WordResult> {
     const { now } = this.#deps
     const sentAt = now()
     held.renewing ??= this.#send(held, 'renew')
@@ -379,7 +379,7 @@ export class MessageLocks {
     if (held.state === 'spare' && this.holds(held)) this.spare.add(held)
   }
 
-  async #send({ session, topicId, partition, offset }: HeldMessage, word: Word): Promise<Settled> {
+  async #send({ session, topicId, partition, offset }: HeldMessage, word: Word): Promise<WordResult> {
     const settled = await this.#reader.settle(session, topicId, partition, offset, word).catch(() => UNKNOWN)
     if (word === 'release' && !this.#isClosed) this.#reader.wake()
     return settled

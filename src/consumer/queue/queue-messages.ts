@@ -12,7 +12,7 @@ export type Word = (typeof WORDS)[number]
  * - `unknown`: the word was sent, and no answer came that counts
  * - `failed`: Kafka has refused the word for another reason, and the message is still acquired
  */
-export type Settled =
+export type WordResult =
   /** `lockEndsAt`, of a renewal: the end of the new lock. */
   | { readonly outcome: 'done'; readonly lockEndsAt?: number }
   | { readonly outcome: 'lost' }

@@ -11,7 +11,7 @@ import type { TimedOut } from '../../router/messages/request.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import { PartitionErrors } from './partition-errors.js'
-import type { QueueReaderEvents, Settled, Word } from './queue-messages.js'
+import type { QueueReaderEvents, Word, WordResult } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
 import type { LastingError } from './queue-troubles.js'
 import type { QueueStart } from './queue-verbs.js'
@@ -52,7 +52,7 @@ const NO_STATE =
   'no partition has a state of the group yet: if this lasts, Kafka cannot make its topic __share_group_state (share.coordinator.state.topic.replication.factor and .min.isr)'
 /** The part of the time to close in which sessions are closed. */
 const SESSIONS_PART = 0.75
-const LOST: Settled = { outcome: 'lost' }
+const LOST: WordResult = { outcome: 'lost' }
 /** The session is gone at its leader. Another one gets its place. */
 const isSessionGone = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_EPOCH')
 
@@ -124,7 +124,7 @@ export class QueueReader {
   }
 
   /** The words of one turn go together in one call. Never rejects. */
-  settle(session: object, topicId: string, partition: number, offset: Offset, word: Word): Promise<Settled> {
+  settle(session: object, topicId: string, partition: number, offset: Offset, word: Word): Promise<WordResult> {
     if (!(session instanceof ShareSession)) return Promise.resolve(LOST)
     return session.settle(topicId, partition, offset, word)
   }

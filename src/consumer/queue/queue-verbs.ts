@@ -88,7 +88,7 @@ export const tokensOf = (settlement: Settlement): readonly string[] => WORDS.fla
  */
 export type SettleOutcome = 'done' | 'lost' | 'unknown' | 'elsewhere' | 'invalid' | 'failed'
 
-export interface SettleResult {
+export interface TokenResult {
   readonly token: string
   readonly outcome: SettleOutcome
   /** New end of the lock after a renewal, as {@link QueueMessage.lockEndsAt}. */
@@ -103,13 +103,13 @@ export interface SettleResult {
 export const leftOfLock = (lockEndsAt: number, now: number): number => Math.max(0, Math.floor(lockEndsAt - now))
 
 /** Result of settling one message, as clients are told. */
-export interface ToldResult extends Omit<SettleResult, 'lockEndsAt'> {
+export interface ToldResult extends Omit<TokenResult, 'lockEndsAt'> {
   /** After a renewal: milliseconds for which the token can still settle the message. */
   readonly lockMs?: number | undefined
 }
 
 /** @param now when the client is told */
-export const toldResult = ({ lockEndsAt, ...result }: SettleResult, now: number): ToldResult =>
+export const toldResult = ({ lockEndsAt, ...result }: TokenResult, now: number): ToldResult =>
   lockEndsAt === undefined ? result : { ...result, lockMs: leftOfLock(lockEndsAt, now) }
 
 /** Queues: share groups of Kafka (KIP-932), whose messages many clients acquire and settle one by one. */
@@ -130,9 +130,9 @@ export interface QueueVerbs {
    *
    * @returns in the order of {@link tokensOf}. Never rejects
    */
-  settle(topic: string, groupId: string, settlement: Settlement, client: string): Promise<readonly SettleResult[]>
+  settle(topic: string, groupId: string, settlement: Settlement, client: string): Promise<readonly TokenResult[]>
   /** Counts outcomes that {@link settle} has not decided: the process that holds the messages did not answer. */
-  count?(results: readonly SettleResult[]): void
+  count?(results: readonly TokenResult[]): void
   /** @throws CastellanError when the topic does not exist, or Kafka does not answer in time; KafkaError when it refuses */
   describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription>
   /**

@@ -8,7 +8,7 @@ import type { Failure } from '../../router/messages/request.js'
 import { Alarm } from '../../router/requests/deadlines.js'
 import { failureOf, ownFailure } from '../../router/requests/failures.js'
 import type { Asker } from '../group/consume-result.js'
-import { FetchRoom, type FetchRoomDeps } from './fetch-room.js'
+import { FetchLimit, type FetchLimitDeps } from './fetch-limit.js'
 import type { HeldMessage } from './held-messages.js'
 import { MessageGiver } from './message-giver.js'
 import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
@@ -25,7 +25,7 @@ import type {
   QueueSettings,
   QueueStart
 } from './queue-verbs.js'
-import type { Settling } from './settled-tokens.js'
+import type { SettleResult } from './settled-tokens.js'
 import { WaitingAcquire } from './waiting-acquire.js'
 import { WaitingAcquires } from './waiting-acquires.js'
 
@@ -40,7 +40,7 @@ const SETTINGS_TIMEOUT_MS = 10_000
 const NOT_OPEN = ownFailure('timedOut', 'the queue has not begun yet: Kafka has not answered in time', true)
 
 /** Objects that all queues of a process share. */
-export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchRoomDeps {
+export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchLimitDeps {
   readonly limits: QueueLimits
   readonly admin: QueueAdmin
   openReader(
@@ -73,7 +73,7 @@ export class Queue {
   readonly #log: Logger
   readonly #waiting: WaitingAcquires
   readonly #giver: MessageGiver
-  readonly #fetchRoom: FetchRoom
+  readonly #fetchLimit: FetchLimit
   /** `undefined`: the group is being looked at, before it is joined. */
   #joined: { readonly reader: ReturnType<QueueProcess['openReader']>; readonly locks: MessageLocks } | undefined
   #settingsReadAt = 0
@@ -86,7 +86,7 @@ export class Queue {
   #hasLate = false
   #failure: Failure | undefined
   #idleAlarm: Alarm | undefined
-  #onRoom: NodeJS.Immediate | undefined
+  #afterChange: NodeJS.Immediate | undefined
   /** No acquire waits any more: messages that come, or come back, are released. */
   #isDraining = false
   #isClosed = false
@@ -97,7 +97,7 @@ export class Queue {
     this.groupId = groupId
     this.#process = process
     this.#owner = owner
-    this.#waiting = new WaitingAcquires(process, () => this.roomChanged())
+    this.#waiting = new WaitingAcquires(process, () => this.limitChanged())
     this.#giver = new MessageGiver({
       ...process,
       waiting: this.#waiting,
@@ -105,7 +105,7 @@ export class Queue {
       answer: acquire => this.#answer(acquire),
       onDone: () => this.#answerLate()
     })
-    this.#fetchRoom = new FetchRoom(process, () => this.roomChanged())
+    this.#fetchLimit = new FetchLimit(process, () => this.limitChanged())
     this.#log = withFields(process.log, { topic, groupId: shortened(groupId) })
   }
 
@@ -209,7 +209,7 @@ export class Queue {
   }
 
   /** Settles one message by the token of one acquisition. */
-  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<Settling> {
+  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<SettleResult> {
     return this.#joined?.locks.settle(acquisition, word, this.#isDraining ? 0 : delayMs) ?? Promise.resolve(LOST)
   }
 
@@ -244,9 +244,9 @@ export class Queue {
     this.#process.troubles.left(this, this.partitionErrors ?? new Map())
     this.#joined?.locks.close()
     if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
-    clearImmediate(this.#onRoom)
+    clearImmediate(this.#afterChange)
     this.#giver.close()
-    this.#fetchRoom.close()
+    this.#fetchLimit.close()
     this.#owner.leaving(this.#failure)
     await this.#joined?.reader.close(CLOSE_MS).catch(error => this.#log.warn({ err: error }, 'the queue was not left'))
     this.#owner.left()
@@ -282,7 +282,7 @@ export class Queue {
     else if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
     else if (!this.#hasBegun) this.#waiting.waitForBegin(acquire, now() + BEGIN_GRACE_MS)
     else if (this.#failure !== undefined) this.#refuse(acquire, this.#failure)
-    else if (this.#fetchRoom.wasFullSince(acquire.since)) this.#refuse(acquire, failureOf(records.refusal('full')))
+    else if (this.#fetchLimit.wasFullSince(acquire.since)) this.#refuse(acquire, failureOf(records.refusal('full')))
     else this.#answer(acquire)
   }
 
@@ -305,13 +305,13 @@ export class Queue {
     let messages = demand.messages - this.spare
     // Until the queue has begun, every partition is fetched from, even if no messages are wanted.
     if (!this.#hasBegun && this.#waiting.size > 0) messages = Math.max(1, messages)
-    messages = Math.max(0, Math.min(messages, counts.roomOfQueue))
+    messages = Math.max(0, Math.min(messages, counts.freeOfQueue))
     const least = this.#hasBegun ? 0 : Math.min(1, messages)
-    return { ...demand, messages: Math.max(least, this.#fetchRoom.limit(messages, this.spare)) }
+    return { ...demand, messages: Math.max(least, this.#fetchLimit.limit(messages, this.spare)) }
   }
 
   #acquired(messages: readonly Acquired[]): void {
-    for (const one of messages) this.#fetchRoom.note(this.#joined!.locks.add(one))
+    for (const one of messages) this.#fetchLimit.note(this.#joined!.locks.add(one))
     if (this.#isClosed) return
     this.#failure = undefined
     this.#process.troubles.served(this)
@@ -331,10 +331,10 @@ export class Queue {
   }
 
   /** A client that waits, or the process, may hold more. Others may be about to be told, so it is looked at later. */
-  roomChanged(): void {
+  limitChanged(): void {
     if (this.#isClosed || this.#waiting.size === 0) return
-    this.#onRoom ??= setImmediate(() => {
-      this.#onRoom = undefined
+    this.#afterChange ??= setImmediate(() => {
+      this.#afterChange = undefined
       this.#serve()
       this.#joined?.reader.wake()
     })

@@ -10,7 +10,7 @@ import { Alarm, Deadlines } from '../../router/requests/deadlines.js'
 import { invalid, isTopic, ownFailure } from '../../router/requests/failures.js'
 import type { Asker } from '../group/consume-result.js'
 import { problemOfClientsGroup } from '../group/webhook-groups.js'
-import { FetchTurn } from './fetch-room.js'
+import { FetchTurn } from './fetch-limit.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
 import { troubleOfPartitions } from './partition-errors.js'
@@ -29,9 +29,9 @@ import type {
   QueueVerbs,
   Settlement,
   SettleOutcome,
-  SettleResult
+  TokenResult
 } from './queue-verbs.js'
-import { SettledTokens, type Settling } from './settled-tokens.js'
+import { SettledTokens, type SettleResult } from './settled-tokens.js'
 
 /** How often the gauges are told while a queue is open. */
 const REPORT_MS = 5_000
@@ -107,8 +107,8 @@ export class Queues implements QueueVerbs {
     this.#deps = deps
     this.#tokens = new QueueTokens(deps)
     this.#counts = new HeldCounts(limits)
-    this.#counts.onRoom = () => {
-      for (const queue of this.#queues.values()) queue.roomChanged()
+    this.#counts.onFree = () => {
+      for (const queue of this.#queues.values()) queue.limitChanged()
     }
     this.#deadlines = new Deadlines(clock)
     this.#settled = new SettledTokens(clock)
@@ -215,7 +215,7 @@ export class Queues implements QueueVerbs {
     return read.type === 'acquired' ? read.acquisition : undefined
   }
 
-  async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly SettleResult[]> {
+  async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly TokenResult[]> {
     const queue = this.#queues.get(queueKey({ topic, groupId }))
     const settle = async (token: string, word: Word) => ({
       token,
@@ -226,7 +226,7 @@ export class Queues implements QueueVerbs {
     return results
   }
 
-  count(results: readonly SettleResult[]): void {
+  count(results: readonly TokenResult[]): void {
     for (const { outcome } of results) this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome])
   }
 
@@ -273,7 +273,7 @@ export class Queues implements QueueVerbs {
     token: string,
     word: Word,
     delayMs: number
-  ): Settling | Promise<Settling> {
+  ): SettleResult | Promise<SettleResult> {
     const read = this.#tokens.read(topic, groupId, token)
     if (read.type !== 'acquired') return { outcome: read.type }
     const settle = () => queue?.settle(read.acquisition, word, delayMs) ?? Promise.resolve(LOST)
@@ -293,8 +293,8 @@ export class Queues implements QueueVerbs {
   /** @param spare messages of the queue that are held already, and wait for a client */
   #problemOfHolding(client: string, spare: number): Failure | undefined {
     const { maxHeld, maxHeldPerClient } = this.#deps.limits
-    const isFull = this.#counts.room === 0 && spare === 0
-    const held = isFull ? 'full' : this.#counts.roomOf(client) === 0 ? 'greedy' : undefined
+    const isFull = this.#counts.free === 0 && spare === 0
+    const held = isFull ? 'full' : this.#counts.freeOf(client) === 0 ? 'greedy' : undefined
     if (held === 'full') return refusalOf(held, 'messages are held', maxHeld, 'maxHeld')
     return refusalOf(held, 'messages are held', maxHeldPerClient, 'maxHeldPerClient')
   }

@@ -8,7 +8,7 @@ import {
   type ShareAcknowledgements,
   type SharePartitionId
 } from '../../kafka/protocol/share.js'
-import type { Settled, Word } from './queue-messages.js'
+import type { Word, WordResult } from './queue-messages.js'
 import type { Lock, ShareLocks } from './share-locks.js'
 
 const { gap, renew } = acknowledgeTypes
@@ -33,8 +33,8 @@ const isUnclear = codesOf(
   ...(['UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION'] as const),
   ...(['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'FENCED_STATE_EPOCH'] as const)
 )
-const LOST: Settled = { outcome: 'lost' }
-const UNKNOWN: Settled = { outcome: 'unknown' }
+const LOST: WordResult = { outcome: 'lost' }
+const UNKNOWN: WordResult = { outcome: 'unknown' }
 
 /** Offsets of one partition, and what Kafka is told about them. */
 interface Entry extends SharePartitionId {
@@ -45,7 +45,7 @@ interface Entry extends SharePartitionId {
   readonly type: AckType
   /** Lock of the acquisition; `undefined`: the acquisition was over, or the offsets have no records. */
   readonly lock: Lock | undefined
-  settle(settled: Settled): void
+  settle(settled: WordResult): void
 }
 
 /** Content of one call to Kafka: either renewals, or settlements of other kinds. */
@@ -78,7 +78,7 @@ export class SessionWords {
     return this.#queued.length === 0 && this.#again.length === 0
   }
 
-  add({ topicId, partition }: SharePartitionId, offset: Offset, word: Word): Promise<Settled> {
+  add({ topicId, partition }: SharePartitionId, offset: Offset, word: Word): Promise<WordResult> {
     return new Promise(settle => {
       const key = keyOf({ topicId, partition })
       const offsets = { first: offset, last: offset }

@@ -1,6 +1,6 @@
 import type { MonotonicClock } from '../../core/model.js'
 import type { Word } from './queue-reader.js'
-import type { SettleResult } from './queue-verbs.js'
+import type { TokenResult } from './queue-verbs.js'
 
 /** Proxies and clients repeat requests by themselves. */
 const REMEMBERED_MS = 60_000
@@ -10,11 +10,11 @@ const MAX_REMEMBERED = 100_000
 const FORGET_EVERY_MS = 1_000
 const LEFT_REMEMBERED = 90_000
 
-export type Settling = Omit<SettleResult, 'token'>
+export type SettleResult = Omit<TokenResult, 'token'>
 
 interface FirstAnswer {
   readonly word: Word
-  readonly answer: Promise<Settling>
+  readonly answer: Promise<SettleResult>
   until: number
 }
 
@@ -30,7 +30,7 @@ export class SettledTokens {
   }
 
   /** @param settle called unless the word was given before; does not reject */
-  answer(token: string, word: Word, settle: () => Promise<Settling>): Promise<Settling> {
+  answer(token: string, word: Word, settle: () => Promise<SettleResult>): Promise<SettleResult> {
     this.#forgetOld()
     const first = this.#byToken.get(token)
     if (first?.word === word) return first.answer

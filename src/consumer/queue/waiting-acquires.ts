@@ -2,7 +2,7 @@ import { Line, type LinePlace } from '../../core/line.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
-import type { ClientRoom, HeldCounts } from './held-counts.js'
+import type { ClientLimit, HeldCounts } from './held-counts.js'
 import type { HeldMessage } from './held-messages.js'
 import { Latest } from './latest.js'
 import type { QueueDemand } from './queue-messages.js'
@@ -14,36 +14,36 @@ type Wanted = { -readonly [Name in 'messages' | 'bytes']: WantedPart[Name] }
 /** A client in one queue, and its acquires that wait there. */
 class WaitingClient {
   readonly name: string
-  readonly room: ClientRoom
+  readonly limit: ClientLimit
   acquires = 0
   /** Acquires that take messages, in the order in which they came. */
   readonly open = new Line<WaitingAcquire>()
   /** Demand of the client's acquires for which brokers are asked, whether or not the client has memory for it. */
   readonly wanted: Wanted = { messages: 0, bytes: 0 }
   readonly ends = new Latest()
-  /** Whether the client had memory at the last look. If not, `onRoom` is called when it has some again. */
-  hasRoom = true
-  /** Among the clients that have room, as far as is known, and an open acquire. */
+  /** Whether the client had memory at the last look. If not, `onFree` is called when it has some again. */
+  mayHold = true
+  /** Place among the clients that may hold more, as far as is known, and have an open acquire. */
   place: LinePlace<WaitingClient> | undefined
-  /** A message was there for which it has no room in memory, and it waits for that. */
+  /** Set while the client waits for memory, because a message did not fit into its share. */
   skipped: { readonly problem: 'full' | 'greedy'; readonly leave: () => void } | undefined
   /** The client's part of the demand of the queue. */
   part: WantedPart | undefined
 
-  constructor(name: string, room: ClientRoom) {
+  constructor(name: string, limit: ClientLimit) {
     this.name = name
-    this.room = room
+    this.limit = limit
   }
 
   /** How many messages may be acquired for it. */
   look(): number {
-    const room = this.room.look()
-    this.hasRoom = room > 0
-    return room
+    const free = this.limit.look()
+    this.mayHold = free > 0
+    return free
   }
 }
 
-/** A client that was refused for want of room in memory comes again within this time. */
+/** A client that was refused for want of memory comes again within this time. */
 const SHORT_MS = 10_000
 
 export interface WaitingAcquiresDeps {
@@ -62,10 +62,10 @@ export class WaitingAcquires {
   readonly #deadlines: Deadlines
   readonly #counts: HeldCounts
   readonly #records: RecordBudget
-  readonly #onRoom: () => void
+  readonly #onFree: () => void
   readonly #acquires = new Set<WaitingAcquire>()
   readonly #clients = new Map<string, WaitingClient>()
-  /** Clients that have room and an open acquire, in the order of their turns. */
+  /** Clients that may hold more and have an open acquire, in the order of their turns. */
   readonly #turns = new Line<WaitingClient>()
   /** Clients whose parts are to be counted again. */
   readonly #changed = new Set<WaitingClient>()
@@ -75,13 +75,13 @@ export class WaitingAcquires {
   #skipped = 0
   #shortUntil = 0
 
-  /** @param onRoom called when a client has room that had none, and an acquire of it waits; it must not change anything at once */
-  constructor({ now, deadlines, counts, records }: WaitingAcquiresDeps, onRoom: () => void) {
+  /** @param onFree called when a client may hold more that could not, and an acquire of it waits; must not change anything at once */
+  constructor({ now, deadlines, counts, records }: WaitingAcquiresDeps, onFree: () => void) {
     this.#now = now
     this.#deadlines = deadlines
     this.#counts = counts
     this.#records = records
-    this.#onRoom = onRoom
+    this.#onFree = onFree
   }
 
   get size(): number {
@@ -117,10 +117,10 @@ export class WaitingAcquires {
     this.#endWaiting = undefined
   }
 
-  /** The acquire that gets the next message, if it takes it. `undefined`: no client that waits has room. */
+  /** The acquire that gets the next message, if it takes it. `undefined`: no waiting client may hold more. */
   get next(): WaitingAcquire | undefined {
     for (let client = this.#turns.first; client !== undefined; client = this.#turns.first) {
-      if (this.#counts.roomOf(client.name) > 0) return client.open.first
+      if (this.#counts.freeOf(client.name) > 0) return client.open.first
       client.look()
       this.#unqueue(client)
     }
@@ -139,7 +139,7 @@ export class WaitingAcquires {
     this.#queue(client)
   }
 
-  /** Whether clients wait for room in memory, or did a moment ago. */
+  /** Whether clients wait for memory, or did a moment ago. */
   get isShort(): boolean {
     return this.#skipped > 0 || this.#now() < this.#shortUntil
   }
@@ -150,16 +150,16 @@ export class WaitingAcquires {
     this.#unqueue(client)
     const problem = this.#records.problemOf(client.name, bytes) ?? 'full'
     this.#skipped++
-    const leave = this.#records.whenRoom(client.name, bytes, () => {
+    const leave = this.#records.whenFree(client.name, bytes, () => {
       this.#endSkip(client)
       this.#queue(client)
-      this.#onRoom()
+      this.#onFree()
     })
     client.skipped = { problem, leave }
     this.#changed.add(client)
   }
 
-  /** Why the client of an acquire has no room in memory for a message that was there. `undefined`: it has, or there was none. */
+  /** Why a message did not fit into the memory of the client of an acquire. `undefined`: it did, or there was none. */
   problemOf(acquire: WaitingAcquire): 'full' | 'greedy' | undefined {
     return this.#clients.get(acquire.options.client)?.skipped?.problem
   }
@@ -209,7 +209,7 @@ export class WaitingAcquires {
     if (known !== undefined) return known
     const client: WaitingClient = new WaitingClient(
       name,
-      this.#counts.waits(name, () => this.#roomChanged(client))
+      this.#counts.waits(name, () => this.#limitChanged(client))
     )
     this.#clients.set(name, client)
     return client
@@ -221,14 +221,14 @@ export class WaitingAcquires {
     this.#endSkip(client)
     this.#countPart(client)
     this.#changed.delete(client)
-    client.room.leave()
+    client.limit.leave()
   }
 
-  #roomChanged(client: WaitingClient): void {
+  #limitChanged(client: WaitingClient): void {
     this.#changed.add(client)
-    if (client.hasRoom || client.look() === 0) return
+    if (client.mayHold || client.look() === 0) return
     this.#queue(client)
-    this.#onRoom()
+    this.#onFree()
   }
 
   /** The acquire takes no more messages. */

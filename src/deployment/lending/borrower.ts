@@ -13,9 +13,9 @@ import {
   type LendingTime,
   MAX_BYTES_OF_TAKE,
   MAX_MESSAGES_OF_TAKE,
+  type OfferAnswer,
   type Offered,
-  type Taken,
-  type Verdict
+  type Taken
 } from './calls.js'
 import type { Settlements } from './settlements.js'
 import type { Wants } from './wants.js'
@@ -80,14 +80,14 @@ export class Borrower<Id> {
   }
 
   /** Answers an offer, and takes the message if a request waits for it. */
-  offered(from: Id, { topic, bytes }: Offered): Verdict {
+  offered(from: Id, { topic, bytes }: Offered): OfferAnswer {
     const { groups, wants } = this.#deps
     const waiting = this.#isStopped ? [] : groups.waitingFor(...topic)
     if (waiting.length === 0) {
       wants.forgotten(from, keyOfTopic(topic))
       return 'none'
     }
-    if (!this.#hasRoomFor(from)) return 'later'
+    if (!this.#mayTakeFrom(from)) return 'later'
     const request = waiting.find(one => !this.#takes.has(one)) ?? this.#ofSlowTake(from, waiting)
     if (request === undefined) return 'later'
     void this.#take(from, topic, request, Math.min(MAX_LENT_BYTES, Math.max(MAX_BYTES_OF_TAKE, bytes)))
@@ -99,7 +99,7 @@ export class Borrower<Id> {
     for (const take of [...this.#takes.values()]) this.#giveUp(take)
   }
 
-  #hasRoomFor(from: Id): boolean {
+  #mayTakeFrom(from: Id): boolean {
     const { records } = this.#deps
     let toOne = 0
     let onTheirWay = 0

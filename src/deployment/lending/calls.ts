@@ -30,7 +30,7 @@ export interface Offered {
 }
 
 /** Whether a gateway takes a message that was offered to it. */
-export type Verdict =
+export type OfferAnswer =
   /** The gateway takes it: its call for the message follows. */
   | 'take'
   /** The gateway waits for messages that others may give it, and may be offered this one again. */
@@ -66,7 +66,7 @@ export type LoanState =
   | 'returned'
 
 /** The numbers of loans by their state. */
-export type Settled = Readonly<Record<LoanState, readonly number[]>>
+export type SettledLoans = Readonly<Record<LoanState, readonly number[]>>
 
 /** Time as lending sees it. */
 export interface LendingTime {

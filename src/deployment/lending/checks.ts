@@ -8,7 +8,7 @@ import {
   MAX_TAKES_OF_CALL,
   MAX_TOPICS_OF_CALL,
   type Offered,
-  type Settled,
+  type SettledLoans,
   type Taken
 } from './calls.js'
 
@@ -53,13 +53,13 @@ export const takesOf = (value: unknown): readonly AskedTake[] =>
 const STATES: readonly LoanState[] = ['had', 'acknowledged', 'delivered', 'returned']
 
 /** @throws Error as {@link listOf} */
-export function settledOf(value: unknown): Settled {
+export function settledOf(value: unknown): SettledLoans {
   const settled = value as Partial<Record<LoanState, readonly unknown[]>> | null | undefined
   const lists = STATES.map(state => settled?.[state])
   if (!lists.every(list => Array.isArray(list) && list.every(isWhole))) throw new Error('a call names no loans')
   const count = lists.reduce((sum, list) => sum + list!.length, 0)
   if (count > MAX_SETTLED_OF_CALL) throw new Error(`a call names ${count}, which is more than ${MAX_SETTLED_OF_CALL}`)
-  return settled as Settled
+  return settled as SettledLoans
 }
 
 /** @throws Error when these are no messages that were asked for */

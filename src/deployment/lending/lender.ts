@@ -7,9 +7,9 @@ import {
   type LendingTime,
   MAX_BYTES_OF_TAKE,
   MAX_MESSAGES_OF_TAKE,
+  type OfferAnswer,
   type Offered,
-  type Taken,
-  type Verdict
+  type Taken
 } from './calls.js'
 import type { Loans } from './loans.js'
 import type { WantOfOther, WantsOfOthers } from './wants-of-others.js'
@@ -27,7 +27,7 @@ export interface LenderDeps<Id> {
   readonly wants: WantsOfOthers<Id>
   readonly loans: Loans<Id>
   /** Never rejects. */
-  readonly offer: (to: Id, offered: Offered) => Promise<Verdict>
+  readonly offer: (to: Id, offered: Offered) => Promise<OfferAnswer>
   readonly onBug: (error: Error) => void
 }
 
@@ -77,7 +77,7 @@ export class Lender<Id> {
     const { groups, loans, wants, time } = this.#deps
     const key = keyOfTopic(topic)
     try {
-      if (this.#isStopped || loans.isEnded(from, id) || !loans.hasRoom(from)) return NOTHING
+      if (this.#isStopped || loans.isEnded(from, id) || !loans.mayLend(from)) return NOTHING
       if (!wants.has(from, key, time.clock())) return NOTHING
       const limits = {
         maxMessages: Math.max(1, Math.min(MAX_MESSAGES_OF_TAKE, maxMessages)),
@@ -119,7 +119,7 @@ export class Lender<Id> {
         const want = wants.next(key, time.clock())
         if (want === undefined) return this.#goOnLater(topic, key)
         const { until } = want
-        const verdict = loans.hasRoom(want.from) ? await this.#offer(want, { topic, bytes }) : 'later'
+        const verdict = loans.mayLend(want.from) ? await this.#offer(want, { topic, bytes }) : 'later'
         const now = time.clock()
         // Calls have connections of their own: it may have wanted again before its answer is read that it does not.
         const isNewer = want.until > until
@@ -145,11 +145,11 @@ export class Lender<Id> {
   }
 
   /** @returns `take` when the message was taken; `later`: there was no answer, or it was not taken */
-  #offer(want: WantOfOther<Id>, offered: Offered): Promise<Verdict> {
+  #offer(want: WantOfOther<Id>, offered: Offered): Promise<OfferAnswer> {
     const { time, offer } = this.#deps
     const { from: to, key } = want
     return new Promise(resolve => {
-      const end = (verdict: Verdict): void => {
+      const end = (verdict: OfferAnswer): void => {
         timer.cancel()
         if (this.#offers.get(key) === open) this.#offers.delete(key)
         resolve(verdict)

@@ -18,9 +18,9 @@ import {
   MAX_OFFERS_OF_CALL,
   MAX_TAKES_OF_CALL,
   mayTravel,
+  type OfferAnswer,
   type Offered,
-  type Taken,
-  type Verdict
+  type Taken
 } from './calls.js'
 import { offersOf, settledOf, takenOf, takesOf, topicsOf } from './checks.js'
 import { Lender } from './lender.js'
@@ -40,7 +40,7 @@ const SWEEP_EVERY_MS = 2_500
 
 /** Calls to one gateway. */
 interface CallsToOne {
-  readonly offer: BatchedCalls<Offered, Verdict>
+  readonly offer: BatchedCalls<Offered, OfferAnswer>
   /** `undefined`: there was no answer. */
   readonly take: BatchedCalls<AskedTake, Taken | undefined>
 }
@@ -252,11 +252,11 @@ export class Lending<Id> implements GroupLending {
 
   #callsTo(id: Id): CallsToOne {
     return getOrAdd(this.#calls, id, () => ({
-      offer: batchedCalls<Offered, Verdict>({
+      offer: batchedCalls<Offered, OfferAnswer>({
         ...LIMITS,
         maxOfCall: MAX_OFFERS_OF_CALL,
         name: 'calls with offers',
-        call: offers => this.#call(id, 'offer', offers) as Promise<readonly Verdict[]>,
+        call: offers => this.#call(id, 'offer', offers) as Promise<readonly OfferAnswer[]>,
         failed: () => 'later',
         full: 'later'
       }),

@@ -5,7 +5,7 @@ import { addTo, getOrAdd } from '../../core/maps.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { ConsumedMessages } from '../../verbs/verbs.js'
 import { EndedIds, keyOfBegun } from '../calls/ended-ids.js'
-import type { LendingTime, LoanState, Settled } from './calls.js'
+import type { LendingTime, LoanState, SettledLoans } from './calls.js'
 
 /** Loans that are out to one gateway, and their bytes until it has them. */
 const MAX_LOANS = 1_000
@@ -76,7 +76,7 @@ export class Loans<Id> {
   }
 
   /** Whether a gateway may borrow. */
-  hasRoom(to: Id): boolean {
+  mayLend(to: Id): boolean {
     const { loans = 0, bytes = 0 } = this.#uses.get(to) ?? {}
     const { records } = this.#deps
     if (loans >= MAX_LOANS || bytes >= MAX_BYTES) return false
@@ -106,7 +106,7 @@ export class Loans<Id> {
     return true
   }
 
-  settle(from: Id, { had, acknowledged, delivered, returned }: Settled): void {
+  settle(from: Id, { had, acknowledged, delivered, returned }: SettledLoans): void {
     for (const loan of this.#named(from, had)) this.#had(loan)
     for (const loan of this.#named(from, acknowledged, true)) {
       this.#end(loan, 'acknowledged')

@@ -1,6 +1,6 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import { getOrAdd } from '../../core/maps.js'
-import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type Settled } from './calls.js'
+import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type SettledLoans } from './calls.js'
 
 /** Messages that a client has got at once are told to have arrived together with that. */
 const HAD_MS = 20
@@ -20,7 +20,7 @@ export interface SettlementsDeps<Id> {
   readonly ackTimeoutMs: number
   /** Whether the gateway can be called. One that cannot for some time is gone. */
   readonly isThere: (id: Id) => boolean
-  readonly call: (to: Id, settled: Settled) => Promise<unknown>
+  readonly call: (to: Id, settled: SettledLoans) => Promise<unknown>
 }
 
 interface Settlement {

@@ -4,8 +4,8 @@ import { failureOf } from '../../router/requests/failures.js'
 import type { AcquireFailure, AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
 import type { Peers } from '../calls/peers.js'
+import { BudgetForPeers } from './budget-for-peers.js'
 import { byOwnClock, configuredAtAll, settlingAt, sinceReceipt, type ToldLock } from './queues-elsewhere.js'
-import { RoomForRecords } from './room-for-records.js'
 import { TELL_TIMEOUT_MS, WaitAtOwner, type WaitingAtOwner, WaitsOfOthers } from './waits-at-owner.js'
 
 /** The owner answers at most so much later than the acquire waits: a queue that has not begun has 10 s more. */
@@ -31,7 +31,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
   readonly #peers: Peers<Id>
   readonly #ownerOf: (groupId: string) => Id
   readonly #records: RecordBudget
-  readonly #rooms: RoomForRecords
+  readonly #budget: BudgetForPeers
   readonly #settleAt: ReturnType<typeof settlingAt<Id>>
   readonly #configure: QueueVerbs['configure']
   /** The owners of messages that clients of this worker have got. */
@@ -50,7 +50,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
     this.#peers = peers
     this.#ownerOf = ownerOf
     this.#records = records
-    this.#rooms = new RoomForRecords(records)
+    this.#budget = new BudgetForPeers(records)
     serveAcquires(own, cluster, peers)
     this.#settleAt = settlingAt(own, cluster, peers)
     this.#configure = configuredAtAll(own, cluster, peers)
@@ -87,8 +87,8 @@ export class OwnedQueues<Id> extends WrappedQueues {
       waitMs: asked.options.waitMs,
       graceMs: GRACE_MS,
       ask: async (waitMs, timeoutMs) => {
-        const options = await askable(this.#rooms, asked.options, waitMs, ended.signal)
-        if (options === undefined) return failureOf(this.#rooms.refusal(asked.options.client, 1))
+        const options = await askable(this.#budget, asked.options, waitMs, ended.signal)
+        if (options === undefined) return failureOf(this.#budget.refusal(asked.options.client, 1))
         const askedAt = performance.now()
         const body: AskedAcquire = { ...asked, options }
         const told = (await this.#call(owner, 'acquire', body, timeoutMs)) as Told | undefined
@@ -106,11 +106,11 @@ export class OwnedQueues<Id> extends WrappedQueues {
     }
   }
 
-  /** Messages whose locks are over, and those for which the client has no room, are for the next client. */
+  /** Messages whose locks are over, or that do not fit into the client's share, go to the next client. */
   #kept(owner: Id, client: string, { messages, isNewGroup }: AcquiredAtOwner): AcquireResult {
     const now = performance.now()
     const valid = messages.filter(({ lockEndsAt }) => lockEndsAt > now)
-    const { count, problem } = this.#rooms.takeForTick(client, recordsOf(valid))
+    const { count, problem } = this.#budget.takeForTick(client, recordsOf(valid))
     const given = valid.slice(0, count)
     for (const message of given) this.#owners.set(message, owner)
     const left = messages.filter(message => !this.#owners.has(message))
@@ -137,21 +137,21 @@ const toldOf = (acquired: AcquiredAtOwner, receivedAt: number): Told => ({
 const recordsOf = (messages: readonly QueueMessage[]): readonly KafkaRecord[] => messages.map(({ record }) => record)
 
 /**
- * Waits until the client of an acquire has room for a message: who reads no answers must not have the owner send more.
+ * Waits until the client of an acquire may take a message: a client that reads no answers must not have the owner send more.
  *
- * @returns what is to be asked for, in the rest of the time; `undefined`: there was no room in time, or the wait was ended
+ * @returns what is to be asked for, in the rest of the time; `undefined`: it could not take one in time, or the wait was ended
  */
 async function askable(
-  rooms: RoomForRecords,
+  budget: BudgetForPeers,
   options: AcquireOptions,
   waitMs: number,
   ended: AbortSignal
 ): Promise<AcquireOptions | undefined> {
   const { client, maxBytes } = options
   const since = performance.now()
-  if (!(await rooms.whenRoom(client, 1, waitMs, ended))) return undefined
+  if (!(await budget.whenFree(client, 1, waitMs, ended))) return undefined
   const leftMs = Math.max(0, Math.ceil(waitMs - (performance.now() - since)))
-  return { ...options, waitMs: leftMs, maxBytes: rooms.askable(client, maxBytes) }
+  return { ...options, waitMs: leftMs, maxBytes: budget.askable(client, maxBytes) }
 }
 
 /** Answers the acquires that other workers pass on to this one, which owns their groups. */

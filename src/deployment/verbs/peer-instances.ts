@@ -18,9 +18,9 @@ import type {
 } from '../../verbs/verbs.js'
 import { isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
+import { BudgetForPeers } from './budget-for-peers.js'
 import { KnownInstances } from './known-instances.js'
 import { ReadsAtOwners } from './reads-at-owners.js'
-import { RoomForRecords } from './room-for-records.js'
 import { type AskedSubscription, type Numbered, serveInstances } from './served-instances.js'
 
 /** Time limit of calls that make no requests to Kafka, and of the list of topics. */
@@ -142,7 +142,7 @@ export class PeerInstances<Id> implements InstanceVerbs {
     this.#ownerOf = ownerOf
     // The owner may have answered all the same.
     const isOpen = (result: unknown): boolean => result === AWAY || result === GONE || result === NOT_ASKED
-    this.#reads = new ReadsAtOwners(this.#call.bind(this), new RoomForRecords(records), isOpen)
+    this.#reads = new ReadsAtOwners(this.#call.bind(this), new BudgetForPeers(records), isOpen)
     serveInstances(own.instances, cluster, peers)
   }
 

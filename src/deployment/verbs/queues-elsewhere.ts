@@ -1,7 +1,7 @@
 import { WORDS } from '../../consumer/queue/queue-messages.js'
 import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
 import { addTo, groupBy } from '../../core/maps.js'
-import { type QueueVerbs, type Settlement, type SettleResult, tokensOf } from '../../verbs/verbs.js'
+import { type QueueVerbs, type Settlement, type TokenResult, tokensOf } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
 import { askAll, callOthers, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
 
@@ -29,13 +29,13 @@ export class PeerQueues<Id> extends WrappedQueues {
     this.#configure = configuredAtAll(own, cluster, peers)
   }
 
-  override async settle(...[topic, groupId, settlement, client]: AskedSettlement): Promise<readonly SettleResult[]> {
+  override async settle(...[topic, groupId, settlement, client]: AskedSettlement): Promise<readonly TokenResult[]> {
     const { own } = this
     const all = tokensOf(settlement)
     const isOwn = (token: string): boolean => [undefined, own.holder].includes(holderOfToken(token))
     if (all.every(isOwn)) return own.settle(topic, groupId, settlement, client)
     const settleHere = (tokens: readonly string[]) =>
-      own.settle(topic, groupId, onlyOf(settlement, tokens), client) as Promise<readonly SettleResult[]>
+      own.settle(topic, groupId, onlyOf(settlement, tokens), client) as Promise<readonly TokenResult[]>
     const ofOthers = all.filter(token => !isOwn(token))
     const parts = await Promise.all([
       // Own messages do not wait until it is known who the others are.
@@ -66,9 +66,9 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
     const since = performance.now()
     return (await own.settle(...asked)).map(result => sinceReceipt(result, since))
   })
-  return async (id: Id, asked: AskedSettlement): Promise<readonly SettleResult[]> => {
+  return async (id: Id, asked: AskedSettlement): Promise<readonly TokenResult[]> => {
     const [, , settlement, client] = asked
-    const allAre = (outcome: SettleResult['outcome']) => {
+    const allAre = (outcome: TokenResult['outcome']) => {
       const results = tokensOf(settlement).map(token => ({ token, outcome }))
       own.count?.(results)
       return results
@@ -78,7 +78,7 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
       const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
       // A process that has just been started handles no messages yet.
       if (told === undefined) return allAre('elsewhere')
-      return (told as readonly ToldLock[]).map(result => byOwnClock<SettleResult>(result, askedAt))
+      return (told as readonly ToldLock[]).map(result => byOwnClock<TokenResult>(result, askedAt))
     } catch (error) {
       const { cause } = error as PeerError
       return allAre(cause === undefined || cause.code === NO_ANSWER ? 'unknown' : 'elsewhere')
@@ -92,7 +92,7 @@ export interface ToldLock {
   readonly lockMs?: number | undefined
 }
 
-type Locked = Partial<Pick<SettleResult, 'lockEndsAt'>>
+type Locked = Partial<Pick<TokenResult, 'lockEndsAt'>>
 
 export function sinceReceipt({ lockEndsAt, ...rest }: Locked, receivedAt: number): ToldLock {
   return lockEndsAt === undefined ? rest : { ...rest, lockMs: lockEndsAt - receivedAt }

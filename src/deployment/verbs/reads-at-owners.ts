@@ -12,14 +12,14 @@ import type {
   InstanceSettings
 } from '../../verbs/verbs.js'
 import { SILENT_MS } from '../calls/peers.js'
-import type { RoomForRecords } from './room-for-records.js'
-import type { AskedRead, Numbered, ReadAnswer, Settled } from './served-instances.js'
+import type { BudgetForPeers } from './budget-for-peers.js'
+import type { AskedRead, Numbered, ReadAnswer, SettledRead } from './served-instances.js'
 
 /** Time limit of calls that make no requests to Kafka. */
 const SHORT_TIMEOUT_MS = 10_000
 /** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */
 const LONGEST_WAIT_MS = 600_000
-/** How long such a read waits for room in memory. */
+/** How long such a read waits for bytes of the budget. */
 const ROOM_MS = 10_000
 /** Limit of the records of one forwarded read, because they are copied twice on their way. */
 const MAX_READ_BYTES = 4 * 1024 * 1024
@@ -38,20 +38,20 @@ type CallOwner<Id> = (to: Id, verb: string, body: object, timeoutMs: number, cli
 /** The reads of clients of this process whose instances other processes have. Their records count here until the read is settled. */
 export class ReadsAtOwners<Id> {
   readonly #call: CallOwner<Id>
-  readonly #rooms: RoomForRecords
+  readonly #budget: BudgetForPeers
   /** Whether it is open whether the owner has carried a call out. */
   readonly #isOpen: (result: unknown) => boolean
   #lastId = 0
   /** Reads whose owners have not answered how they have ended. */
   #untold = 0
 
-  constructor(call: CallOwner<Id>, rooms: RoomForRecords, isOpen: (result: unknown) => boolean) {
+  constructor(call: CallOwner<Id>, budget: BudgetForPeers, isOpen: (result: unknown) => boolean) {
     this.#call = call
-    this.#rooms = rooms
+    this.#budget = budget
     this.#isOpen = isOpen
   }
 
-  /** Waits for room in memory before the owner is asked: a client that reads no answers must not have it send more. */
+  /** Waits for bytes of the budget before the owner is asked: a client that reads no answers must not have it send more. */
   async read(owner: Id, instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
     const { gone, client = NAMELESS, timeoutMs } = limits
     const endsAt = performanceClock() + Math.min(timeoutMs ?? ROOM_MS, LONGEST_WAIT_MS)
@@ -59,10 +59,10 @@ export class ReadsAtOwners<Id> {
     let hasWaited = false
     for (let neededBytes = 1; ; ) {
       if (gone?.aborted) return NOTHING_READ
-      hasWaited ||= !this.#rooms.hasRoom(client, neededBytes)
-      const hasRoom = await this.#rooms.whenRoom(client, neededBytes, leftMs(), gone)
+      hasWaited ||= !this.#budget.isFree(client, neededBytes)
+      const isFree = await this.#budget.whenFree(client, neededBytes, leftMs(), gone)
       if (gone?.aborted) return NOTHING_READ
-      if (!hasRoom) return failureOf(this.#rooms.refusal(client, neededBytes))
+      if (!isFree) return failureOf(this.#budget.refusal(client, neededBytes))
       const waitMs = hasWaited && timeoutMs !== undefined ? leftMs() : timeoutMs
       const result = await this.#ask(owner, instance, { ...limits, timeoutMs: waitMs })
       if (result.type !== 'done') return result
@@ -72,13 +72,13 @@ export class ReadsAtOwners<Id> {
       result.value.settle(0)
       hasWaited = true
       neededBytes = memoryOfRecord(result.value.records[0]!)
-      if (leftMs() === 0) return failureOf(this.#rooms.refusal(client, neededBytes))
+      if (leftMs() === 0) return failureOf(this.#budget.refusal(client, neededBytes))
     }
   }
 
   /** The records for which the client has memory; the next read gets the rest. `undefined`: not even for the first record. */
   #taken(client: string, read: InstanceRead): InstanceRead | undefined {
-    const { count, problem, held } = this.#rooms.take(client, read.records)
+    const { count, problem, held } = this.#budget.take(client, read.records)
     if (count > 0 || problem === undefined)
       return {
         ...read,
@@ -97,7 +97,7 @@ export class ReadsAtOwners<Id> {
     const { gone, client = NAMELESS, timeoutMs, maxBytes = MAX_READ_BYTES, formats } = limits
     const settle = (accepted: number): void => void this.#settleAt(owner, { id, accepted })
     const unlisten = onAbort(gone, () => settle(0))
-    const bytes = this.#rooms.askable(client, Math.min(maxBytes, MAX_READ_BYTES))
+    const bytes = this.#budget.askable(client, Math.min(maxBytes, MAX_READ_BYTES))
     const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes: bytes, formats } }
     const waitMs = VERB_TIMEOUT_MS + Math.min(timeoutMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
     const answer = await this.#call(owner, 'read', asked, waitMs, instance.principal)
@@ -122,7 +122,7 @@ export class ReadsAtOwners<Id> {
    * Tells the owner how a read has ended. Until then the owner answers no other read of the instance, unless this process
    * is gone for it.
    */
-  async #settleAt(to: Id, settled: Settled, tries = 1): Promise<void> {
+  async #settleAt(to: Id, settled: SettledRead, tries = 1): Promise<void> {
     if (tries === 2) this.#untold++
     // The owner answers nothing.
     const isLost = (await this.#call(to, 'settle', settled, SHORT_TIMEOUT_MS)) !== undefined

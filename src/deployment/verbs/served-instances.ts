@@ -26,7 +26,7 @@ export interface ReadAnswer {
 export type Numbered<Result> = Result & { readonly number?: string | undefined }
 
 /** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
-export interface Settled {
+export interface SettledRead {
   readonly id: number
   readonly accepted: number
 }
@@ -91,7 +91,7 @@ function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers
     return { type: 'done', value: { records, format, waitMs } }
   }
   serve('read', (asked: AskedRead, from) => numbered(instances, asked.instance, read(asked, from)))
-  serve('settle', ({ id, accepted }: Settled, from) => reads.end(from, id, accepted))
+  serve('settle', ({ id, accepted }: SettledRead, from) => reads.end(from, id, accepted))
   peers.onGone(from => {
     // The clients of a process are gone with it.
     reads.endAllOf(from, 0)

@@ -99,7 +99,7 @@ export class SharePartition {
 
   /** False when the window is full and holds no record that is available. */
   get canAcquire(): boolean {
-    return this.nextOffset < this.#end || this.#room > 0
+    return this.nextOffset < this.#end || this.#freeLocks > 0
   }
 
   /** Fixes where the group begins. Only the first call counts. */
@@ -144,9 +144,9 @@ export class SharePartition {
       if (first > limit) break
       for (const range of this.#between(first, endOf(first, Math.min(last, limit)))) this.#hold(range, lock)
     }
-    const room = this.#room
-    if (room > 0 && this.#end <= limit) {
-      left = Math.min(left, room)
+    const free = this.#freeLocks
+    if (free > 0 && this.#end <= limit) {
+      left = Math.min(left, free)
       const first = this.#end
       const range: StateRange = {
         first,
@@ -237,7 +237,7 @@ export class SharePartition {
     this.#wake()
   }
 
-  get #room(): number {
+  get #freeLocks(): number {
     return this.#settings().maxRecordLocks - (this.#end - (this.#start ?? this.#end))
   }
 

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http'
+import { takeBytes } from '../../core/budget-wait.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import { takeRoom } from '../../core/room-wait.js'
 import { holdUntilLeft } from '../exchange/leaving-records.js'
 import { SegmentedBody } from '../exchange/segmented-body.js'
 
@@ -75,7 +75,7 @@ class Making {
   }
 
   /**
-   * Counts what was added, and waits until the client has room for as much again. Lists that have a part of their room would wait
+   * Counts what was added, and waits until the client may take as much again. Lists that have a part of their bytes would wait
    * for each other, so one at a time is made in any case.
    *
    * @throws OverloadedError when there was none for 10 s
@@ -84,8 +84,8 @@ class Making {
     this.#body.add({ json: Buffer.from(this.#text) })
     this.#text = ''
     this.#count(0)
-    const hasRoom = this.#records.problemOf(this.#client, CHARS_PER_TICK) === undefined
-    if (hasRoom || this.#records.isOversized(this.#held)) return
+    const isFree = this.#records.problemOf(this.#client, CHARS_PER_TICK) === undefined
+    if (isFree || this.#records.isOversized(this.#held)) return
     const held = await this.#whenAlone(response)
     this.#held.release()
     this.#held = held
@@ -110,7 +110,7 @@ class Making {
     this.#held.add(Math.max(atLeast, this.#body.length) - this.#held.bytes)
   }
 
-  /** The room for a list that is larger than the share of a client. Rejects also when the client has left. */
+  /** Takes bytes for a list that is larger than the share of a client. Rejects also when the client has left. */
   async #whenAlone(response: ServerResponse): Promise<HeldRecords> {
     const records = this.#records
     const bytes = Math.floor(records.maxBytes / 2) + 1
@@ -118,7 +118,7 @@ class Making {
     const left = (): void => gone.abort()
     response.once('close', left)
     try {
-      return await takeRoom({ records, client: this.#client, bytes, signal: gone.signal })
+      return await takeBytes({ records, client: this.#client, bytes, signal: gone.signal })
     } finally {
       response.off('close', left)
     }

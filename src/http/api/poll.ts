@@ -1,6 +1,6 @@
+import { BudgetWait } from '../../core/budget-wait.js'
 import { memoryOfRecords } from '../../core/bytes.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import { RoomWait } from '../../core/room-wait.js'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
 import type { Reply } from '../exchange/exchange.js'
@@ -31,7 +31,7 @@ export interface PollOptions {
  * A client that waits for messages. Messages that did not reach the client with the answer are released, and offered to
  * the next client:
  *
- * A poll begins when its answer is the next one of its connection. Where there is no room for the messages, it gives them back and
+ * A poll begins when its answer is the next one of its connection. Where the budget has no bytes for the messages, it gives them back and
  * asks again when there is.
  *
  *   waits ── messages ──▶ answered ── sent ──▶ acknowledged, where that is wanted
@@ -47,8 +47,8 @@ export class Poll {
   #messages: ConsumedMessages | undefined
   /** The bytes of the messages, until the answer has left. */
   #held: HeldRecords | undefined
-  /** Most requests find room. */
-  #room: RoomWait | undefined
+  /** Absent until it waits: most requests get their bytes at once. */
+  #budgetWait: BudgetWait | undefined
   #hasLeft: (() => void) | undefined
   #isAnswered = false
   /** Messages that were acknowledged without an answer. */
@@ -76,7 +76,7 @@ export class Poll {
     if (this.#isAnswered) return
     this.#isAnswered = true
     this.#cancel()
-    this.#room?.end()
+    this.#budgetWait?.end()
     answer()
   }
 
@@ -131,7 +131,7 @@ export class Poll {
         this.#askSoon()
         return
       }
-      if (!this.#takeRoom(messages)) return
+      if (!this.#takeBytes(messages)) return
       this.#messages = messages
       this.#isAnswered = true
       this.#options.answer(messages.messages, this)
@@ -144,26 +144,26 @@ export class Poll {
     }
   }
 
-  /** @returns false: there is no room for the messages, and they are given back */
-  #takeRoom(messages: ConsumedMessages): boolean {
+  /** @returns false: the budget has no bytes for the messages, and they are given back */
+  #takeBytes(messages: ConsumedMessages): boolean {
     this.#held?.release()
     const { records, client } = this.#options
     const bytes = memoryOfRecords(messages.messages)
-    this.#held = records.take(client ?? NAMELESS, bytes) ?? this.#waitForRoom(bytes)
+    this.#held = records.take(client ?? NAMELESS, bytes) ?? this.#waitForBytes(bytes)
     if (this.#held === undefined) messages.release()
     return this.#held !== undefined
   }
 
-  #waitForRoom(bytes: number): HeldRecords | undefined {
+  #waitForBytes(bytes: number): HeldRecords | undefined {
     const { records, client } = this.#options
-    this.#room ??= new RoomWait({
+    this.#budgetWait ??= new BudgetWait({
       records,
       client,
       goOn: () => this.#askSoon(),
       refuse: ({ code, message, retriable, setting }) =>
         this.end({ type: 'failed', code, message, retriable, errorCode: undefined, setting })
     })
-    return this.#room.take(bytes)
+    return this.#budgetWait.take(bytes)
   }
 
   /** The answer leaves from now on. @param madeBytes that were made of the messages for it */
@@ -178,7 +178,7 @@ export class Poll {
     const { isAutoAck, onOver } = this.#options
     onOver()
     this.#cancel()
-    this.#room?.end()
+    this.#budgetWait?.end()
     this.#hasLeft?.()
     this.#held?.release()
     this.#held = undefined

@@ -1,7 +1,7 @@
+import { BudgetWait } from '../../core/budget-wait.js'
 import { QuotaExceededError } from '../../core/errors.js'
 import { type KafkaRecord, type Offset, SECOND_MS, sizeOfRecord } from '../../core/model.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record-budget.js'
-import { RoomWait } from '../../core/room-wait.js'
 import type { FollowSink, ReadSubscription } from '../../verbs/verbs.js'
 import type { Caller } from '../access/access.js'
 import type { Reply } from '../exchange/exchange.js'
@@ -63,7 +63,7 @@ export class Tail implements FollowSink {
   /** Bytes of events that have not left. */
   readonly #held: HeldRecords
   /** Waits for free bytes when there are none for events; reading then goes on. */
-  readonly #room: RoomWait
+  readonly #budgetWait: BudgetWait
   #hasLeft: () => void = () => undefined
   /** The data of the last record is being made, or leaves in pieces. */
   #pending: Promise<void> | undefined
@@ -84,7 +84,7 @@ export class Tail implements FollowSink {
     this.#options = options
     const { records, client } = options
     this.#held = records.hold(0, client ?? NAMELESS)
-    this.#room = new RoomWait({ records, client, goOn: () => this.#resume() })
+    this.#budgetWait = new BudgetWait({ records, client, goOn: () => this.#resume() })
     this.#heartbeat = setInterval(() => this.#beat(), HEARTBEAT_MS)
     response.on('drain', () => {
       clearTimeout(this.#stall)
@@ -113,7 +113,7 @@ export class Tail implements FollowSink {
 
   get isFull(): boolean {
     const isWaiting = this.#isWaitingForClient || this.#pause !== undefined || this.#pending !== undefined
-    return isWaiting || !(this.#isOver || this.#room.has(PIECE_CHARACTERS))
+    return isWaiting || !(this.#isOver || this.#budgetWait.has(PIECE_CHARACTERS))
   }
 
   /** Called when everything written has left the process. */
@@ -295,7 +295,7 @@ export class Tail implements FollowSink {
     clearInterval(this.#heartbeat)
     clearTimeout(this.#stall)
     clearTimeout(this.#pause)
-    this.#room.end()
+    this.#budgetWait.end()
     this.#hasLeft()
     this.#held.release()
     this.#goOn()

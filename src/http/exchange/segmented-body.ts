@@ -126,14 +126,14 @@ function* partsOf({ bytes, form }: BodySegment): Generator<BodySegment, void> {
   else for (const part of utf8Of(bytes)) yield { bytes: part, form }
 }
 
-/** Writes bytes from a place on, as far as there is room. */
+/** Writes bytes from a place on, as far as they fit. */
 function writeSome(bytes: Buffer, form: BodySegment['form'], from: number, piece: Buffer, at: number) {
-  const room = piece.length - at
+  const free = piece.length - at
   if (form === 'plain') {
-    const copied = bytes.copy(piece, at, from, from + room)
+    const copied = bytes.copy(piece, at, from, from + free)
     return { from: from + copied, at: at + copied }
   }
   if (form !== 'base64') return form.write(bytes, from, piece, at)
-  const to = Math.min(bytes.length, from + Math.min(3 * Math.floor(room / 4), TURN_BYTES))
+  const to = Math.min(bytes.length, from + Math.min(3 * Math.floor(free / 4), TURN_BYTES))
   return { from: to, at: at + piece.write(bytes.toString('base64', from, to), at, 'latin1') }
 }

@@ -34,7 +34,7 @@ import { LogFeed } from './log-feed.js'
 import { ReadAhead } from './read-ahead.js'
 
 /** The open log, and what an earlier process has left in it for one cluster. The member owns the map of notes. */
-export interface OpenedQueue {
+export interface OpenedBacklog {
   readonly wal: DurableLog
   readonly feed: LogFeed
   /** Sequence of the cluster's first entry; `undefined`: it has none. */
@@ -72,7 +72,7 @@ export interface LogView {
 export interface ClusterDelivery {
   readonly cluster: string
   /** The log is open. Called once, before anything is appended for this cluster. */
-  opened(queue: OpenedQueue): void
+  opened(opened: OpenedBacklog): void
   /** Entries of an earlier process may be delivered from now on. Until then they wait, and so do later entries. */
   drain(): void
   whyOpen(destination: string, range: SequenceRange): WhyOpen

@@ -24,7 +24,7 @@ import { roughSizeOf } from '../memory/waiting-records.js'
 import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
-import type { ClusterDelivery, DurableBacklog, OpenedQueue } from './durable-backlog.js'
+import type { ClusterDelivery, DurableBacklog, OpenedBacklog } from './durable-backlog.js'
 import { DurableMetrics, type DurableStats } from './durable-metrics.js'
 import { topicOf, type WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
@@ -38,7 +38,7 @@ import { RetentionWatch } from './retention-watch.js'
 export interface DurableDeliveryDeps extends DeliveryDeps {
   /** Name of the cluster in the configuration: destinations in the log begin with it. */
   readonly cluster: string
-  readonly queue: DurableBacklog
+  readonly backlog: DurableBacklog
   /** How long Kafka keeps the records of a topic, in milliseconds. Absent: there is no warning of records that have waited too long. */
   readonly retentionOf?: ((topic: string) => Promise<number | undefined>) | undefined
 }
@@ -98,7 +98,7 @@ export class DurableDelivery implements ClusterDelivery {
   readonly #outcomes: RecordOutcomes
   readonly #metrics: DurableMetrics
   readonly #retention: RetentionWatch | undefined
-  #opened: OpenedQueue | undefined
+  #opened: OpenedBacklog | undefined
   #topicDeps: DurableTopicDeps | undefined
   #accepted = 0
   #ticker: NodeJS.Timeout | undefined
@@ -113,7 +113,7 @@ export class DurableDelivery implements ClusterDelivery {
   #whenSettled: (() => void) | undefined
 
   constructor(deps: DurableDeliveryDeps) {
-    const { clock, log, router, queue, cluster } = deps
+    const { clock, log, router, backlog, cluster } = deps
     this.#deps = deps
     this.cluster = cluster
     // Records of the log never expire.
@@ -123,8 +123,8 @@ export class DurableDelivery implements ClusterDelivery {
       beforeSending: batches => this.#beforeSending(batches),
       identityRefused: producers => this.#makeReadyLater(producers)
     })
-    const opened = (): OpenedQueue => this.#opened!
-    this.#outcomes = new RecordOutcomes({ log, opened, now: deps.now, keys: queue.keys })
+    const opened = (): OpenedBacklog => this.#opened!
+    this.#outcomes = new RecordOutcomes({ log, opened, now: deps.now, keys: backlog.keys })
     this.#notes = new BatchNotes({
       log,
       opened,
@@ -151,8 +151,8 @@ export class DurableDelivery implements ClusterDelivery {
       told: (news, nowMs) => this.#told(news, nowMs)
     })
     this.#metrics = new DurableMetrics(deps.metrics)
-    if (deps.retentionOf && !queue.stampsWhenSent) this.#retention = new RetentionWatch(deps, deps.retentionOf)
-    queue.join(this)
+    if (deps.retentionOf && !backlog.stampsWhenSent) this.#retention = new RetentionWatch(deps, deps.retentionOf)
+    backlog.join(this)
   }
 
   get clockAheadMs(): number | undefined {
@@ -165,12 +165,16 @@ export class DurableDelivery implements ClusterDelivery {
 
   /** Warnings about records that wait too long, one sentence each. */
   get warnings(): readonly Notice[] {
-    return [...this.#deps.queue.warnings, ...(this.#retention?.warnings ?? []), ...this.#sender.shared.ownTime.warnings]
+    return [
+      ...this.#deps.backlog.warnings,
+      ...(this.#retention?.warnings ?? []),
+      ...this.#sender.shared.ownTime.warnings
+    ]
   }
 
   /** Keys of records are written first: afterwards the log need not have the records any more. */
   #beforeSending(batches: ReadonlyMap<ScheduledProducer, SealedBatch>): Promise<void> {
-    this.#deps.queue.keys?.flush()
+    this.#deps.backlog.keys?.flush()
     return this.#notes.note(batches)
   }
 
@@ -239,7 +243,7 @@ export class DurableDelivery implements ClusterDelivery {
     return (
       checkRecord(record, request.maxRecordBytes) ??
       (isLegalTopicName(record.topic) ? undefined : failures.invalidTopic(record.topic)) ??
-      refusalFor(this.#topics.standingOf(record.topic), this.#deps.queue.usedShare) ??
+      refusalFor(this.#topics.standingOf(record.topic), this.#deps.backlog.usedShare) ??
       this.#topics.admit(record.topic, request)
     )
   }
@@ -263,7 +267,7 @@ export class DurableDelivery implements ClusterDelivery {
       pendingProduce.stored()
       return
     }
-    const refusal = this.#deps.queue.append(entries, result => this.#stored(request, result))
+    const refusal = this.#deps.backlog.append(entries, result => this.#stored(request, result))
     if (refusal !== undefined) for (const index of indexes) this.#refuse(pendingProduce, index, toFailure(refusal))
     pendingProduce.passedToLog()
     if (refusal === undefined) return
@@ -272,7 +276,7 @@ export class DurableDelivery implements ClusterDelivery {
   }
 
   #logRefused(refusal: LogRefusal): void {
-    this.#deps.queue.refused(refusal)
+    this.#deps.backlog.refused(refusal)
     // Reported here, because the ticker that reports later starts when the log is open.
     if (this.#opened === undefined) this.#report(this.#deps.clock())
   }
@@ -319,9 +323,9 @@ export class DurableDelivery implements ClusterDelivery {
 
   // ---- topics
 
-  opened(opened: OpenedQueue): void {
+  opened(opened: OpenedBacklog): void {
     const { wal, feed, backlogFrom } = opened
-    const { readAhead, stampsWhenSent } = this.#deps.queue
+    const { readAhead, stampsWhenSent } = this.#deps.backlog
     const { maxPartitionBytes, batchMaxBytes } = this.#settings
     const { shared } = this.#sender
     this.#opened = opened
@@ -445,7 +449,7 @@ export class DurableDelivery implements ClusterDelivery {
 
   /** Statistics of the log, which all clusters share; `undefined` while it is not open. */
   async logStats(): Promise<LogStats | undefined> {
-    return this.#deps.queue.log?.look()
+    return this.#deps.backlog.log?.look()
   }
 
   get #isSettled(): boolean {

@@ -5,7 +5,7 @@ import type { DestinationSearch, FoundDestinations } from '../log/backlog.js'
 import type { DurableLog } from '../log/durable-log.js'
 import { bodyAt } from '../log/entry.js'
 import { creationsIn, NewTopics } from '../memory/new-topics.js'
-import type { OpenedQueue } from './durable-backlog.js'
+import type { OpenedBacklog } from './durable-backlog.js'
 import type { DurableTopic } from './durable-topic.js'
 import type { TopicStanding } from './log-capacity.js'
 import { MissingNames } from './missing-names.js'
@@ -16,7 +16,7 @@ export interface DurableTopicsOptions {
   readonly clock: MonotonicClock
   readonly log: Logger
   /** The log is open before any topic is. */
-  readonly opened: () => { readonly wal: Pick<DurableLog, 'search'>; readonly notes: OpenedQueue['notes'] }
+  readonly opened: () => { readonly wal: Pick<DurableLog, 'search'>; readonly notes: OpenedBacklog['notes'] }
   /** Brokers may be asked to create missing topics. */
   readonly createsTopics: boolean
   /**

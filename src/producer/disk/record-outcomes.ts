@@ -7,7 +7,7 @@ import type { StoredEntry } from '../log/entry.js'
 import { failures } from '../memory/failures.js'
 import { type PendingProduce, type RefusedRecords, RequestOutcomes } from '../memory/pending-produce.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
-import type { OpenedQueue } from './durable-backlog.js'
+import type { OpenedBacklog } from './durable-backlog.js'
 
 /** The outcomes of one request whose records are written to the log first. */
 export class DurablePendingProduce extends RequestOutcomes implements PendingProduce {
@@ -105,7 +105,7 @@ class AwaitedRecords {
 export interface RecordOutcomesOptions {
   readonly log: Logger
   /** The log is open before any record has an outcome. */
-  readonly opened: () => Pick<OpenedQueue, 'wal'>
+  readonly opened: () => Pick<OpenedBacklog, 'wal'>
   /** Epoch milliseconds. */
   readonly now: () => number
   /** The records of requests with a key. Absent: no request has one. */

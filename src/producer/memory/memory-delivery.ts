@@ -51,7 +51,7 @@ export class MemoryDelivery implements Delivery {
   readonly #sender: ClusterSender
   readonly #topics: ProducedTopics
   readonly #budget: Budget
-  readonly #capacityQueues: CapacityLines
+  readonly #capacityLines: CapacityLines
   readonly #metrics: DeliveryMetrics
   readonly #losses: Losses
   readonly #receipts: MemoryReceipts | undefined
@@ -71,7 +71,7 @@ export class MemoryDelivery implements Delivery {
     const settings = { ...toDeliverySettings(deps.settings), transactionalId }
     this.#budget = new Budget(settings.maxBytes, () => this.#heldChanged())
     const waitingMaxBytes = Math.max(settings.maxBytes, deps.waitingMaxBytes ?? 0)
-    this.#capacityQueues = new CapacityLines(waitingMaxBytes, ({ pendingProduce }) =>
+    this.#capacityLines = new CapacityLines(waitingMaxBytes, ({ pendingProduce }) =>
       this.#metrics.waitedForCapacity(clock() - pendingProduce.acceptedAt)
     )
     this.#sender = new ClusterSender(deps, {
@@ -86,7 +86,7 @@ export class MemoryDelivery implements Delivery {
       ...this.#sender.shared,
       waitingMaxBytes,
       budget: this.#budget,
-      capacityQueues: this.#capacityQueues,
+      capacityLines: this.#capacityLines,
       waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)
     }
     this.#topics = new ProducedTopics(deps.router, this.#deps, topic => this.#forgotten(topic))
@@ -337,7 +337,7 @@ export class MemoryDelivery implements Delivery {
   }
 
   #heldChanged(): void {
-    this.#capacityQueues.freed()
+    this.#capacityLines.freed()
     if (this.#budget.records > 0) this.#startTicking()
     else for (const resolve of this.#whenEmpty.splice(0)) resolve()
   }
@@ -361,7 +361,7 @@ export class MemoryDelivery implements Delivery {
     const nowMs = this.#deps.clock()
     this.#sender.schedule.tick(nowMs)
     this.#topics.tick(nowMs)
-    this.#deps.counters.refused += this.#capacityQueues.tick(nowMs, (producer, bytes) =>
+    this.#deps.counters.refused += this.#capacityLines.tick(nowMs, (producer, bytes) =>
       partitionFull(producer, bytes, this.#budget, this.#deps.settings.maxPartitionBytes)
     )
     const isOver = !this.#isBusy && this.#topics.unknownCount === 0
@@ -379,7 +379,7 @@ export class MemoryDelivery implements Delivery {
   }
 
   get #isBusy(): boolean {
-    return this.#budget.records > 0 || !this.#capacityQueues.isEmpty
+    return this.#budget.records > 0 || !this.#capacityLines.isEmpty
   }
 
   stats(): DeliveryStats {

@@ -23,7 +23,7 @@ const NONE_QUEUED = new CapacityLine(() => undefined)
 /** Shared by all topics and partitions of delivery from memory. */
 export interface MemoryDeps extends PartitionProducerDeps {
   readonly budget: Budget
-  readonly capacityQueues: CapacityLines
+  readonly capacityLines: CapacityLines
   /** Memory for all records that wait for capacity. */
   readonly waitingMaxBytes: number
 }
@@ -44,7 +44,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** Records that wait until the partitions are known. None of most topics do, so they share one that stays empty. */
   #deferred = NONE_WAIT
   /** Records for which `#deferred` or the whole buffer had no capacity. */
-  #queue = NONE_QUEUED
+  #line = NONE_QUEUED
   /** 0: not known. */
   #partitionCount = 0
   /** The number of partitions among which records were placed last. */
@@ -85,7 +85,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Records wait until its partitions are known. */
   get #isWaitedFor(): boolean {
-    return this.#deferred.recordCount > 0 || !this.#queue.isEmpty
+    return this.#deferred.recordCount > 0 || !this.#line.isEmpty
   }
 
   get hasProducers(): boolean {
@@ -213,8 +213,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
    * Takes back records that a partitioner has placed. Those that wait for capacity in the partition came later and are refused.
    */
   #takeFrom(producer: PartitionProducer): readonly Arrival[] {
-    const { counters, capacityQueues } = this.#deps
-    counters.refused += capacityQueues.close(producer, failures.unknownPartition(this.name, producer.partition))
+    const { counters, capacityLines } = this.#deps
+    counters.refused += capacityLines.close(producer, failures.unknownPartition(this.name, producer.partition))
     return producer.takePlaced()
   }
 
@@ -230,10 +230,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Lets a record wait whose partition has no capacity, if its request allows that. */
   #waitForCapacity(arrival: Arrival, nowMs: number): RecordFailure | undefined {
-    const { budget, settings, capacityQueues } = this.#deps
+    const { budget, settings, capacityLines } = this.#deps
     const { record, partitioner, pendingProduce } = arrival
     const producer = this.#producers.of(this.#producers.partitionOf(record, partitioner, this.#partitionCount))
-    if (pendingProduce.capacityUntil > nowMs && capacityQueues.add(producer, arrival)) return undefined
+    if (pendingProduce.capacityUntil > nowMs && capacityLines.add(producer, arrival)) return undefined
     return partitionFull(producer, roughSizeOf(record), budget, settings.maxPartitionBytes)
   }
 
@@ -249,10 +249,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
       this.#deps.unknown.enter(this, isDenied ? 'missing' : 'pending')
     }
     const refusal = this.#overflowRefusal(arrival, isDenied)
-    if (refusal !== undefined || !this.#queue.isEmpty) {
+    if (refusal !== undefined || !this.#line.isEmpty) {
       if (this.#mayQueue(arrival, nowMs)) {
-        if (this.#queue === NONE_QUEUED) this.#queue = new CapacityLine(bytes => this.#deps.unknown.queued(bytes))
-        this.#queue.add(arrival)
+        if (this.#line === NONE_QUEUED) this.#line = new CapacityLine(bytes => this.#deps.unknown.queued(bytes))
+        this.#line.add(arrival)
         if (isFirst) this.#deps.lookUps.follow(this, { anew: this.isKnown })
         return undefined
       }
@@ -350,10 +350,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     for (const arrival of gone.flatMap(producer => this.#takeFrom(producer!))) this.#enterProducer(arrival, nowMs)
     if (!this.#isWaitedFor) return
     for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)
-    this.#deps.counters.refused += this.#queue.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>
+    this.#deps.counters.refused += this.#line.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>
       this.put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
     )
-    if (this.#queue.isEmpty) this.#queue = NONE_QUEUED
+    if (this.#line.isEmpty) this.#line = NONE_QUEUED
   }
 
   /** A record that has been accepted is not refused because its partition is full. */
@@ -393,10 +393,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
         : failures.unknownTopic(this.name)
     const refusalOfQueued = ({ pendingProduce }: Arrival): RecordFailure =>
       unknown.placeRefusal(this, pendingProduce) ?? this.#noCapacity(this.#isDenied(nowMs))
-    counters.refused += this.#queue.refuseOver(nowMs, refusalOfQueued)
+    counters.refused += this.#line.refuseOver(nowMs, refusalOfQueued)
     this.#deferred.expire(nowMs, failure, (bytes, records) => this.#withdrawn(bytes, records))
     const isDenied = this.#isDenied(nowMs)
-    this.#queue.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
+    this.#line.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
     if (this.#isWaitedFor) return
     if (!this.isKnown) this.#deps.lookUps.unfollow(this)
     unknown.leave(this, nowMs)
@@ -412,7 +412,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     this.#giveUp(failures.unknownTopic(this.name), until)
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
-      this.#deps.counters.refused += this.#deps.capacityQueues.close(producer, failures.unknownTopic(this.name))
+      this.#deps.counters.refused += this.#deps.capacityLines.close(producer, failures.unknownTopic(this.name))
       producer.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
     }
   }
@@ -462,27 +462,27 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Fails the records of a request that were not sent. */
   withdraw(pendingProduce: MemoryPendingProduce, failure: RecordFailure): void {
-    const { counters, capacityQueues } = this.#deps
-    counters.refused += this.#queue.withdraw(pendingProduce, failure)
+    const { counters, capacityLines } = this.#deps
+    counters.refused += this.#line.withdraw(pendingProduce, failure)
     this.#deferred.withdraw(pendingProduce, failure, (bytes, records) => this.#withdrawn(bytes, records))
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
-      counters.refused += capacityQueues.withdraw(producer, pendingProduce, failure)
+      counters.refused += capacityLines.withdraw(producer, pendingProduce, failure)
       producer.withdraw(pendingProduce, failure)
     }
   }
 
   /** Refuses all records that wait for capacity. */
   refuseWaiting(failure: RecordFailure): void {
-    const { counters, capacityQueues } = this.#deps
-    counters.refused += this.#queue.enterAll(() => failure)
+    const { counters, capacityLines } = this.#deps
+    counters.refused += this.#line.enterAll(() => failure)
     for (const producer of this.#producers.all)
-      if (producer !== undefined) counters.refused += capacityQueues.close(producer, failure)
+      if (producer !== undefined) counters.refused += capacityLines.close(producer, failure)
   }
 
   failHeld(failure: RecordFailure): void {
     this.#deps.counters.failed += this.#deferred.recordCount
-    this.#deps.counters.refused += this.#queue.enterAll(() => failure)
+    this.#deps.counters.refused += this.#line.enterAll(() => failure)
     for (const { pendingProduce, index } of this.#takeWaiting(this.#deps.clock()))
       pendingProduce.fail(index, failure, this.name)
   }

@@ -203,17 +203,17 @@ export class FetchAdmission implements QueueAdmission {
 
   #processResponse(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
     this.#queues.ended(call)
-    const roomBytes = this.#maxBytes - response.sizeBytes
+    const leftBytes = this.#maxBytes - response.sizeBytes
     if (response.partitions.some(({ records }) => records.isLeftOut)) this.#askForLess(2)
     else this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
     this.#count('bytes_fetched', response.sizeBytes)
-    const back = this.#settle(call, response, roomBytes)
+    const back = this.#settle(call, response, leftBytes)
     if (response.throttleTimeMs > 0) this.#queues.restPoll()
     return back
   }
 
-  #settle(call: FetchDataCall, response: FetchResponse, roomBytes: number): readonly Returned[] {
-    const settlement = new FetchSettlement(this.#context, call, roomBytes)
+  #settle(call: FetchDataCall, response: FetchResponse, leftBytes: number): readonly Returned[] {
+    const settlement = new FetchSettlement(this.#context, call, leftBytes)
     if (call.slot === 'catchUp') return settlement.settle(response)
     const { isPartial } = this.#session
     // The broker has forgotten the session. The same partitions are asked for again, in a new session.

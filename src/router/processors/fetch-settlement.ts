@@ -36,15 +36,15 @@ export interface SettlementContext {
 export class FetchSettlement {
   readonly #context: SettlementContext
   readonly #call: FetchDataCall
-  readonly #roomBytes: number
+  readonly #leftBytes: number
   readonly #returned: Returned[] = []
   readonly #unserved: Unserved[] = []
 
-  /** @param roomBytes bytes that the response could still have had beside its records */
-  constructor(context: SettlementContext, call: FetchDataCall, roomBytes: number) {
+  /** @param leftBytes bytes that the response could still have had beside its records */
+  constructor(context: SettlementContext, call: FetchDataCall, leftBytes: number) {
     this.#context = context
     this.#call = call
-    this.#roomBytes = roomBytes
+    this.#leftBytes = leftBytes
   }
 
   /** Settles all partitions of the call. Returns the requests that this broker could not answer. */
@@ -160,7 +160,7 @@ export class FetchSettlement {
   /** A broker may leave out a batch above the limit of its partition, unless it is the first one of the response. */
   #notServed(key: string, wanted: Wanted): void {
     for (const { state } of waitersOf(wanted))
-      if (state.maxBytes !== undefined && state.maxBytes <= this.#roomBytes) state.maxBytes *= 2
+      if (state.maxBytes !== undefined && state.maxBytes <= this.#leftBytes) state.maxBytes *= 2
     this.#unserved.push({ key, wanted })
   }
 

@@ -43,7 +43,7 @@ interface HeldPartition extends TopicPartition {
 export class OpenTransactions {
   readonly #holdsReads: boolean
   readonly #held = new Map<string, HeldPartition>()
-  /** When partitions that are read no more were last removed to make room. */
+  /** When partitions that are read no more were last removed to free places. */
   #sweptAt = Number.NEGATIVE_INFINITY
 
   constructor(isolationLevel: IsolationLevel) {
@@ -60,7 +60,7 @@ export class OpenTransactions {
     }
     const held = this.#held.get(key)
     if (held === undefined) {
-      if (!this.#hasRoom(now)) return
+      if (!this.#mayAdd(now)) return
       const times = { since: now, answeredAt: now, seenAt: now }
       this.#held.set(key, { topic, partition, lastStableOffset, highWatermark, ...times })
       return
@@ -103,7 +103,7 @@ export class OpenTransactions {
   }
 
   /** Programs that never ask for views need the places of partitions that are read no more. */
-  #hasRoom(now: number): boolean {
+  #mayAdd(now: number): boolean {
     if (this.#held.size >= MOST_PARTITIONS && now - this.#sweptAt >= READ_WITHIN_MS) this.#removeUnread(now)
     return this.#held.size < MOST_PARTITIONS
   }

@@ -29,18 +29,18 @@ export function announceBrokers(config: Config, version: string, embedded: strin
  */
 export async function announceDurableLog(
   config: Config,
-  queue: DurableBacklog,
+  backlog: DurableBacklog,
   enabled: readonly HttpApi[],
   log: Logger
 ): Promise<void> {
-  const { path, leftRecords } = queue
+  const { path, leftRecords } = backlog
   const owners = namesOfOwners(config, enabled)
   if (path === undefined && owners.length === 0) return
   const directory = path ?? resolve(config.wal.directory)
   const waiting = [...leftRecords.values()].reduce((sum, count) => sum + count, 0)
   const what = path === undefined ? 'opened with the first record' : `${waiting} records wait for kafka`
   log.info({ directory, apis: owners, waiting }, `durable log in ${directory}; ${what}`)
-  const why = await queue.whyUnusable()
+  const why = await backlog.whyUnusable()
   if (why !== undefined) log.warn({ directory, apis: owners }, `${why}; its records are refused until that is changed`)
   for (const [cluster, count] of leftRecords) {
     if (Object.hasOwn(config.clusters, cluster)) continue

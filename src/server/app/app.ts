@@ -314,7 +314,7 @@ class ProcessParts implements App {
       number: this.#deps.worker?.number ?? 1,
       clusters: this.#clusters.all,
       webhooks: this.#webhookRows,
-      viewLog: () => this.#clusters.queue.view(),
+      viewLog: () => this.#clusters.backlog.view(),
       memoryLimitBytes: this.#config.delivery.maxBytes,
       memoryTimeoutMs: this.#config.delivery.timeoutMs,
       metrics: this.metrics,
@@ -423,7 +423,7 @@ class ProcessParts implements App {
 
   async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {
     this.#shutdown.add('stopping the Router', () => this.#clusters.stop())
-    this.#shutdown.add('closing the durable log', () => this.#clusters.queue.close())
+    this.#shutdown.add('closing the durable log', () => this.#clusters.backlog.close())
     this.#shutdown.add('cutting the connections', remainingMs =>
       Promise.all([this.#http?.cut(), this.#cutSteps.run(remainingMs)])
     )
@@ -523,7 +523,7 @@ class ProcessParts implements App {
       version: this.#deps.version,
       // APIs produce to the cluster `default`.
       admission: this.#admission(this.#clusters.default.delivery.capacity, 'memory'),
-      diskAdmission: this.#admission(this.#clusters.queue.capacity, 'disk'),
+      diskAdmission: this.#admission(this.#clusters.backlog.capacity, 'disk'),
       schemas: this.#schemas,
       trustedProxies: http.trustedProxies,
       longPollMs: consumer.longPollMs,

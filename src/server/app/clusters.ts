@@ -65,7 +65,7 @@ export class Clusters {
   /** Checks by the name of the cluster. */
   readonly #checks = new Map<string, DurabilityCheck>()
   /** The durable log of all clusters. It is closed after all writing has ended. */
-  readonly queue: DurableBacklog
+  readonly backlog: DurableBacklog
   readonly #orphaned: OrphanedLogs
   readonly #giver: TokenGiver
   #logWatch: DurableLogWatch | undefined
@@ -85,7 +85,7 @@ export class Clusters {
       worker,
       receipts: receipts?.ofLogs
     }
-    this.queue = new DurableBacklog({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
+    this.backlog = new DurableBacklog({ ...shared, onBroken, drainsLater: true, keys: deps.keys, ...logStorage })
     this.#orphaned = new OrphanedLogs(deps.orphanedDirectories, shared)
     this.#giver = tokenGiverOf(config)
     this.#isKept = namesOfOwners(config, deps.apis).length > 0
@@ -113,23 +113,23 @@ export class Clusters {
       const isEmbedded = name === 'default' && embeddedBootstrap !== undefined
       await this.#start(name, isEmbedded ? embeddedBootstrap.split(',') : brokers, isEmbedded)
     }
-    await this.queue.openIfNotEmpty()
+    await this.backlog.openIfNotEmpty()
     const { config, apis, log } = this.#deps
-    await announceDurableLog(config, this.queue, apis, log)
+    await announceDurableLog(config, this.backlog, apis, log)
     const whyUnusable = (): Promise<string | undefined> =>
-      this.#isKept ? this.queue.whyUnusable() : this.queue.whyNotOpened()
+      this.#isKept ? this.backlog.whyUnusable() : this.backlog.whyNotOpened()
     this.#logWatch = await watchDurableLog(whyUnusable, log)
   }
 
   /** Begins to deliver the records that were in the durable log at the start. */
   drainDurableLog(): void {
-    this.queue.drain()
+    this.backlog.drain()
     this.#orphaned.drain()
-    const waiting = [...this.queue.leftRecords.values()].reduce((sum, records) => sum + records, 0)
+    const waiting = [...this.backlog.leftRecords.values()].reduce((sum, records) => sum + records, 0)
     if (waiting === 0) return
     let bytesEach: number | undefined
     const stop = this.#tellProgress('replay', tell => {
-      const { stats } = this.queue.log ?? {}
+      const { stats } = this.backlog.log ?? {}
       if (stats === undefined) return
       bytesEach ??= stats.sizeBytes / stats.openEntries
       const amountOf = (records: number): Amount => ({ records, bytes: records * bytesEach! })
@@ -154,7 +154,7 @@ export class Clusters {
    */
   unreadyReasons(): Notice[] {
     if (!this.#isKept) return this.kafkaReasons()
-    const [away, { whyRefusing }] = [this.#clustersAway(), this.queue]
+    const [away, { whyRefusing }] = [this.#clustersAway(), this.backlog]
     const isOverfull = away.length > 0 && whyRefusing !== undefined
     return [...(isOverfull ? [...away, notReady(whyRefusing)] : []), ...this.#logProblem()]
   }
@@ -300,7 +300,7 @@ export class Clusters {
       giver: this.#giver,
       log: quietLog,
       metrics,
-      queue: this.queue,
+      backlog: this.backlog,
       receipts: this.#deps.receipts?.ofMemory,
       orphaned: this.#orphaned.all
     })

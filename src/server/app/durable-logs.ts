@@ -70,7 +70,7 @@ export class OrphanedLogs {
       // When the thread of the log fails, its records wait for the next start.
       const onBroken = (error: Error): void => log.error({ directory, err: error }, 'an orphaned durable log failed')
       const own = { settings: { ...options.settings, directory }, metrics: tagged(options.metrics), onBroken }
-      return { queue: new DurableBacklog({ ...options, ...own }), metrics: tagged, deliveries: [] }
+      return { backlog: new DurableBacklog({ ...options, ...own }), metrics: tagged, deliveries: [] }
     })
   }
 
@@ -88,15 +88,15 @@ export class OrphanedLogs {
   }
 
   async #lookAt(orphaned: OrphanedLog): Promise<void> {
-    const { queue } = orphaned
+    const { backlog } = orphaned
     try {
-      if (queue.log === undefined) {
-        await queue.open()
-        const records = [...queue.leftRecords.values()].reduce((sum, count) => sum + count, 0)
-        const { path: directory } = queue
+      if (backlog.log === undefined) {
+        await backlog.open()
+        const records = [...backlog.leftRecords.values()].reduce((sum, count) => sum + count, 0)
+        const { path: directory } = backlog
         this.#log.info({ directory, records }, `${records} records wait in an orphaned durable log: ${directory}`)
       }
-      const stats = await queue.log?.look()
+      const stats = await backlog.log?.look()
       if (stats !== undefined && stats.openEntries + stats.setAsideEntries === 0 && !stats.hasOutcomes)
         await this.#close(orphaned, 0)
     } catch (error) {
@@ -109,7 +109,7 @@ export class OrphanedLogs {
   async #close(orphaned: OrphanedLog, timeoutMs: number): Promise<void> {
     this.#open.delete(orphaned)
     await Promise.all(orphaned.deliveries.map(delivery => delivery.close(timeoutMs)))
-    await orphaned.queue.close()
+    await orphaned.backlog.close()
   }
 
   /** Waits for the answers to records that were already sent. The other records stay in the logs. */

@@ -30,7 +30,7 @@ export interface KafkaDeps {
   readonly metrics: MetricsLogger
   readonly onFatal: (error: Error) => void
   /** The durable log that all clusters share. Absent: records with `durability: 'disk'` are refused. */
-  readonly queue?: DurableBacklog | undefined
+  readonly backlog?: DurableBacklog | undefined
   /** Durable logs of workers that no longer exist. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
   /** Gives receipts for records in memory. Absent: none are given. */
@@ -66,7 +66,7 @@ export async function startCluster(
   brokers: readonly string[],
   deps: KafkaDeps
 ): Promise<ConfiguredCluster> {
-  const { config, queue, orphaned, receipts, giver, turns, records, ...rest } = deps
+  const { config, backlog, orphaned, receipts, giver, turns, records, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
   const options = {
@@ -85,7 +85,7 @@ export async function startCluster(
   const { create: mayCreate, ...limits } = queues
   const prepared = await prepareCluster(options, {
     name,
-    place: queue && { queue, cluster: name, orphaned, receipts },
+    place: backlog && { backlog, cluster: name, orphaned, receipts },
     // The memory of records that wait for capacity has the same limit as the bodies in flight.
     waitingMaxBytes: http.maxBodiesInFlightBytes,
     login: () => connection.current,

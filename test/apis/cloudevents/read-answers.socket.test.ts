@@ -292,7 +292,7 @@ describe('cloudevents: answers to requests for events', () => {
       const answer = get('/orders?from=latest')
       await verbs.followed
       verbs.sink!.begins(new Map([[0, 3]]))
-      const [hold, leave] = [patient.hold(patient.maxBytes, 'others'), patient.whenRoom('b', 500, () => undefined)]
+      const [hold, leave] = [patient.hold(patient.maxBytes, 'others'), patient.whenFree('b', 500, () => undefined)]
       now = 60_000
       patient.endSlow()
       verbs.sink!.take(0, message(3))

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ForbiddenError } from '../../../src/core/errors.js'
-import { NO_WORDS, type SettleResult } from '../../../src/verbs/verbs.js'
+import { NO_WORDS, type TokenResult } from '../../../src/verbs/verbs.js'
 import { PlayedAccess } from '../kafka-pixy/play.js'
 import { QueuesPlay } from './stage.js'
 
@@ -16,7 +16,7 @@ describe('queues: a request to settle messages', () => {
   afterEach(() => play.close())
 
   it('hands on its lists, and is answered 200 when all are done', async () => {
-    const settled: SettleResult[] = [
+    const settled: TokenResult[] = [
       { token: 'a', outcome: 'done' },
       { token: 'b', outcome: 'done', reason: 'archived' }
     ]
@@ -31,7 +31,7 @@ describe('queues: a request to settle messages', () => {
   })
 
   it('is answered 207 when not all are done', async () => {
-    const results: SettleResult[] = [
+    const results: TokenResult[] = [
       { token: 'a', outcome: 'done' },
       { token: 'b', outcome: 'lost' },
       { token: 'c', outcome: 'unknown' },
@@ -89,7 +89,7 @@ describe('queues: a request to accept one message', () => {
 
   it('has an answer for each outcome', async () => {
     await open()
-    const answers: [result: Omit<SettleResult, 'token'>, status: number, code?: string, retriable?: boolean][] = [
+    const answers: [result: Omit<TokenResult, 'token'>, status: number, code?: string, retriable?: boolean][] = [
       [{ outcome: 'done' }, 204],
       [{ outcome: 'lost' }, 410, 'invalidRequest', false],
       [{ outcome: 'invalid' }, 404, 'invalidRequest', false],

@@ -15,8 +15,8 @@ import type {
   QueueSettings,
   QueueVerbs,
   Settlement,
-  SettleResult,
-  ShareGroupVerbs
+  ShareGroupVerbs,
+  TokenResult
 } from '../../../src/verbs/verbs.js'
 import { contextFor } from '../../support/api-context.js'
 import { DescribedAnswers } from '../../support/described-answers.js'
@@ -62,7 +62,7 @@ export class PlayedQueues implements QueueVerbs {
   /** `none`: the test replies by {@link reply}. */
   result: AcquireResult | 'none' = acquired()
   reply: (result: AcquireResult) => void = () => undefined
-  results: readonly SettleResult[] | Error = []
+  results: readonly TokenResult[] | Error = []
   description: QueueDescription | Error = {
     state: 'absent',
     members: [],
@@ -99,7 +99,7 @@ export class PlayedQueues implements QueueVerbs {
     this.#note(['unseen', ...messages.map(({ token }) => token)])
   }
 
-  async settle(topic: string, group: string, settlement: Settlement, client: string): Promise<readonly SettleResult[]> {
+  async settle(topic: string, group: string, settlement: Settlement, client: string): Promise<readonly TokenResult[]> {
     this.#note(['settle', topic, group, settlement, client])
     return given(this.results)
   }

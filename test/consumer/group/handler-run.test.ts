@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import sinon from 'sinon'
 import type { RunOptions } from '../../../src/consumer/group/handler-run.js'
-import { ParkedBytes } from '../../../src/consumer/group/parking-rooms.js'
+import { ParkedBytes } from '../../../src/consumer/group/parking-limits.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { run } from './fake-runtime.js'
 import { RunStage } from './run-stage.js'

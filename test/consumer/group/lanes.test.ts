@@ -2,7 +2,7 @@ import { setImmediate as nextTick } from 'node:timers/promises'
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import { Lanes, laneOfKey, type Parkable, type Turn } from '../../../src/consumer/group/lanes.js'
-import { ParkedBytes, PartitionRooms, type RoomsOptions } from '../../../src/consumer/group/parking-rooms.js'
+import { ParkedBytes, ParkingLimits, type ParkingOptions } from '../../../src/consumer/group/parking-limits.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 
 interface Item extends Parkable {
@@ -19,21 +19,21 @@ const itemOf = (lane: string | undefined, partition = 0, bytes = 10): Item => {
 class LanesStage {
   readonly records: RecordBudget
   readonly bytes: ParkedBytes
-  readonly rooms: PartitionRooms<Item>
+  readonly rooms: ParkingLimits<Item>
   readonly lanes: Lanes<Item>
   /** Partitions that have room again. */
   readonly room: number[] = []
 
-  constructor(options: Partial<RoomsOptions<Item>> = {}, maxBytes = 1_000) {
+  constructor(options: Partial<ParkingOptions<Item>> = {}, maxBytes = 1_000) {
     this.records = new RecordBudget(2 * maxBytes, () => 0)
     this.bytes = new ParkedBytes(this.records)
-    this.rooms = new PartitionRooms<Item>({
+    this.rooms = new ParkingLimits<Item>({
       bytesOf: ({ bytes }) => bytes,
       maxOpen: 300,
       bytes: this.bytes,
       owner: 'billing',
       partitions: () => 1,
-      onRoom: ({ partition }) => void this.room.push(partition),
+      onFree: ({ partition }) => void this.room.push(partition),
       ...options
     })
     this.lanes = new Lanes<Item>(({ lane }) => lane, this.rooms)
@@ -154,7 +154,7 @@ describe('the lanes of parked messages', () => {
     const [stuck, more, other] = ['stuck', 'more', 'other']
     for (const owner of [stuck, more, other]) {
       let held = 0
-      for (; stage.bytes.hasRoom(owner, 10); held += 10) stage.bytes.add(owner, 10)
+      for (; stage.bytes.fits(owner, 10); held += 10) stage.bytes.add(owner, 10)
       expect(held).to.be.greaterThan(owner === stuck ? 490 : owner === more ? 240 : 120)
     }
     expect(stage.records.heldBytes).to.equal(stage.bytes.value).and.to.be.below(1_000)
@@ -167,7 +167,7 @@ describe('the lanes of parked messages', () => {
     expect([stage.bytes.maxBytes, stage.mayPark(0, 5_000)]).to.deep.equal([1_000, true])
     stage.park('a')
     expect(stage.mayPark(0, 1)).to.equal(false)
-    const leave = stage.records.whenRoom('client', 100, () => expect.fail('there is none'))
+    const leave = stage.records.whenFree('client', 100, () => expect.fail('there is none'))
     ofAnswers.add(-50)
     await nextTick()
     expect([stage.mayPark(0, 1), stage.room.length], 'a client waits').to.deep.equal([false, 0])

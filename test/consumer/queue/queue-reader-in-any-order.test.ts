@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type Acquired, QueueReader, type Settled, type Word } from '../../../src/consumer/queue/queue-reader.js'
+import { type Acquired, QueueReader, type Word, type WordResult } from '../../../src/consumer/queue/queue-reader.js'
 import type { ShareSession } from '../../../src/consumer/queue/share-session.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
@@ -29,7 +29,7 @@ interface Given {
   readonly message: Acquired
   readonly word: Word
   readonly since: number
-  settled: Settled | undefined
+  settled: WordResult | undefined
 }
 
 class World {

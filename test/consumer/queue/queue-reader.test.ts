@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Acquired, QueueDemand, Settled, Word } from '../../../src/consumer/queue/queue-reader.js'
+import type { Acquired, QueueDemand, Word, WordResult } from '../../../src/consumer/queue/queue-reader.js'
 import { QueueReader } from '../../../src/consumer/queue/queue-reader.js'
 import { epochAfter } from '../../../src/consumer/queue/share-session.js'
 import { silentLogger } from '../../../src/core/model.js'
@@ -52,7 +52,7 @@ describe('the reader of a queue', () => {
     await time.pass(200)
     expect(acquired).to.have.length(messages)
   }
-  const settle = ({ session, topicId, partition, record: { offset } }: Acquired, word: Word): Promise<Settled> =>
+  const settle = ({ session, topicId, partition, record: { offset } }: Acquired, word: Word): Promise<WordResult> =>
     reader.settle(session, topicId, partition, offset, word)
   const outcomes = async (word: Word, messages: readonly Acquired[], passMs = 20): Promise<string[]> => {
     const settled = Promise.all(messages.map(message => settle(message, word)))
@@ -176,7 +176,7 @@ describe('the reader of a queue', () => {
     await holding(100)
     want(1)
     router.write(1)
-    const settled: Promise<Settled>[] = []
+    const settled: Promise<WordResult>[] = []
     for (const message of acquired.slice(0, 50)) {
       settled.push(settle(message, 'accept'))
       await time.pass(5, 1)
@@ -189,7 +189,7 @@ describe('the reader of a queue', () => {
     open()
     await holding(100)
     router.latencyMs = 5
-    let renewed: Settled | undefined
+    let renewed: WordResult | undefined
     void settle(acquired[99]!, 'renew').then(settled => (renewed = settled))
     for (const message of acquired.slice(0, 90)) {
       void settle(message, 'accept')

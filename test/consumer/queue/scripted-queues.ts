@@ -3,8 +3,8 @@ import type {
   Acquired,
   QueueReader,
   QueueReaderEvents,
-  Settled,
-  Word
+  Word,
+  WordResult
 } from '../../../src/consumer/queue/queue-reader.js'
 import {
   type AcquireOptions,
@@ -15,7 +15,7 @@ import {
   type QueueMessage,
   type QueueSettings,
   type Settlement,
-  type SettleResult
+  type TokenResult
 } from '../../../src/consumer/queue/queue-verbs.js'
 import { Queues, type QueuesDeps } from '../../../src/consumer/queue/queues.js'
 import type { CastellanError } from '../../../src/core/errors.js'
@@ -41,7 +41,7 @@ type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partiti
 export interface Sent {
   readonly offset: number
   readonly word: Word
-  answer(settled: Settled): void
+  answer(settled: WordResult): void
 }
 
 /** What the share side does is done by the test. */
@@ -51,7 +51,7 @@ export class ScriptedReader implements Reader {
   readonly session = {}
   readonly sent: Sent[] = []
   /** Answers words by itself. `undefined`: the test does. */
-  answers: Settled | undefined = { outcome: 'done' }
+  answers: WordResult | undefined = { outcome: 'done' }
   wakes = 0
   isClosed = false
   isBegun = true
@@ -86,7 +86,7 @@ export class ScriptedReader implements Reader {
     )
   }
 
-  settle(_session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<Settled> {
+  settle(_session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<WordResult> {
     return new Promise(resolve => {
       this.sent.push({ offset, word, answer: resolve })
       if (this.answers === undefined) return
@@ -94,7 +94,7 @@ export class ScriptedReader implements Reader {
     })
   }
 
-  #renewed(): Settled {
+  #renewed(): WordResult {
     return { outcome: 'done', lockEndsAt: this.#now() + LOCK_MS }
   }
 
@@ -281,7 +281,7 @@ export class ScriptedQueues {
     return client
   }
 
-  settle(words: Partial<Settlement>): Promise<readonly SettleResult[]> {
+  settle(words: Partial<Settlement>): Promise<readonly TokenResult[]> {
     return this.queues.settle('orders', 'workers', { ...NO_WORDS, ...words })
   }
 

@@ -1,11 +1,11 @@
 import { expect } from 'chai'
-import { SettledTokens, type Settling } from '../../../src/consumer/queue/settled-tokens.js'
+import { SettledTokens, type SettleResult } from '../../../src/consumer/queue/settled-tokens.js'
 
 describe('the first answers about settled messages', () => {
   it('are kept for the latest 90,000 tokens when there are 100,000', async () => {
     const tokens = new SettledTokens(() => 0)
     let asked = 0
-    const settle = (): Promise<Settling> => {
+    const settle = (): Promise<SettleResult> => {
       asked++
       return Promise.resolve({ outcome: 'done' })
     }
@@ -19,7 +19,7 @@ describe('the first answers about settled messages', () => {
 
   it('are of one word: another one is asked for itself', async () => {
     const tokens = new SettledTokens(() => 0)
-    const settle = (outcome: 'done' | 'lost') => (): Promise<Settling> => Promise.resolve({ outcome })
+    const settle = (outcome: 'done' | 'lost') => (): Promise<SettleResult> => Promise.resolve({ outcome })
     expect(await tokens.answer('token', 'release', settle('done'))).to.deep.equal({ outcome: 'done' })
     expect(await tokens.answer('token', 'accept', settle('lost'))).to.deep.equal({ outcome: 'lost' })
     expect(await tokens.answer('token', 'release', settle('lost'))).to.deep.equal({ outcome: 'done' })

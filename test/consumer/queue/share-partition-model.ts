@@ -1,4 +1,4 @@
-import type { QueueReader, QueueReaderEvents, Settled, Word } from '../../../src/consumer/queue/queue-reader.js'
+import type { QueueReader, QueueReaderEvents, Word, WordResult } from '../../../src/consumer/queue/queue-reader.js'
 import type { SeededRandom } from '../../support/random.js'
 
 const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAQ'
@@ -73,11 +73,11 @@ export class SharePartitionModel
     this.loseSession()
   }
 
-  settle(session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<Settled> {
+  settle(session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<WordResult> {
     const message = this.messages[offset]!
     const luck = this.#random.next()
     return new Promise(resolve => {
-      const answer = (settled: Settled): void => {
+      const answer = (settled: WordResult): void => {
         setTimeout(() => resolve(settled), this.#random.between(0, LONGEST_ANSWER_MS))
       }
       setTimeout(
@@ -118,7 +118,7 @@ export class SharePartitionModel
       if (message.lock && this.#now() >= message.lock.lockEndsAt) this.#giveUp(message)
   }
 
-  #settled(message: Shared, session: object, word: Word): Settled {
+  #settled(message: Shared, session: object, word: Word): WordResult {
     this.expire()
     if (message.lock?.session !== session) return { outcome: 'lost' }
     if (word === 'renew') {

@@ -87,7 +87,7 @@ class Run {
 
   #give(at: number): void {
     const acquire = this.#queues[at]!.next
-    const able = [...this.#waiting[at]!].filter(({ options }) => this.#counts.roomOf(options.client) > 0)
+    const able = [...this.#waiting[at]!].filter(({ options }) => this.#counts.freeOf(options.client) > 0)
     if (acquire === undefined) {
       expect(able).to.deep.equal([])
       return
@@ -147,7 +147,7 @@ class Run {
   #shareOf(client: string): number {
     const isWaited = (waiting: Set<WaitingAcquire>) => [...waiting].some(({ options }) => options.client === client)
     const queues = this.#waiting.filter(isWaited).length
-    const room = this.#counts.roomOf(client)
+    const room = this.#counts.freeOf(client)
     return room === 0 ? 0 : Math.max(1, Math.floor(room / queues))
   }
 

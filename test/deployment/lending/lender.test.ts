@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { ConsumedMessages, TopicOffers } from '../../../src/consumer/group/consume-result.js'
 import { type LentLimits, MAX_LENT_BYTES } from '../../../src/consumer/group/lending.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import { type GroupTopic, keyOfTopic, type Verdict } from '../../../src/deployment/lending/calls.js'
+import { type GroupTopic, keyOfTopic, type OfferAnswer } from '../../../src/deployment/lending/calls.js'
 import { Lender } from '../../../src/deployment/lending/lender.js'
 import { Loans } from '../../../src/deployment/lending/loans.js'
 import { WantsOfOthers } from '../../../src/deployment/lending/wants-of-others.js'
@@ -18,7 +18,7 @@ describe('a gateway that lends messages', () => {
   let atHand: number
   let told: string[]
   let asked: LentLimits[]
-  let offers: { readonly to: string; answer(verdict: Verdict): Promise<void> }[]
+  let offers: { readonly to: string; answer(verdict: OfferAnswer): Promise<void> }[]
   let loans: Loans<string>
   let lender: Lender<string>
   beforeEach(() => {

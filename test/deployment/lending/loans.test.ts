@@ -1,12 +1,12 @@
 import { expect } from 'chai'
 import type { OffersByPartition, TopicOffers } from '../../../src/consumer/group/consume-result.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import type { LoanState, Settled } from '../../../src/deployment/lending/calls.js'
+import type { LoanState, SettledLoans } from '../../../src/deployment/lending/calls.js'
 import { Loans } from '../../../src/deployment/lending/loans.js'
 import type { AcquiredMessage, ConsumedMessages } from '../../../src/verbs/verbs.js'
 import { HandTime } from './lending-time.js'
 
-const settled = (state: LoanState, ...ids: number[]): Settled => ({
+const settled = (state: LoanState, ...ids: number[]): SettledLoans => ({
   had: [],
   acknowledged: [],
   delivered: [],
@@ -146,17 +146,17 @@ describe('messages that are out at other gateways', () => {
 
   it('have at most half of these bytes', () => {
     loans.add('a', 1, lent([7], orders, Buffer.alloc(499_000)))
-    expect(loans.hasRoom('b')).to.equal(true)
+    expect(loans.mayLend('b')).to.equal(true)
     loans.add('a', 2, lent([8], orders, Buffer.alloc(2_000)))
-    expect(loans.hasRoom('b')).to.equal(false)
+    expect(loans.mayLend('b')).to.equal(false)
     loans.settle('a', settled('had', 1))
-    expect(loans.hasRoom('b')).to.equal(true)
+    expect(loans.mayLend('b')).to.equal(true)
   })
 
   it('are a thousand loans of one gateway', () => {
     for (let id = 1; id <= 1_000; id++) loans.add('a', id, lent([id]))
-    expect([loans.hasRoom('a'), loans.hasRoom('b')]).to.deep.equal([false, true])
+    expect([loans.mayLend('a'), loans.mayLend('b')]).to.deep.equal([false, true])
     loans.settle('a', settled('delivered', 500))
-    expect(loans.hasRoom('a')).to.equal(true)
+    expect(loans.mayLend('a')).to.equal(true)
   })
 })

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { LoanState, Settled } from '../../../src/deployment/lending/calls.js'
+import type { LoanState, SettledLoans } from '../../../src/deployment/lending/calls.js'
 import { Settlements } from '../../../src/deployment/lending/settlements.js'
 import { HandTime } from './lending-time.js'
 
@@ -25,7 +25,7 @@ describe('what lenders are told of their loans', () => {
       }
     })
   })
-  const textOf = (settled: Settled): string =>
+  const textOf = (settled: SettledLoans): string =>
     (Object.entries(settled) as [LoanState, number[]][])
       .flatMap(([state, ids]) => (ids.length === 0 ? [] : [`${state} ${ids.join(' ')}`]))
       .join(', ')

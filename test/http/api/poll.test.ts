@@ -155,7 +155,7 @@ describe('a client that waits for messages', () => {
     const stage = new PollStage(true)
     stage.give(1)
     const others = stage.records.hold(999, 'others')
-    const leave = stage.records.whenRoom('b', 500, () => undefined)
+    const leave = stage.records.whenFree('b', 500, () => undefined)
     stage.now = 60_000
     stage.records.endSlow()
     expect(stage.told).to.deep.equal(['answered 1'])

@@ -167,7 +167,7 @@ describe('durable: closing delivery', () => {
     expect(waiting.outcomes?.[0]).to.include({ code: 'timedOut', persisted: 'pending' })
     expect((waiting.outcomes![0] as { message: string }).message).to.contain('shutting down')
     expect(stage.router.partition('orders', 0).values).to.deep.equal(['before', 'A'])
-    await stage.queue.close()
+    await stage.backlog.close()
     expect(stage.clock.countTimers()).to.equal(0)
   })
 
@@ -181,7 +181,7 @@ describe('durable: closing delivery', () => {
     await stage.pass(1)
     expect(closing.isOver).to.equal(true)
     expect(sent.outcomes?.[0]).to.include({ code: 'timedOut', persisted: 'pending' })
-    await stage.queue.close()
+    await stage.backlog.close()
     await stage.restart()
     await stage.pass(1_000)
     expect(stage.router.partition('orders', 0).values).to.deep.equal(['before', 'A'])
@@ -198,7 +198,7 @@ describe('durable: closing delivery', () => {
     await stage.pass(5_000)
     close(0)
     await stage.pass(10)
-    await stage.queue.close()
+    await stage.backlog.close()
     stage.router.tables.clear()
     await stage.pass(200)
     const before = stage.router.messages.length

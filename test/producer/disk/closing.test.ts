@@ -14,7 +14,7 @@ describe('durable: the end of delivery from the log', () => {
     const closing = stage.delivery.close(0)
     await stage.pass(0)
     await closing
-    await stage.queue.close()
+    await stage.backlog.close()
     expect(stage.clock.countTimers()).to.equal(0)
   })
 
@@ -22,7 +22,7 @@ describe('durable: the end of delivery from the log', () => {
   const closeWhileSyncing = async (deadlineMs: number) => {
     const sent = stage.send({ topic: 'orders', key: null, value: 'late' }, deadlineMs)
     await stage.delivery.close(0)
-    const closing = stage.queue.close()
+    const closing = stage.backlog.close()
     await stage.pass(1_000)
     await closing
     return sent
@@ -42,7 +42,7 @@ describe('durable: the end of delivery from the log', () => {
       expect(codesOf(sent)).to.deep.equal([['timedOut', 'pending']])
       expect(stage.clock.countTimers()).to.equal(0)
       await stage.restart()
-      if (opensLater) await stage.queue.open()
+      if (opensLater) await stage.backlog.open()
       await stage.pass(3_000)
       expect(stage.router.values('orders')).to.deep.equal(['late'])
     })

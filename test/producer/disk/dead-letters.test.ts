@@ -32,7 +32,7 @@ describe('durable: records that Kafka refuses for good', () => {
     expect(lines).to.have.length(1)
     expect(lines[0]).to.match(/a record is a dead letter now: .*castellan wal dead-letters/)
     expect(stage.delivery.stats()).to.include({ deadLettered: 1, delivered: 4 })
-    expect((await stage.queue.view()).stats).to.deep.include({ deadDestinations: [['default/orders', 1]] })
+    expect((await stage.backlog.view()).stats).to.deep.include({ deadDestinations: [['default/orders', 1]] })
     const letters = [...readDeadLetters(stage.disk.directory)]
     expect(letters.map(({ reason, destination }) => [reason.code, destination])).to.deep.equal([
       ['INVALID_RECORD', 'default/orders']

@@ -105,7 +105,7 @@ describe('delivery from the durable log', () => {
     expect(stage.router.values('orders')).to.have.length(501)
     // Those that tell the age of the oldest record.
     expect(stage.reads - reads).to.be.at.most(2)
-    expect(stage.queue.readAhead.bytes).to.equal(0)
+    expect(stage.backlog.readAhead.bytes).to.equal(0)
   })
 
   it('durable 7: reads from the log what it had no room for, in order with what comes meanwhile', async () => {
@@ -119,7 +119,7 @@ describe('delivery from the durable log', () => {
     for (const value of numbers(600)) {
       stage.send(keyed('orders', 'k', value.padEnd(200)))
       if (Number(value) % 7 === 0) await stage.pass(5)
-      expect(stage.queue.readAhead.bytes).to.be.at.most(64 * 1024)
+      expect(stage.backlog.readAhead.bytes).to.be.at.most(64 * 1024)
     }
     await stage.pass(10_000)
     expect(stage.router.partition('orders', 0).values.map(value => value!.trim())).to.deep.equal(numbers(600))
@@ -138,7 +138,7 @@ describe('delivery from the durable log', () => {
     const late = stage.send(record('orders', '20'))
     await stage.pass(2_000)
     expect([late.isAccepted, stage.router.values('orders')]).to.deep.equal([true, []])
-    stage.queue.drain()
+    stage.backlog.drain()
     await stage.pass(2_000)
     expect(stage.router.values('orders')).to.deep.equal(numbers(21))
   })

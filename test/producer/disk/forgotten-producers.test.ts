@@ -58,7 +58,7 @@ describe('durable: a batch whose answer was lost, and that Kafka may not recogni
     expect(values()).to.deep.equal(['A', 'B', 'C', 'D'])
     expect(attempts()).to.deep.equal(['0/0+1', '0/1+2', '0/3+1'])
     expect(metrics.of('found_batches')).to.equal(1)
-    expect((await stage.queue.log!.look()).openEntries).to.equal(0)
+    expect((await stage.backlog.log!.look()).openEntries).to.equal(0)
   })
 
   it('is sent again under its number when it is not in the log', async () => {

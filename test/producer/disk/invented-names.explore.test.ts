@@ -52,7 +52,7 @@ describe('durable: names of topics that Kafka does not know', () => {
     for (const name of late) stage.router.create(name, 1)
     await stage.pass(30_000)
     for (const name of [...late, 'orders']) expect(stage.router.values(name)).to.deep.equal(['0', '1', '2'])
-    expect((await stage.queue.log!.backlog()).size).to.equal(names.length - late.length)
+    expect((await stage.backlog.log!.backlog()).size).to.equal(names.length - late.length)
   })
 
   it('durable-queue: nothing is kept in memory of names that have given up their places, however long they stand there', async () => {

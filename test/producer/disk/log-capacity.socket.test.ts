@@ -13,12 +13,12 @@ const KIB = 1024
 
 describe('the room for records that wait for the disk', () => {
   let directory: string
-  let queue: DurableBacklog
+  let backlog: DurableBacklog
   beforeEach(() => {
     directory = mkdtempSync(join(tmpdir(), 'castellan-room-'))
     const settings = walSettings.parse({ directory: join(directory, 'wal'), maxWaitingBytes: 64 * KIB })
     const onBroken = (error: Error): void => expect.fail(String(error))
-    queue = new DurableBacklog({
+    backlog = new DurableBacklog({
       settings,
       log: silentLogger,
       metrics: defaultLogger,
@@ -27,10 +27,10 @@ describe('the room for records that wait for the disk', () => {
       onBroken,
       worker: logWorker
     })
-    queue.join({ cluster: 'default', opened: () => undefined, drain: () => undefined, whyOpen: () => () => '' })
+    backlog.join({ cluster: 'default', opened: () => undefined, drain: () => undefined, whyOpen: () => () => '' })
   })
   afterEach(async () => {
-    await queue.close()
+    await backlog.close()
     rmSync(directory, { recursive: true, force: true })
   })
 
@@ -44,24 +44,24 @@ describe('the room for records that wait for the disk', () => {
         timestampMs: 0,
         partitioner: 'murmur2' as const
       }
-      expect(queue.append([{ destination: 'default/orders', record: record as never }], resolve)).to.equal(undefined)
+      expect(backlog.append([{ destination: 'default/orders', record: record as never }], resolve)).to.equal(undefined)
     })
 
   it('is used by what waits, before the log is open and after, and tells when it is free again', async () => {
-    expect(queue.capacity).to.include({
+    expect(backlog.capacity).to.include({
       maxBytes: 64 * KIB,
       usedBytes: 0,
       stuckBytes: 0,
       setting: 'advanced.wal.maxWaitingBytes'
     })
     let freed = 0
-    queue.capacity.onFreed(() => freed++)
+    backlog.capacity.onFreed(() => freed++)
     for (const when of ['before it is open', 'after']) {
       const freedBefore = freed
       const stored = append()
-      expect(queue.capacity.usedBytes, when).to.be.within(10 * KIB, 11 * KIB)
+      expect(backlog.capacity.usedBytes, when).to.be.within(10 * KIB, 11 * KIB)
       await stored
-      expect(queue.capacity.usedBytes, when).to.equal(0)
+      expect(backlog.capacity.usedBytes, when).to.equal(0)
       expect(freed, when).to.be.greaterThan(freedBefore)
     }
   })

@@ -25,7 +25,7 @@ describe('durable: partitions that are not there', () => {
     const { reads } = stage
     await stage.pass(20_000)
     expect(stage.reads - reads, 'nothing is read for them meanwhile').to.be.at.most(15)
-    expect((await stage.queue.log!.look()).openEntries).to.equal(2)
+    expect((await stage.backlog.log!.look()).openEntries).to.equal(2)
     stage.send(to(0, 'E'))
     await stage.pass(1_000)
     expect(valuesIn(0)).to.deep.equal(['A', 'E'])
@@ -33,7 +33,7 @@ describe('durable: partitions that are not there', () => {
     stage.router.tables.want('orders')
     await stage.pass(5_000)
     expect(valuesIn(2)).to.deep.equal(['B', 'D'])
-    expect((await stage.queue.log!.look()).openEntries).to.equal(0)
+    expect((await stage.backlog.log!.look()).openEntries).to.equal(0)
   })
 
   it('get records of a key back that their topic lost them for, when it was made anew with fewer', async () => {
@@ -46,7 +46,7 @@ describe('durable: partitions that are not there', () => {
     stage.router.tables.want('orders')
     await stage.pass(30_000)
     expect(valuesIn(0).toSorted()).to.deep.equal(values.toSorted())
-    expect((await stage.queue.log!.look()).openEntries).to.equal(0)
+    expect((await stage.backlog.log!.look()).openEntries).to.equal(0)
   })
 
   for (const reason of ['unknownTopic', 'unknownPartition'] as const) {
@@ -84,7 +84,7 @@ describe('durable: partitions that are not there', () => {
     const closing = stage.delivery.close(0)
     await stage.pass(10)
     await closing
-    await stage.queue.close()
+    await stage.backlog.close()
     stage.router.tables.clear()
     await stage.pass(10)
     const { messages } = stage.router

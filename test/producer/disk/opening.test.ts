@@ -3,18 +3,18 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
-import type { ClusterDelivery, OpenedQueue } from '../../../src/producer/disk/durable-backlog.js'
+import type { ClusterDelivery, OpenedBacklog } from '../../../src/producer/disk/durable-backlog.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { record } from '../../support/delivery-stage.js'
 import { DurableStage, type DurableStageOptions } from '../durable-stage.js'
 
 /** Keeps what it is told. */
 class Member implements ClusterDelivery {
-  opens: OpenedQueue[] = []
+  opens: OpenedBacklog[] = []
   drains = 0
   constructor(readonly cluster: string) {}
-  opened(queue: OpenedQueue): void {
-    this.opens.push(queue)
+  opened(opened: OpenedBacklog): void {
+    this.opens.push(opened)
   }
   drain(): void {
     this.drains++
@@ -59,7 +59,7 @@ describe('durable: opening the log', () => {
   it('happens with the first record, which is accepted when it is there', async () => {
     await unopened()
     await stage.pass(5_000)
-    expect([stage.opens, stage.queue.log, stage.queue.path, await stage.delivery.logStats()]).to.deep.equal([
+    expect([stage.opens, stage.backlog.log, stage.backlog.path, await stage.delivery.logStats()]).to.deep.equal([
       0,
       undefined,
       undefined,
@@ -68,11 +68,11 @@ describe('durable: opening the log', () => {
     const sent = [stage.send(record('orders', 'A'), 1_000), stage.send(record('orders', 'B'), 1_000)]
     expect(sent[0]!.isAccepted).to.equal(false)
     await stage.pass(100)
-    expect([stage.opens, stage.queue.path]).to.deep.equal([1, '/simulated'])
+    expect([stage.opens, stage.backlog.path]).to.deep.equal([1, '/simulated'])
     expect(sent.map(({ isAccepted }) => isAccepted)).to.deep.equal([true, true])
     expect(values()).to.deep.equal(['A', 'B'])
     expect((await stage.delivery.logStats())?.enqueued).to.equal(2)
-    await stage.queue.open()
+    await stage.backlog.open()
     stage.send(record('orders', 'C'))
     await stage.pass(100)
     expect(values()).to.deep.equal(['A', 'B', 'C'])
@@ -93,13 +93,13 @@ describe('durable: opening the log', () => {
 
   it('is told to have failed once somebody needed the log', async () => {
     await unopened()
-    expect(await stage.queue.whyNotOpened()).to.equal(undefined)
+    expect(await stage.backlog.whyNotOpened()).to.equal(undefined)
     for (const _ of [1, 2]) stage.openErrors.push(new Error('no directory'))
     stage.send(record('orders', 'A'), 1_000)
     await stage.pass(100)
-    expect(await stage.queue.whyNotOpened()).to.equal('no directory')
-    expect(await stage.queue.whyNotOpened(), 'it is tried again').to.equal(undefined)
-    expect(stage.queue.log).to.not.equal(undefined)
+    expect(await stage.backlog.whyNotOpened()).to.equal('no directory')
+    expect(await stage.backlog.whyNotOpened(), 'it is tried again').to.equal(undefined)
+    expect(stage.backlog.log).to.not.equal(undefined)
   })
 
   it('happens at the start where an earlier process has left something', async () => {
@@ -110,17 +110,17 @@ describe('durable: opening the log', () => {
       return !isEmpty
     }
     await unopened({ holdsRecords, wal: { directory } })
-    await stage.queue.openIfNotEmpty()
+    await stage.backlog.openIfNotEmpty()
     expect([stage.opens, asked]).to.deep.equal([0, [directory]])
     isEmpty = false
-    await stage.queue.openIfNotEmpty()
+    await stage.backlog.openIfNotEmpty()
     expect(stage.opens).to.equal(1)
   })
 
   it('happens once, however many ask for it', async () => {
     await unopened()
     stage.send(record('orders', 'A'))
-    await Promise.all([stage.queue.open(), stage.queue.open()])
+    await Promise.all([stage.backlog.open(), stage.backlog.open()])
     expect(stage.opens).to.equal(1)
   })
 
@@ -140,7 +140,7 @@ describe('durable: opening the log', () => {
     for (const bytes of [key, value, header]) bytes!.fill('x')
     stage.router.isAway = true
     await stage.pass(100)
-    const { entries } = await stage.queue.log!.read({ fromSequence: 1, maxBytes: 10_000 })
+    const { entries } = await stage.backlog.log!.read({ fromSequence: 1, maxBytes: 10_000 })
     stage.router.isAway = false
     await stage.pass(5_000)
     expect(stage.router.partition('orders', 0).log).to.deep.equal([
@@ -156,14 +156,14 @@ describe('durable: opening the log', () => {
     await unopened({ wal: { maxWaitingBytes: 2 * (78 + 100) } })
     const value = 'x'.repeat(100)
     const sent = [value, value, ''].map(each => stage.send(record('orders', each)))
-    expect(stage.queue.capacity.usedBytes).to.equal(2 * 178)
+    expect(stage.backlog.capacity.usedBytes).to.equal(2 * 178)
     expect(sent.map(({ refused }) => refused?.[0]?.code)).to.deep.equal([undefined, undefined, 'logUnavailable'])
     expect(sent[2]!.refused?.[0]).to.include({ persisted: 'no', retriable: true })
     expect(sent[2]!.refused?.[0]?.message).to.contain(
       '356 bytes wait for the disk already (advanced.wal.maxWaitingBytes)'
     )
     await stage.pass(100)
-    expect([stage.queue.capacity.usedBytes, values()]).to.deep.equal([0, [value, value]])
+    expect([stage.backlog.capacity.usedBytes, values()]).to.deep.equal([0, [value, value]])
   })
 
   it('is tried again a second after it failed; until then records are refused with the reason', async () => {
@@ -192,16 +192,16 @@ describe('durable: opening the log', () => {
 
   it('is tried for whoever asks why the log cannot be used, when the reason is known to no other', async () => {
     await unopened({ wal: { directory: join(directory, 'new') } })
-    expect([await stage.queue.whyUnusable(), stage.opens]).to.deep.equal([undefined, 0])
+    expect([await stage.backlog.whyUnusable(), stage.opens]).to.deep.equal([undefined, 0])
     stage.openErrors.push(new Error('another release wrote it'), new Error('another release wrote it'))
-    await stage.queue.open().catch(() => undefined)
+    await stage.backlog.open().catch(() => undefined)
     metrics.gauge('wal', 'writable', {}, 7)
-    expect(await stage.queue.whyUnusable()).to.equal('another release wrote it')
+    expect(await stage.backlog.whyUnusable()).to.equal('another release wrote it')
     expect(metrics.gaugeOf('writable')).to.equal(0)
-    expect([await stage.queue.whyUnusable(), stage.opens]).to.deep.equal([undefined, 3])
+    expect([await stage.backlog.whyUnusable(), stage.opens]).to.deep.equal([undefined, 3])
     expect(metrics.gaugeOf('writable')).to.equal(1)
     metrics.gauge('wal', 'writable', {}, 7)
-    expect(await stage.queue.whyUnusable()).to.equal(undefined)
+    expect(await stage.backlog.whyUnusable()).to.equal(undefined)
     expect(metrics.gaugeOf('writable'), 'what the open log says is told elsewhere').to.equal(7)
   })
 
@@ -209,10 +209,10 @@ describe('durable: opening the log', () => {
     const file = join(directory, 'file')
     await unopened({ wal: { directory: join(file, 'wal') } })
     stage.openErrors.push(new Error('another release wrote it'))
-    await stage.queue.open().catch(() => undefined)
+    await stage.backlog.open().catch(() => undefined)
     writeFileSync(file, '')
     const before = stage.opens
-    expect(await stage.queue.whyUnusable()).to.match(
+    expect(await stage.backlog.whyUnusable()).to.match(
       /the durable log cannot use .*file.wal \(wal\.directory\): ENOTDIR/
     )
     expect([metrics.gaugeOf('writable'), stage.opens]).to.deep.equal([0, before])
@@ -225,44 +225,44 @@ describe('durable: opening the log', () => {
     stage.send([record('orders', 'A'), record('audit', 'B'), record('orders', 'C')])
     const other = { key: null, value: Buffer.from('D'), headers: [], timestampMs: 0 }
     for (const topic of ['x', 'y']) {
-      stage.queue.append([{ destination: `eu/west/${topic}`, record: other }], () => undefined)
+      stage.backlog.append([{ destination: `eu/west/${topic}`, record: other }], () => undefined)
     }
     await stage.pass(100)
-    expect([...stage.queue.leftRecords]).to.deep.equal([])
+    expect([...stage.backlog.leftRecords]).to.deep.equal([])
     stage.drainsLater = true
     await stage.restart()
-    expect([...stage.queue.leftRecords]).to.have.deep.members([
+    expect([...stage.backlog.leftRecords]).to.have.deep.members([
       ['default', 3],
       ['eu/west', 2]
     ])
     const [west, nobody] = [new Member('eu/west'), new Member('eu')]
-    for (const member of [west, nobody]) stage.queue.join(member)
+    for (const member of [west, nobody]) stage.backlog.join(member)
     expect([west, nobody].map(({ opens }) => opens.map(({ backlogFrom }) => backlogFrom))).to.deep.equal([
       [4],
       [undefined]
     ])
-    expect([west.drains, west.opens[0]!.wal === stage.queue.log]).to.deep.equal([0, true])
-    stage.queue.drain()
+    expect([west.drains, west.opens[0]!.wal === stage.backlog.log]).to.deep.equal([0, true])
+    stage.backlog.drain()
     expect([west.drains, nobody.drains]).to.deep.equal([1, 1])
     const late = new Member('eu/west')
-    stage.queue.join(late)
+    stage.backlog.join(late)
     expect(late.drains, 'told when it joins').to.equal(1)
   })
 
   it('tells clusters that joined before', async () => {
     await unopened()
     const member = new Member('eu')
-    stage.queue.join(member)
-    stage.queue.drain()
+    stage.backlog.join(member)
+    stage.backlog.drain()
     expect([member.opens.length, member.drains]).to.deep.equal([0, 0])
-    await stage.queue.open()
+    await stage.backlog.open()
     expect([member.opens.length, member.drains]).to.deep.equal([1, 1])
     expect(member.opens[0]!.isIntact).to.equal(true)
   })
 
   it('is over when the log breaks: it offers nothing any more, and says so', async () => {
     await unopened()
-    await stage.queue.open()
+    await stage.backlog.open()
     stage.router.isAway = true
     stage.send(record('orders', 'A'))
     await stage.pass(100)
@@ -277,13 +277,13 @@ describe('durable: opening the log', () => {
   it('is waited for by the end, which takes nothing any more and leaves no timer', async () => {
     await unopened()
     const sent = stage.send(record('orders', 'A'))
-    const closing = stage.queue.close()
+    const closing = stage.backlog.close()
     await stage.pass(10)
     await closing
-    await stage.queue.close()
+    await stage.backlog.close()
     await stage.delivery.close(0)
     expect([stage.opens, sent.isAccepted]).to.deep.equal([1, true])
-    expect(stage.queue.append([], () => undefined)).to.deep.include({ kind: 'closed', isCertain: true })
+    expect(stage.backlog.append([], () => undefined)).to.deep.include({ kind: 'closed', isCertain: true })
     await stage.pass(1_000)
     expect(stage.clock.countTimers()).to.equal(0)
   })
@@ -309,7 +309,7 @@ describe('durable: what is told of the log now and then', () => {
     await stage.pass(5_000)
     expect(metrics.gaugeOf('oldest_record_age_seconds')).to.equal(5.9)
     expect(metrics.gaugeOf('open_records')).to.equal(2)
-    expect(metrics.gaugeOf('read_ahead_bytes')).to.be.above(0).and.equal(stage.queue.readAhead.bytes)
+    expect(metrics.gaugeOf('read_ahead_bytes')).to.be.above(0).and.equal(stage.backlog.readAhead.bytes)
     stage.router.isAway = false
     await stage.pass(10_000)
     expect(metrics.gaugeOf('oldest_record_age_seconds')).to.equal(0)

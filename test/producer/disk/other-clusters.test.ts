@@ -53,6 +53,6 @@ describe('durable: another cluster', () => {
     await stage.pass(10_000)
     expect(stage.router.values('orders')).to.deep.equal(['B', 'C'])
     expect(attempts().every(({ producerId }) => producerId === 2n)).to.equal(true)
-    expect((await stage.queue.log!.look()).openEntries).to.equal(0)
+    expect((await stage.backlog.log!.look()).openEntries).to.equal(0)
   })
 })

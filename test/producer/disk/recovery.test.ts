@@ -39,7 +39,7 @@ describe('durable: after a crash', () => {
         { producerId: 1n, epoch: 0, baseSequence: 1, count: 2 }
       ])
       expect(stage.router.partition('orders', 0).values).to.deep.equal(['A', 'B', 'C', 'D'])
-      expect((await stage.queue.log!.look()).openEntries).to.equal(0)
+      expect((await stage.backlog.log!.look()).openEntries).to.equal(0)
     })
   }
 
@@ -115,7 +115,7 @@ describe('durable: after a crash', () => {
     const closing = stage.delivery.close(1_000)
     await stage.pass(1_500)
     await closing
-    await stage.queue.close()
+    await stage.backlog.close()
     expect(sent.outcomes?.[0]).to.include({ type: 'failed', persisted: 'pending' })
     const late = stage.send(record('orders', 'B'))
     expect(late.refused?.[0]).to.include({ code: 'shuttingDown', persisted: 'no' })

@@ -6,7 +6,7 @@ describe('durable: how long records of topics have waited', () => {
   let stage: DurableStage
   afterEach(() => stage.restore())
   const ages = async () =>
-    Array.from((await stage.queue.view()).backlog, ([name, { oldestAgeMs }]) => [name, oldestAgeMs])
+    Array.from((await stage.backlog.view()).backlog, ([name, { oldestAgeMs }]) => [name, oldestAgeMs])
 
   it('is told of the oldest record of each topic, and of no topic whose records are in Kafka', async () => {
     stage = new DurableStage({ topics: { audit: 1 } })
@@ -26,7 +26,7 @@ describe('durable: how long records of topics have waited', () => {
     await stage.start()
     for (const topic of ['first', 'second', 'third']) stage.send(record(topic, 'A'))
     await stage.pass(1_000)
-    const log = stage.queue.log!
+    const log = stage.backlog.log!
     const backlog = log.backlog.bind(log)
     log.backlog = async () => {
       const found = await backlog()

@@ -23,7 +23,7 @@ describe('a key whose records Kafka has refused', () => {
     for (const value of values) poison.add(value)
   }
 
-  const deadLetters = async (): Promise<number> => (await stage.queue.log!.look()).deadLetters
+  const deadLetters = async (): Promise<number> => (await stage.backlog.log!.look()).deadLetters
 
   it('answers with the same refusal, and makes no other dead letter', async () => {
     refuse('a')

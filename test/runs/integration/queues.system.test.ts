@@ -12,7 +12,7 @@ import {
   NO_WORDS,
   type QueueMessage,
   type Settlement,
-  type SettleResult
+  type TokenResult
 } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { WIDE_LIMITS } from '../../support/queue-limits.js'
@@ -62,7 +62,7 @@ describe('a queue over a share group', function () {
     if (result.type === 'failed') throw new Error(`an acquire was refused: ${result.code} ${result.message}`)
     return result.messages
   }
-  const settle = (words: Partial<Settlement>): Promise<readonly SettleResult[]> =>
+  const settle = (words: Partial<Settlement>): Promise<readonly TokenResult[]> =>
     queues.settle(topic, group, { ...NO_WORDS, ...words })
   const outcomeOf = async (words: Partial<Settlement>): Promise<string> => (await settle(words))[0]!.outcome
   const textOf = ({ record }: QueueMessage): string => String(record.value)

@@ -86,8 +86,8 @@ const ofQueues: readonly RoomBug[] = [
     edits: [
       {
         in: 'HeldCounts.#shareOf',
-        find: 'room / (this.#clients.get(client)?.queues ?? 1)',
-        replaceWith: 'room'
+        find: 'free / (this.#clients.get(client)?.queues ?? 1)',
+        replaceWith: 'free'
       }
     ],
     test: 'test/consumer/queue/waiting-acquires.test.ts'

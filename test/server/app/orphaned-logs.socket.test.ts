@@ -31,13 +31,13 @@ describe('an orphaned durable log', () => {
     const deps = { settings, log: silentLogger, metrics: defaultLogger, now: Date.now, clock, worker: logWorker }
     const orphaned = new OrphanedLogs([directory], { ...deps, receipts: undefined })
     orphaned.drain()
-    const [{ queue }] = orphaned.all as [(typeof orphaned.all)[0]]
-    await queue.open()
+    const [{ backlog }] = orphaned.all as [(typeof orphaned.all)[0]]
+    await backlog.open()
     for (let looks = 0; looks < 5; looks++) {
-      expect(await queue.log!.look()).to.include({ openEntries: 0, setAsideEntries: 1 })
+      expect(await backlog.log!.look()).to.include({ openEntries: 0, setAsideEntries: 1 })
       await new Promise(setImmediate)
     }
-    expect(queue.warnings[0]?.text).to.contain('1 records of the durable log are set aside')
+    expect(backlog.warnings[0]?.text).to.contain('1 records of the durable log are set aside')
     await orphaned.close(0)
   })
 })

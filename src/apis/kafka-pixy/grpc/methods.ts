@@ -1,8 +1,8 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
+import { BudgetWait } from '../../../core/budget-wait.js'
 import { memoryOfRecords, sizeOfRecords } from '../../../core/bytes.js'
 import { NAMELESS, type RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
-import { RoomWait } from '../../../core/room-wait.js'
 import type { AccessTarget } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
@@ -219,14 +219,14 @@ export class PixyMethods {
           reject(error as Error)
         }
       }
-      const room = new RoomWait({
+      const budgetWait = new BudgetWait({
         records: this.#records,
         client,
         goOn: ask,
         refuse: ({ message }) => reject(new StatusError(status.RESOURCE_EXHAUSTED, message))
       })
       const take = (messages: ConsumedMessages): void => {
-        const held = room.take(memoryOfRecords(messages.messages))
+        const held = budgetWait.take(memoryOfRecords(messages.messages))
         if (held === undefined) messages.release()
         else {
           call.request.holdRecords(held)
@@ -236,7 +236,7 @@ export class PixyMethods {
       ask()
       return () => {
         cancel()
-        room.end()
+        budgetWait.end()
       }
     })
   }

@@ -8,12 +8,12 @@ import type { HeldCounts } from './held-counts.js'
 const UNKNOWN_BYTES = MIB
 /** The largest record counts for this time, up to twice as long. */
 const LATELY_MS = 60_000
-/** A queue without room is asked again so much later. */
+/** A queue that may fetch nothing asks again after this time. */
 const AGAIN_MS = 250
 /** Another queue may have the turn of one that has fetched nothing for so long. */
 const TURN_MS = 1_000
 
-/** The turn to fetch one message although there is no room for it in memory: some queue has to find out whether there are any. */
+/** The turn to fetch one message without free memory: some queue has to find out whether there are any. */
 export class FetchTurn {
   #owner: object | undefined
   #until = 0
@@ -31,7 +31,7 @@ export class FetchTurn {
   }
 }
 
-export interface FetchRoomDeps {
+export interface FetchLimitDeps {
   readonly now: MonotonicClock
   readonly deadlines: Deadlines
   readonly records: RecordBudget
@@ -39,21 +39,21 @@ export interface FetchRoomDeps {
   readonly fetchTurn: FetchTurn
 }
 
-/** How many messages one queue may fetch, so that those of all queues have room in memory. Kafka counts messages, not their bytes. */
-export class FetchRoom {
-  readonly #deps: FetchRoomDeps
+/** Limits the messages that one queue fetches, so that those of all queues fit into memory. Kafka counts messages, not bytes. */
+export class FetchLimit {
+  readonly #deps: FetchLimitDeps
   readonly #onAgain: () => void
   #again: Alarm | undefined
   /** The largest record since then, and before. */
   #since: number
   #largest = 0
   #former = 0
-  /** When messages were last fetched, and when none were for want of room. */
+  /** When messages were last fetched, and when none were for want of memory. */
   #fetchedAt = Number.NEGATIVE_INFINITY
   #refusedAt = Number.NEGATIVE_INFINITY
 
-  /** @param onAgain called when it may be asked again after it has found no room */
-  constructor(deps: FetchRoomDeps, onAgain: () => void) {
+  /** @param onAgain called when it may be asked again after it has found no free memory */
+  constructor(deps: FetchLimitDeps, onAgain: () => void) {
     this.#deps = deps
     this.#onAgain = onAgain
     this.#since = deps.now()
@@ -73,18 +73,18 @@ export class FetchRoom {
     const { now, records, counts, fetchTurn } = this.#deps
     if (wanted === 0) return 0
     const at = now()
-    const room = Math.floor(records.freeBytes / this.#bytesOfOne / Math.max(1, counts.queuesThatWait))
-    if (room > 0) fetchTurn.leave(this)
-    if (room > 0 || (spare === 0 && fetchTurn.take(this, at))) {
+    const free = Math.floor(records.freeBytes / this.#bytesOfOne / Math.max(1, counts.queuesThatWait))
+    if (free > 0) fetchTurn.leave(this)
+    if (free > 0 || (spare === 0 && fetchTurn.take(this, at))) {
       this.#fetchedAt = at
-      return Math.max(1, Math.min(wanted, room))
+      return Math.max(1, Math.min(wanted, free))
     }
     if (spare === 0 && records.freeBytes < this.#bytesOfOne) this.#refusedAt = at
     this.#askAgain()
     return 0
   }
 
-  /** Whether it may be that there are messages, and none was fetched since then for want of room. */
+  /** Whether it may be that there are messages, and none was fetched since then for want of memory. */
   wasFullSince(since: number): boolean {
     return this.#refusedAt >= since && this.#fetchedAt < since
   }

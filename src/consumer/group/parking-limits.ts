@@ -34,7 +34,7 @@ export class ParkedBytes {
     return this.#held.bytes
   }
 
-  hasRoom(owner: string, bytes: number): boolean {
+  fits(owner: string, bytes: number): boolean {
     const free = this.maxBytes - this.value
     const isFair = bytes <= free && (this.#byOwner.get(owner) ?? 0) <= free
     return isFair && !this.#records.isShort && bytes <= this.#records.freeBytes
@@ -49,7 +49,7 @@ export class ParkedBytes {
     this.add(owner, -bytes)
   }
 
-  /** @param tell called once, in a later tick, when there is room again */
+  /** @param tell called once, in a later tick, when bytes may be free again */
   wait(owner: string, bytes: number, tell: () => void): void {
     this.#waiting.set(tell, { owner, bytes })
     this.#records.whenSpare(this.#tellSome)
@@ -65,7 +65,7 @@ export class ParkedBytes {
   readonly #tellSome = (): void => {
     const told: (() => void)[] = []
     for (const [tell, { owner, bytes }] of this.#waiting) {
-      if (this.hasRoom(owner, bytes)) told.push(tell)
+      if (this.fits(owner, bytes)) told.push(tell)
       if (told.length === TOLD_A_TICK) break
     }
     for (const tell of told) {
@@ -78,7 +78,7 @@ export class ParkedBytes {
   }
 }
 
-export interface RoomsOptions<Item> {
+export interface ParkingOptions<Item> {
   /** The bytes that a parked message keeps. */
   readonly bytesOf: (item: Item) => number
   /** Limit of the messages of a partition that are parked or begun. */
@@ -88,42 +88,42 @@ export interface RoomsOptions<Item> {
   readonly owner: string
   /** Number of the partitions that share {@link bytes}. */
   readonly partitions: () => number
-  /** Called when a message may be parked again of a partition of which {@link PartitionRooms.mayPark} has refused one. */
-  readonly onRoom: (partition: TopicPartition) => void
+  /** Called when a message may be parked again of a partition of which {@link ParkingLimits.mayPark} has refused one. */
+  readonly onFree: (partition: TopicPartition) => void
 }
 
 /**
- * The room that partitions have for parked messages. A partition has at most `maxOpen` messages that are parked or begun. The
+ * Limits the messages that partitions may park. A partition has at most `maxOpen` messages that are parked or begun. The
  * bytes of those that are parked are limited by an equal share for each partition of what their owner may have of
  * {@link ParkedBytes}. One message of each partition may always be parked, so that no partition waits for another one.
  */
-export class PartitionRooms<Item extends TopicPartition> {
-  readonly #options: RoomsOptions<Item>
+export class ParkingLimits<Item extends TopicPartition> {
+  readonly #options: ParkingOptions<Item>
   /** Partitions with parked or begun messages, by topic and partition. No text is made of both: each message is looked up. */
-  readonly #rooms = new Map<string, Map<number, PartitionRoom>>()
+  readonly #limits = new Map<string, Map<number, ParkingLimit>>()
 
-  constructor(options: RoomsOptions<Item>) {
+  constructor(options: ParkingOptions<Item>) {
     this.#options = options
   }
 
-  /** Whether a message of this partition that keeps so many bytes may be parked. If not, `onRoom` follows. */
+  /** Whether a message of this partition that keeps so many bytes may be parked. If not, `onFree` follows. */
   mayPark({ topic, partition }: TopicPartition, bytes: number): boolean {
-    return this.#rooms.get(topic)?.get(partition)?.mayPark(bytes) !== false
+    return this.#limits.get(topic)?.get(partition)?.mayPark(bytes) !== false
   }
 
   /** The limit of a message's partition, which exists while one of its messages is parked or begun. */
-  of({ topic, partition }: Item): PartitionRoom {
-    return this.#rooms.get(topic)?.get(partition) ?? this.#add(topic, partition)
+  of({ topic, partition }: Item): ParkingLimit {
+    return this.#limits.get(topic)?.get(partition) ?? this.#add(topic, partition)
   }
 
-  #add(topic: string, partition: number): PartitionRoom {
-    const ofTopic = this.#rooms.get(topic) ?? new Map<number, PartitionRoom>()
-    const room = new PartitionRoom({ topic, partition }, this.#options, () => {
+  #add(topic: string, partition: number): ParkingLimit {
+    const ofTopic = this.#limits.get(topic) ?? new Map<number, ParkingLimit>()
+    const limit = new ParkingLimit({ topic, partition }, this.#options, () => {
       ofTopic.delete(partition)
-      if (ofTopic.size === 0) this.#rooms.delete(topic)
+      if (ofTopic.size === 0) this.#limits.delete(topic)
     })
-    this.#rooms.set(topic, ofTopic.set(partition, room))
-    return room
+    this.#limits.set(topic, ofTopic.set(partition, limit))
+    return limit
   }
 
   bytesOf(item: Item): number {
@@ -132,18 +132,18 @@ export class PartitionRooms<Item extends TopicPartition> {
 }
 
 /** The places and bytes of the messages of one partition: a place until the message is over, and bytes while it is parked. */
-export class PartitionRoom {
+export class ParkingLimit {
   readonly #partition: TopicPartition
-  readonly #options: Omit<RoomsOptions<never>, 'bytesOf'>
+  readonly #options: Omit<ParkingOptions<never>, 'bytesOf'>
   readonly #onUnused: () => void
   #parked = 0
   #begun = 0
   /** Bytes of the parked messages. */
   #bytes = 0
-  /** A message was refused since there was room last. */
+  /** A message was refused since one could last be parked. */
   #isFull = false
 
-  constructor(partition: TopicPartition, options: Omit<RoomsOptions<never>, 'bytesOf'>, onUnused: () => void) {
+  constructor(partition: TopicPartition, options: Omit<ParkingOptions<never>, 'bytesOf'>, onUnused: () => void) {
     this.#partition = partition
     this.#options = options
     this.#onUnused = onUnused
@@ -152,10 +152,10 @@ export class PartitionRoom {
   mayPark(bytes: number): boolean {
     const { maxOpen, bytes: all, owner, partitions } = this.#options
     const isFirst = this.#parked === 0
-    const isLeftToOthers = !isFirst && !all.hasRoom(owner, bytes)
+    const isLeftToOthers = !isFirst && !all.fits(owner, bytes)
     const isAboveShare = !isFirst && this.#bytes + bytes > all.maxBytes / 2 / Math.max(1, partitions())
     this.#isFull = isLeftToOthers || isAboveShare || this.#parked + this.#begun >= maxOpen
-    if (isLeftToOthers) all.wait(owner, bytes, this.#tellRoom)
+    if (isLeftToOthers) all.wait(owner, bytes, this.#tellFree)
     return !this.#isFull
   }
 
@@ -175,7 +175,7 @@ export class PartitionRoom {
     const { bytes: all, owner } = this.#options
     this.#parked--
     this.#bytes -= bytes
-    if (this.#parked === 0) all.leave(this.#tellRoom)
+    if (this.#parked === 0) all.leave(this.#tellFree)
     all.release(owner, bytes)
     this.#left()
   }
@@ -189,12 +189,12 @@ export class PartitionRoom {
   #left(): void {
     const open = this.#parked + this.#begun
     if (open === 0) this.#onUnused()
-    if (open < this.#options.maxOpen) this.#tellRoom()
+    if (open < this.#options.maxOpen) this.#tellFree()
   }
 
-  readonly #tellRoom = (): void => {
+  readonly #tellFree = (): void => {
     if (!this.#isFull) return
     this.#isFull = false
-    this.#options.onRoom(this.#partition)
+    this.#options.onFree(this.#partition)
   }
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { BudgetWait, takeBytes } from '../../src/core/budget-wait.js'
 import { type HeldRecords, RecordBudget } from '../../src/core/record-budget.js'
-import { RoomWait, takeRoom } from '../../src/core/room-wait.js'
 import { FakeTime } from '../support/fake-time.js'
 import { turns } from '../support/ticks.js'
 
@@ -24,9 +24,9 @@ describe('core: waits for room', () => {
   })
 
   /** @param maxMs absent: it has no limit */
-  const waitOf = (client: string, maxMs?: number): RoomWait => {
+  const waitOf = (client: string, maxMs?: number): BudgetWait => {
     const refuse = ({ message }: Error): void => void told.push(message)
-    return new RoomWait({
+    return new BudgetWait({
       records,
       client,
       maxMs,
@@ -36,7 +36,7 @@ describe('core: waits for room', () => {
   }
   const take = async (client: string, bytes: number, maxMs?: number, signal?: AbortSignal): Promise<void> => {
     try {
-      held.push(await takeRoom({ records, client, bytes, maxMs, signal }))
+      held.push(await takeBytes({ records, client, bytes, maxMs, signal }))
       told.push(`${client} has ${bytes}`)
     } catch (error) {
       told.push(`${client}: ${(error as Error).message}`)

@@ -3,10 +3,10 @@ import { onAbort } from './ending.js'
 import type { OverloadedError } from './errors.js'
 import { type HeldRecords, NAMELESS, type RecordBudget } from './record-budget.js'
 
-/** How long messages that are there wait for room among the answers that leave: slow ones end after 5 s. */
-const ROOM_MS = 10_000
+/** How long messages wait for bytes of the budget. Slow answers end after 5 s, and free theirs. */
+const WAIT_MS = 10_000
 
-interface RoomOfClient {
+interface BudgetOfClient {
   readonly records: RecordBudget
   /** The client to whose share the bytes count. */
   readonly client: string | undefined
@@ -14,26 +14,26 @@ interface RoomOfClient {
   readonly maxMs?: number | undefined
 }
 
-interface RoomWaitOptions extends RoomOfClient {
-  /** Called when there may be room, in a later tick. What was given back is to be asked for again. */
+interface BudgetWaitOptions extends BudgetOfClient {
+  /** Called when bytes may be free, in a later tick. The caller asks again for messages that it has given back. */
   readonly goOn: () => void
-  /** Called when there was no room for so long that the request is refused. Absent: the waits have no limit. */
+  /** Called when the bytes were not free in time, so that the request is refused. Absent: the waits have no limit. */
   readonly refuse?: (error: OverloadedError) => void
 }
 
-interface WantedRoom extends RoomOfClient {
+interface WantedBytes extends BudgetOfClient {
   readonly bytes: number
   /** Ends the wait. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** The waits of one request for room in a {@link RecordBudget}, one at a time. */
-export class RoomWait {
-  readonly #options: RoomWaitOptions
+/** The waits of one request for bytes of a {@link RecordBudget}, one at a time. */
+export class BudgetWait {
+  readonly #options: BudgetWaitOptions
   #until: number | undefined
   #endWait: (() => void) | undefined
 
-  constructor(options: RoomWaitOptions) {
+  constructor(options: BudgetWaitOptions) {
     this.#options = options
   }
 
@@ -58,9 +58,9 @@ export class RoomWait {
 
   #wait(client: string, bytes: number): void {
     if (this.isWaiting) return
-    const { records, goOn, refuse, maxMs = ROOM_MS } = this.#options
+    const { records, goOn, refuse, maxMs = WAIT_MS } = this.#options
     let timer: NodeJS.Timeout | undefined
-    const leave = records.whenRoom(client, bytes, () => {
+    const leave = records.whenFree(client, bytes, () => {
       clearTimeout(timer)
       this.#endWait = undefined
       goOn()
@@ -84,8 +84,8 @@ export class RoomWait {
   }
 }
 
-/** Takes room as soon as there is some. @throws OverloadedError when there is none in time, or the signal is aborted */
-export function takeRoom({ bytes, signal, ...options }: WantedRoom): Promise<HeldRecords> {
+/** Takes bytes as soon as they are free. @throws OverloadedError when they are not in time, or the signal is aborted */
+export function takeBytes({ bytes, signal, ...options }: WantedBytes): Promise<HeldRecords> {
   return new Promise((resolve, reject) => {
     const take = (): void => {
       const held = wait.take(bytes)
@@ -97,7 +97,7 @@ export function takeRoom({ bytes, signal, ...options }: WantedRoom): Promise<Hel
       unlisten()
       reject(error)
     }
-    const wait = new RoomWait({ ...options, goOn: take, refuse })
+    const wait = new BudgetWait({ ...options, goOn: take, refuse })
     const unlisten = onAbort(signal, () => {
       wait.end()
       reject(options.records.refusal('full'))

@@ -1,14 +1,14 @@
-import { ParkedBytes } from '../consumer/group/parking-rooms.js'
+import { ParkedBytes } from '../consumer/group/parking-limits.js'
 import type { RecordBudget } from '../core/record-budget.js'
 import { OpenLimit } from './open-limit.js'
 
-const MOST_HEADS = 4_096
+const MOST_RECORDS = 4_096
 
 /**
  * The records that webhooks of a process have in memory: 64 MiB, which they share fairly, and 4,096. Records that are sent may
  * have all of it, and those that wait half, so that the waiting ones do not keep others from being sent.
  */
-export class Heads {
+export class WebhookMemory {
   readonly #bytes: ParkedBytes
   /** Limit of all open records, whether they are in memory or not. */
   readonly open: OpenLimit
@@ -26,12 +26,12 @@ export class Heads {
   /** Whether a record that is not being sent may be kept. */
   mayKeep(webhook: string, bytes: number): boolean {
     const { value, maxBytes } = this.#bytes
-    return this.#count < MOST_HEADS / 2 && value + bytes <= maxBytes / 2 && this.#bytes.hasRoom(webhook, bytes)
+    return this.#count < MOST_RECORDS / 2 && value + bytes <= maxBytes / 2 && this.#bytes.fits(webhook, bytes)
   }
 
   /** Whether a record may be read in order to be sent. One of each webhook always may. */
   maySend(webhook: string): boolean {
-    return this.#count < MOST_HEADS && this.#bytes.hasRoom(webhook, 1)
+    return this.#count < MOST_RECORDS && this.#bytes.fits(webhook, 1)
   }
 
   take(webhook: string, bytes: number): void {
