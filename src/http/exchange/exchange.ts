@@ -53,8 +53,11 @@ export function sentPartsOf(
   request: IncomingMessage,
   prefix: string
 ): { readonly path: string; readonly query: string } {
-  const [, path = '', query = ''] = /^([^?#]*)(?:\?([^#]*))?/.exec(sentUrlOf(request).slice(prefix.length))!
-  return { path, query }
+  const url = sentUrlOf(request)
+  const [mark, hash] = [url.indexOf('?', prefix.length), url.indexOf('#', prefix.length)]
+  const end = hash < 0 ? url.length : hash
+  if (mark < 0 || mark > end) return { path: url.slice(prefix.length, end), query: '' }
+  return { path: url.slice(prefix.length, mark), query: url.slice(mark + 1, end) }
 }
 
 /** Whether a request came by its API's own port, where the server has put the prefix in front. */
