@@ -84,8 +84,8 @@ export const webhookBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'Lanes.next',
-        find: 'const entry of this.#ready',
-        replaceWith: 'const entry of [...this.#ready].reverse()'
+        find: 'this.#inTurn.firstPlace as',
+        replaceWith: 'this.#inTurn.firstPlace?.before.before as'
       },
       { in: 'RecordRun.#pause', find: '}, ms)', replaceWith: '}, 0)' },
       { in: 'RecordRun.#restOf', find: '? restMs : 0', replaceWith: '? 0 : 0' }
