@@ -112,12 +112,12 @@ describe('changes of a cluster in trouble', () => {
       stack.cluster.faults.add({ api, topic: 'orders' }, denied(TOPIC_AUTHORIZATION_FAILED))
     }
     const orders = { type: 'topic', name: 'orders' } as const
-    for (const refused of [
-      admin.createTopic({ name: 'orders' }, options),
-      admin.describeConfigs([orders], PATIENCE_MS),
-      admin.alterConfigs(orders, [], options)
+    for (const change of [
+      () => admin.createTopic({ name: 'orders' }, options),
+      () => admin.describeConfigs([orders], PATIENCE_MS),
+      () => admin.alterConfigs(orders, [], options)
     ]) {
-      const error = await errorOf(refused)
+      const error = await errorOf(change())
       expect(error).to.be.instanceOf(KafkaError).and.to.include({ errorCode: TOPIC_AUTHORIZATION_FAILED })
     }
     stack.cluster.faults.add({ api: 'OffsetFetch' }, denied(GROUP_AUTHORIZATION_FAILED))
