@@ -106,13 +106,15 @@ class Families<Series> {
   }
 
   get(component: string, metricName: string): Family<Series> {
-    const byName = getOrAdd(this.#byComponent, component, () => new Map())
-    return getOrAdd(byName, metricName, () => this.#add(component, metricName))
+    // No function is made for a family that is there: each request asks for some.
+    return this.#byComponent.get(component)?.get(metricName) ?? this.#add(component, metricName)
   }
 
   #add(component: string, metricName: string): Family<Series> {
     const name = prometheusName(component, metricName) + this.#suffix
-    return registerFamily(this.#registry, this.#create(name, component, metricName))
+    const family = registerFamily(this.#registry, this.#create(name, component, metricName))
+    getOrAdd(this.#byComponent, component, () => new Map()).set(metricName, family)
+    return family
   }
 }
 

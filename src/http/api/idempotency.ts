@@ -9,7 +9,8 @@ import { KnownBody } from '../engine/lazy-streams.js'
 import type { WaitingAnswer } from '../engine/open-requests.js'
 import { failureCodeOf, leaveSoon, noteFailure } from '../exchange/answers.js'
 import { AsyncAnswer } from '../exchange/async-answer.js'
-import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
+import type { BodyEnd } from '../exchange/body-collector.js'
+import { BodyTooLargeError, collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, keepTurn, noteHeld } from '../exchange/exchange.js'
 import { type AnswerTaker, KeptExchange, type WrittenAnswer } from '../exchange/kept-response.js'
 import { whenNext } from '../exchange/leaving-records.js'
@@ -208,7 +209,7 @@ export class Idempotency {
       this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.producer)
       return
     }
-    const end: DecodedEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
+    const end: BodyEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
       if (body === 'tooLarge' || body instanceof Error) {
         this.#refuseBody(request, body, seenBytes, isRead)
         return

@@ -18,9 +18,9 @@ import {
   untoldWarning,
   WARNING_HEADER
 } from '../exchange/answers.js'
-import type { BufferPool } from '../exchange/body-collector.js'
+import type { BodyEnd, BufferPool } from '../exchange/body-collector.js'
 import { addressOf } from '../exchange/client.js'
-import { BodyTooLargeError, collectDecoded, type DecodedEnd } from '../exchange/decoded-body.js'
+import { BodyTooLargeError, collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, endTurn, keepTurn, type Reply } from '../exchange/exchange.js'
 import {
   type Cause,
@@ -210,7 +210,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     keepTurn(exchange)
     const head = this.begin(exchange, params)
     if (head === undefined) return
-    const end: DecodedEnd = (body, seenBytes, isRead, lasts = false, waitedMs) => {
+    const end: BodyEnd = (body, seenBytes, isRead, lasts = false, waitedMs) => {
       if (waitedMs !== undefined) head.waitedMs = waitedMs
       if (body instanceof Buffer) this.#read(exchange, head, body, lasts)
       else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)

@@ -7,8 +7,17 @@ export type { BodySource, OpenEnded } from '../engine/body-source.js'
  * The outcome for a body: its bytes, valid until the call returns, or why there are none.
  *
  * @param seenBytes the bytes that have been received; of a body that is announced as too large, the announced size
+ * @param isRead all of the body has come
+ * @param lasts the bytes stay valid; absent: during the call
+ * @param waitedMs for how long it has waited to be decoded. Absent: not at all
  */
-export type BodyEnd = (body: Buffer | 'tooLarge' | Error, seenBytes: number) => void
+export type BodyEnd = (
+  body: Buffer | 'tooLarge' | Error,
+  seenBytes: number,
+  isRead: boolean,
+  lasts?: boolean,
+  waitedMs?: number
+) => void
 
 const EMPTY = Buffer.alloc(0)
 
@@ -27,15 +36,16 @@ export function collectBody(
   end: BodyEnd
 ): void {
   if (declaredBytes > maxBytes) {
-    end('tooLarge', declaredBytes)
+    end('tooLarge', declaredBytes, false)
     return
   }
-  const { whole } = source
+  const { whole, waitedMs } = source
   if (whole !== undefined) {
-    end(whole.length > maxBytes ? 'tooLarge' : whole, whole.length)
+    const isSmall = whole.length <= maxBytes
+    end(isSmall ? whole : 'tooLarge', whole.length, isSmall, false, waitedMs)
     return
   }
-  const body = new PartialBody(declaredBytes, maxBytes, pool, end)
+  const body = new PartialBody(declaredBytes, maxBytes, pool, end, waitedMs)
   // If the size was announced, the caller may still read the stream after `tooLarge`.
   if (declaredBytes > 0 && source.readInto?.(body) === true) return
   source.on('data', chunk => body.chunk(chunk as Buffer))
@@ -56,16 +66,18 @@ class PartialBody implements BodyReader {
   readonly #maxBytes: number
   readonly #pool: BufferPool
   readonly #end: BodyEnd
+  readonly #waitedMs: number | undefined
   #length = 0
   #only: Buffer | undefined
   #joined: Buffer | undefined
   #isOver = false
 
-  constructor(declaredBytes: number, maxBytes: number, pool: BufferPool, end: BodyEnd) {
+  constructor(declaredBytes: number, maxBytes: number, pool: BufferPool, end: BodyEnd, waitedMs: number | undefined) {
     this.#declaredBytes = declaredBytes
     this.#maxBytes = maxBytes
     this.#pool = pool
     this.#end = end
+    this.#waitedMs = waitedMs
   }
 
   chunk(chunk: Buffer, lasts = true): void {
@@ -93,7 +105,7 @@ class PartialBody implements BodyReader {
     if (this.#isOver) return
     this.#isOver = true
     try {
-      this.#end(outcome, seenBytes)
+      this.#end(outcome, seenBytes, outcome instanceof Buffer, false, this.#waitedMs)
     } finally {
       this.#release()
     }

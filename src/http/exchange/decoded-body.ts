@@ -90,21 +90,6 @@ export class BodyTooLargeError extends CastellanError {
   }
 }
 
-/**
- * A {@link BodyEnd}.
- *
- * @param isRead all of the body has come
- * @param lasts the bytes stay valid; absent: during the call
- * @param waitedMs for how long it has waited to be decoded. Absent: not at all
- */
-export type DecodedEnd = (
-  body: Parameters<BodyEnd>[0],
-  seenBytes: number,
-  isRead: boolean,
-  lasts?: boolean,
-  waitedMs?: number
-) => void
-
 /** A body up to this size, and what it becomes, is decoded at once: that takes less than half a millisecond. */
 const AT_ONCE_BYTES = 64 * 1024
 const AT_ONCE_DECODED_BYTES = 256 * 1024
@@ -125,7 +110,7 @@ interface Reading {
   readonly response: Exchange['response']
   readonly coding: Coding
   readonly maxBytes: number
-  readonly end: DecodedEnd
+  readonly end: BodyEnd
 }
 
 /** How long a body may wait to be decoded, whatever its request allows. */
@@ -138,13 +123,14 @@ const MAX_WAIT_MS = 30_000
  * @param waitMs how long the request may wait, in milliseconds; 0: no limit of its own
  */
 export function collectDecoded(
-  { request, payload, response }: Exchange,
+  exchange: Exchange,
   maxBytes: number,
   pool: BufferPool,
-  end: DecodedEnd,
+  end: BodyEnd,
   decodes = true,
   waitMs = 0
 ): void {
+  const { request, payload } = exchange
   let coding: Coding | undefined
   try {
     requireNoTransferCoding(request)
@@ -154,18 +140,25 @@ export function collectDecoded(
     return
   }
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
-  collectBody(payload, declaredBytes, maxBytes, pool, (body, seenBytes) => {
-    if (!(body instanceof Buffer)) end(body, seenBytes, false)
-    else if (coding === undefined) end(body, seenBytes, true, false, payload.waitedMs)
-    else {
-      const reading: Reading = { request, response, coding, maxBytes, end }
-      if (endAtOnce(reading, body)) return
-      const { holder }: CountedRequest = request
-      const threads = holder?.served.bodies ?? OF_NO_LISTENER
-      threads.add(lateBody(reading, body, waitMs || MAX_WAIT_MS))
-    }
-  })
+  // Most bodies have no coding: no function is made for them.
+  const own = coding === undefined ? end : decoding(exchange, coding, maxBytes, end, waitMs)
+  collectBody(payload, declaredBytes, maxBytes, pool, own)
 }
+
+/** Decodes a body that has come, and then ends it. */
+const decoding =
+  ({ request, response }: Exchange, coding: Coding, maxBytes: number, end: BodyEnd, waitMs: number): BodyEnd =>
+  (body, seenBytes, isRead) => {
+    if (!(body instanceof Buffer)) {
+      end(body, seenBytes, isRead)
+      return
+    }
+    const reading: Reading = { request, response, coding, maxBytes, end }
+    if (endAtOnce(reading, body)) return
+    const { holder }: CountedRequest = request
+    const threads = holder?.served.bodies ?? OF_NO_LISTENER
+    threads.add(lateBody(reading, body, waitMs || MAX_WAIT_MS))
+  }
 
 /** @param waitMs how long it may wait for a thread */
 function lateBody(reading: Reading, bytes: Buffer, waitMs: number): LateBody {
