@@ -50,10 +50,11 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['http.allowedOrigins', ['https://app.example']],
   ['http.trustedProxies', ['10.0.0.0/8', '::1']],
   ['http.recordHeaders', ['x-tenant']],
-  ['http.decodedApis', ['kprf']],
+  ['http.decodedApis', ['arion']],
   ['http.perAddress.maxConnections', 100],
   ['http.perAddress.maxBodiesInFlightBytes', MIB],
   ['http.perAddress.maxRequestsInFlight', 100],
+  ['advanced.http.answersMaxBytes', 64 * MIB],
   ['management.host', '127.0.0.2'],
   ['management.port', 0],
   ['quotas.perPrincipal.recordsPerSecond', 1_000],
@@ -103,6 +104,8 @@ const SCENES = [
   'log synced from time to time',
   'access log',
   'other gateways',
+  'webhook, Basic',
+  'webhook, Bearer',
   'Kafka with TLS and SCRAM-SHA-256',
   'Kafka with TLS and SCRAM-SHA-512',
   'Kafka with TLS and PLAIN',
@@ -167,7 +170,7 @@ function otherValues(name: string, { kind, type, defaultValue }: Leaf): unknown[
 }
 
 const isPartOfAScene = (name: string): boolean =>
-  /^clusters\.|^peers\.(addresses|tlsDirectory)|^schemas\.registry|\.tls\.\w|^advanced\.wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(
+  /^clusters\.|^peers\.(addresses|tlsDirectory)|^webhooks\.(credentials|definitions|networks|recordHeaders|tls)|^schemas\.registry|\.tls\.\w|^advanced\.wal\.fsync(Threshold|Interval)|^http\.accessLog/.test(
     name
   )
 
@@ -198,12 +201,12 @@ function namesIn(settings: Settings, prefix = ''): string[] {
   )
 }
 
-/** Free ports, and time for a busy machine: what every case has unless it is about one of these. */
+/** Free ports, all APIs, and time for a busy machine: what every case has unless it is about one of these. */
 const BASE: Settings = {
   http: { port: 0 },
   management: { port: 0 },
   embedded: { port: 0 },
-  apis: Object.fromEntries([...testedApis].map(([name, { patient }]) => [name, patient])),
+  apis: Object.fromEntries([...testedApis].map(([name, { patient }]) => [name, { ...patient, enabled: true }])),
   shutdown: { drainMs: 0 },
   // A machine that is busy with other gateways makes the event loop late, and requests are then refused.
   advanced: { http: { maxEventLoopDelayMs: 0 } }
@@ -422,6 +425,35 @@ async function makeScenes(
       }
     }
   })
+  // There are no records for it, so it sends nothing.
+  const webhook = (credential: object): Scene => ({
+    settings: {
+      webhooks: {
+        definitions: {
+          default: {
+            cluster: 'default',
+            topic: 'webhook-records',
+            url: 'http://127.0.0.1:9/hook',
+            secretFile: folder.write('webhook-secret', `whsec_${Buffer.alloc(32, 7).toString('base64')}`),
+            start: 'earliest',
+            order: 'none',
+            format: 'value',
+            contentType: 'application/json',
+            timeoutMs: 2_000,
+            maxInFlight: 4,
+            deadLetters: 'webhook-dead-letters',
+            maxAttempts: 5,
+            credential: 'default',
+            paused: false
+          }
+        },
+        credentials: { default: { ...credential, urls: ['http://127.0.0.1:9/hook'] } },
+        networks: ['127.0.0.0/8'],
+        recordHeaders: ['x-tenant'],
+        tls: { ca: folder.write('webhook-ca.pem', testCertificate) }
+      }
+    }
+  })
   const login = { username: 'anna', password: 'good' }
   return new Map<string, Scene>([
     [
@@ -475,6 +507,8 @@ async function makeScenes(
       'rules and audit file',
       { settings: { access: { rules: RULES, audit: 'all', auditFile: `${folder.path}/audit` } } }
     ],
+    ['webhook, Basic', webhook({ type: 'basic', username: 'anna', password: 'good' })],
+    ['webhook, Bearer', webhook({ type: 'bearer', token: 'a-token' })],
     ...SCENES_OF_APIS.map(
       ({ name, api, settings }) => [name, { settings: { apis: { [api]: settings(folder) } } }] as const
     ),
