@@ -14,6 +14,7 @@ const OF_RECORD: ReadonlySet<number> = new Set([400, 413, 415, 422, 431])
 const OF_ALL: ReadonlySet<number> = new Set([429, 503])
 
 const SHORTEST_PAUSE_MS = 250
+/** Half the longest pause after the first attempt; that pause doubles with each further attempt. */
 const FIRST_PAUSE_MS = 1_000
 const LONGEST_PAUSE_MS = 15 * 60_000
 const LONGEST_RETRY_AFTER_MS = 60 * 60_000

@@ -5,8 +5,9 @@ import { OpenLimit } from './open-limit.js'
 const MOST_RECORDS = 4_096
 
 /**
- * The records that webhooks of a process have in memory: 64 MiB, which they share fairly, and 4,096. Records that are sent may
- * have all of it, and those that wait half, so that the waiting ones do not keep others from being sent.
+ * The records that webhooks of a process have in memory: 64 MiB at most, which they share fairly, and 4,096 of all webhooks
+ * together. Records that are sent may have all of it, and those that wait half, so that the waiting ones do not keep others from
+ * being sent.
  */
 export class WebhookMemory {
   readonly #bytes: ParkedBytes
@@ -29,7 +30,10 @@ export class WebhookMemory {
     return this.#count < MOST_RECORDS / 2 && value + bytes <= maxBytes / 2 && this.#bytes.fits(webhook, bytes)
   }
 
-  /** Whether a record may be read in order to be sent. One of each webhook always may. */
+  /**
+   * Whether a record may be read in order to be sent. False at 4,096 records, and while there are no bytes for the webhook. A
+   * webhook without a request in flight sends one without asking.
+   */
   maySend(webhook: string): boolean {
     return this.#count < MOST_RECORDS && this.#bytes.fits(webhook, 1)
   }

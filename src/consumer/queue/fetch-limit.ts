@@ -10,7 +10,7 @@ const UNKNOWN_BYTES = MIB
 const LATELY_MS = 60_000
 /** A queue that may fetch nothing asks again after this time. */
 const AGAIN_MS = 250
-/** Another queue may have the turn of one that has fetched nothing for so long. */
+/** Duration of a turn, whether a message is fetched in it or not. Then another queue may take it. */
 const TURN_MS = 1_000
 
 /** The turn to fetch one message without free memory: some queue has to find out whether there are any. */

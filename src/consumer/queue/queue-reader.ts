@@ -38,7 +38,10 @@ const MIN_WAIT_MS = 50
 /** Pause before the next fetch of a session that was answered at once without messages. */
 const PAUSE_MS = 100
 const REFUSED_PAUSE_MS = 1_000
-/** Pause before the next session with a broker that has answered no fetch since its last session was lost. It doubles each time. */
+/**
+ * Half the pause before the next session with a broker when two sessions in a row were lost with no answered fetch between them.
+ * It doubles with each further one. After the first loss there is no pause.
+ */
 const LOST_AGAIN_PAUSE_MS = 250
 const MAX_PAUSE_MS = 2_000
 /**

@@ -20,7 +20,7 @@ import type { Role } from '../requests/operation.js'
 
 /** The messages of a dispatcher. They are few, because requests wait in an array beside the mailbox. */
 type DispatcherMessage =
-  /** Requests were submitted since the last tick. */
+  /** Requests were submitted. */
   | { readonly type: 'work' }
   | { readonly type: 'answered'; readonly connection: number; readonly response: unknown }
   | { readonly type: 'callFailed'; readonly connection: number; readonly error: Error; readonly sent: boolean }
@@ -100,8 +100,8 @@ const callCounters: readonly CallCounter[] = ['calls', 'failed_calls', 'timed_ou
 /**
  * The connections of one role to one broker, each with one call in flight, and the requests that wait for them.
  *
- * Requests are not sent to the mailbox of the actor. They are appended to an array, so that one message per tick
- * announces them all, and a crash of the actor loses none.
+ * Requests are not sent to the mailbox of the actor. They are appended to an array, so that one message announces all
+ * that come before it is handled, and a crash of the actor loses none.
  */
 export class Dispatcher implements Holder {
   readonly #options: DispatcherOptions
