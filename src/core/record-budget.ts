@@ -157,7 +157,7 @@ export class RecordBudget {
     return bytes > this.maxBytes / 2
   }
 
-  /** Whether these are those of all that may be larger than a share. */
+  /** Whether this is the one answer that may exceed a client's share. */
   isOversized(held: HeldRecords): boolean {
     return this.#oversized === held
   }

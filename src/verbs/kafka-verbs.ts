@@ -299,7 +299,7 @@ async function fetchTopics(
   throw toError(result, 'the request for the topics', timeoutMs)
 }
 
-/** The Router's own answer, which has the cause, comes first. */
+/** Added to the time limit, so that the Router's own time-out, which names the cause, comes first. */
 const LATER_MS = 100
 
 /**

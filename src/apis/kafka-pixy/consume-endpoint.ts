@@ -197,7 +197,7 @@ export class ConsumeEndpoint {
     else answers.failure(exchange, reason, verbs.isReady)
   }
 
-  /** A topic that there is not has no messages either. The answer is due: what is not known yet, the next one tells. */
+  /** Answers 408 now. A missing topic is named only if the last look-up said so. */
   #timedOut({ exchange, verbs, topic }: PixyRequest): void {
     const isMissing = this.#isMissing(verbs, topic)
     const headers = isMissing ? warningOf(`the topic ${shortened(topic)} does not exist`, 'unknownTopic') : {}

@@ -22,10 +22,10 @@ export interface RunOptions {
 
 export type Handler = (message: Message) => unknown
 
-/** Limits of what is taken at once: where messages may wait in lanes, and where they are handled quickly. */
+/** Limits of one request for messages: where they may wait in lanes, and where they are handled quickly. */
 const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
 const MOST_QUICK = 256
-/** Messages that are handled within this time do not wait for each other long enough to leave them to another loop. */
+/** As many messages are taken at once as are handled within this time: waiting costs less than offering them to another loop. */
 const QUICK_MS = 5
 
 type LaneOf = ConstructorParameters<typeof Lanes<GivenMessage>>[0]

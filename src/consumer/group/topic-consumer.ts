@@ -75,8 +75,8 @@ interface Taker {
 
 /**
  * The requests of one group for one topic, in order of arrival, the loops that are registered with it, and the partitions of
- * this topic that the member reads. Only {@link TopicConsumer.#serve} answers a waiting request with messages, and lets loops
- * do so, which take from several topics in turn. What may let it do so calls it:
+ * this topic that the member reads. Only {@link TopicConsumer.#serve} answers requests with messages of these
+ * partitions. Then it serves the loops, which take from several topics in turn. It is called when:
  *
  *   a request comes       enqueue ─▶ #serve, which tells idle partitions that a message is wanted ─▶ want
  *   a read has ended      GroupLogReader: onReady ─▶ PartitionConsumer#prefetch: a message is at hand ─▶ demand.prefetched ─▶ #serve

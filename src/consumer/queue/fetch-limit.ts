@@ -44,11 +44,11 @@ export class FetchLimit {
   readonly #deps: FetchLimitDeps
   readonly #onAgain: () => void
   #again: Alarm | undefined
-  /** The largest record since then, and before. */
+  /** Begin of the present period, its largest record, and that of the period before. */
   #since: number
   #largest = 0
   #former = 0
-  /** When messages were last fetched, and when none were for want of memory. */
+  /** When a fetch was last allowed, and when one was last refused for lack of memory. */
   #fetchedAt = Number.NEGATIVE_INFINITY
   #refusedAt = Number.NEGATIVE_INFINITY
 
@@ -66,7 +66,8 @@ export class FetchLimit {
   }
 
   /**
-   * @param wanted of messages, which may be fewer than are wanted by those that wait @param spare how many it has that no client has asked for yet
+   * @param wanted number of messages to fetch
+   * @param spare number of messages that are fetched and that no client has
    * @returns how many it may fetch
    */
   limit(wanted: number, spare: number): number {
@@ -84,7 +85,7 @@ export class FetchLimit {
     return 0
   }
 
-  /** Whether it may be that there are messages, and none was fetched since then for want of memory. */
+  /** True if, since then, a fetch was refused for lack of memory and none was made. */
   wasFullSince(since: number): boolean {
     return this.#refusedAt >= since && this.#fetchedAt < since
   }

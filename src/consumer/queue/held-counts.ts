@@ -6,8 +6,8 @@ import type { QueueLimits } from './queue-verbs.js'
 /** The limit of one client in one queue in which it waits. */
 export interface ClientLimit {
   /**
-   * How many messages the queue may acquire for the client, so that all queues in which it waits keep its limit together. The next
-   * change of it is told.
+   * Number of messages that this queue may acquire for the client: what is left of its limit, divided by the queues in which it
+   * waits. The next change of it is told.
    */
   look(): number
   /** Must be called once, when the client no longer waits in the queue. */

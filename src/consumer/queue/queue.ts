@@ -252,7 +252,10 @@ export class Queue {
     this.#owner.left()
   }
 
-  /** Before, no acquire is answered without messages, and where the group starts at the end none with messages. */
+  /**
+   * The queue has begun. Until then no acquire is told that there are no messages; if the group starts at the end, none gets
+   * messages either.
+   */
   #begun(): void {
     this.#hasBegun = true
     if (this.#failure === undefined) this.#process.troubles.served(this)

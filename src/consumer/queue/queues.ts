@@ -69,7 +69,7 @@ export interface QueueView {
   /** Messages that it has archived at their last delivery, as far as is known, since the queue was opened. */
   readonly archived: number
   readonly waiting: number
-  /** How long the message that is held longest is held; 0: none is held. */
+  /** Time since the oldest held message was acquired; 0: none is held. */
   readonly oldestHeldMs: number
   readonly failure: string | undefined
   /** How long it cannot be served. `undefined`: it is served, or fails for moments. */

@@ -13,11 +13,11 @@ import { ShareLocks } from './share-locks.js'
 
 /** Kafka needs more than 5 s for an acknowledgement while the coordinator of its state moves. */
 const CALL_TIMEOUT_MS = 10_000
-/** A fetch without an answer counts no longer as one that may bring messages. */
+/** Time after the wait of a fetch. Without an answer by then, the fetch is no longer counted as bringing messages. */
 const LATE_MS = 1_000
 /** Kafka closes connections without calls, and locks go with their connection. */
 const KEEP_ALIVE_MS = 5_000
-/** Pause before a call is made again that the Router has not taken. */
+/** Pause before a call that the Router refused as overloaded is repeated. */
 const OVERLOADED_PAUSE_MS = 100
 /** A call with nothing to settle keeps the connection alive, or ends the session. */
 const NOTHING: ToldWords = { isRenew: false, acknowledgements: [] }

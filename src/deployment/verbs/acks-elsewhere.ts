@@ -10,7 +10,7 @@ import { askAll, isUnanswered, type Peers } from '../calls/peers.js'
 const ACK_TIMEOUT_MS = 2_000
 /** Limits of the calls with acknowledgements to one gateway. */
 const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
-/** Partitions whose owners are remembered, and topics whose ids are. */
+/** Limit of remembered owners of partitions, and of remembered topic ids. */
 const MAX_REMEMBERED = 50_000
 /** The topic id in an acknowledgement whose sender knows none. No topic has it. */
 const UNKNOWN_ID = ''

@@ -19,7 +19,7 @@ import { isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import type { AcksElsewhere } from './acks-elsewhere.js'
 import { RETRY_MS, TELL_TIMEOUT_MS, WaitAtOwner, type WaitingAtOwner, WaitsOfOthers } from './waits-at-owner.js'
 
-/** The owner answers at most so much later than the request waits, also that there is no message. */
+/** Extra time within which the owner answers after the request's wait, also that there is no message. */
 const GRACE_MS = LONGEST_HOLD_MS + 500
 /**
  * Messages that were passed to another worker can still be released for this time. By then the worker has sent its

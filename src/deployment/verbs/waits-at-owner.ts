@@ -6,8 +6,8 @@ import { BegunByOthers } from './begun-by-others.js'
 /** Pause before a request is sent again to an owner that has ended. */
 export const RETRY_MS = 200
 /**
- * The call outlasts the request by as long as a process may stand still before it is ended: an answer that comes after the
- * request gives its messages back, and one that came after the call would be dropped.
+ * Added to the time limit of the call, so that an answer that comes after the end of the request can still be released. A process
+ * that stands still for longer is ended.
  */
 const OUTLAST_MS = 60_000
 /** Time limit for calls to the owner whose result no client waits for. */
@@ -22,7 +22,7 @@ const AWAY = ownFailure('timedOut', 'the worker that reads for the group does no
 /** A request that waits for messages at the owner of its group. */
 export interface WaitingAtOwner<Result> {
   readonly waitMs: number
-  /** The owner answers at most so much later than the request waits. */
+  /** Extra time within which the owner answers after the request's wait. */
   readonly graceMs: number
   /**
    * Asks the owner.

@@ -201,7 +201,7 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
 }
 
 function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: UnpackedBody): void {
-  // A small one would hold the whole piece that it was made in, and count as itself.
+  // A small result is copied: as a view it would keep its whole piece in memory.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // The decoded bytes are held in addition to the received ones.
   const refusal = request.holdOnly?.(sent.length + buffer.length)

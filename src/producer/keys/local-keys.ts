@@ -59,9 +59,9 @@ const CONFLICT = { type: 'conflict' } as const
 export class LocalKeys {
   readonly logged = new LoggedRecords()
   readonly #options: LocalKeysOptions
-  /** Keys without an answer that is where it stays, by hash, in the order of their claims. */
+  /** Keys whose answer is not in its final place yet, by hash, oldest claim first. */
   readonly #older = new Map<string, KeyedRecords>()
-  /** The last of them: most are answered before another one is claimed, and need not come into the list. */
+  /** The newest such key. Most are answered before the next claim, so they never enter the map. */
   #newest: KeyedRecords | undefined
   readonly #space: KeySpace
   readonly #answered: AnsweredKeys

@@ -28,9 +28,9 @@ interface KeptRequest {
   readonly reasons: WaitingReasons
 }
 
-/** Requests that are kept at most, those that are not settled not counted. */
+/** Limit of kept requests. Older ones that are not settled yet are kept beyond it. */
 const MAX_REQUESTS = 16_384
-/** Records of them. */
+/** Limit of the records of kept requests. */
 const MAX_RECORDS = 262_144
 /** Number of requests beyond these limits that are checked with each new request, and removed if they are settled. */
 const SWEPT_PER_REQUEST = 2

@@ -38,13 +38,13 @@ export abstract class RequestOutcomes {
   /** When the wait for outcomes ends, monotonic milliseconds: a whole one, rounded up. */
   readonly deadlineAt: number
   readonly recordCount: number
-  /** Made with the first outcome that is in neither of the next two: most requests need no list. */
+  /** Outcomes outside `#whole` and `#rows`; created with the first of them, because most requests need no list. */
   #outcomes = NO_OUTCOMES
   /** All records, when they were delivered in one row. */
   #whole: DeliveredRow | undefined
   /** Rows of delivered records whose outcomes are not in `#outcomes` yet: most callers only ask whether all were delivered. */
   #rows: DeliveredRow[] = NO_ROWS
-  /** A record has got an outcome of its own, so the outcomes of all other records have to be compared with it. */
+  /** True: outcomes are listed one by one from now on. */
   #isMixed = false
   #refusals: (RecordFailure | undefined)[] | undefined
   /** Outcomes of records whose callers were told before that it was unknown. */

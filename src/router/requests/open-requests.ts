@@ -200,7 +200,7 @@ export class OpenRequests {
     return new OpenRequest(this, operation, request, now, Math.ceil(now + timeoutMs))
   }
 
-  /** Accepts a request again, whose answered one {@link OpenRequest.isOver}. */
+  /** Accepts an object again whose former request {@link OpenRequest.isOver}. */
   acceptAgain(request: OpenRequest, timeoutMs: number, now: number): void {
     this.#accepted++
     request.reopen(now, Math.ceil(now + timeoutMs))
