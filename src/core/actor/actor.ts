@@ -138,7 +138,7 @@ class Mailbox<Message> implements OwnedRef<Message> {
   #at = 0
   #isStopped = false
   #isSoon = false
-  #crash: { readonly message: Message; readonly error: unknown } | undefined
+  #crash: { readonly message: Message } | undefined
 
   constructor(system: NactRef, path: string, logic: OwnerLogic<Message>, onStopped: () => void) {
     this.path = path
@@ -166,14 +166,13 @@ class Mailbox<Message> implements OwnedRef<Message> {
     process.nextTick(() => this.#handleSoon())
   }
 
-  /** nact is told of a crash by a handler that throws it. */
   #handleSoon(): void {
     this.#isSoon = false
-    if (this.#crash !== undefined) return
     try {
       this.#handleInbox()
-    } catch {
-      nact.dispatch(this.#inner, WAKE)
+    } catch (error) {
+      this.#crashed(error)
+      nact.stop(this.#inner)
     }
   }
 
@@ -194,7 +193,6 @@ class Mailbox<Message> implements OwnedRef<Message> {
   }
 
   #handleInbox(): true {
-    if (this.#crash !== undefined) throw this.#crash.error
     const messages = this.#inbox
     this.#taken = messages
     this.#inbox = []
@@ -202,7 +200,7 @@ class Mailbox<Message> implements OwnedRef<Message> {
       try {
         this.#logic.receive(messages[this.#at]!, this)
       } catch (error) {
-        this.#crash = { message: messages[this.#at]!, error }
+        this.#crash = { message: messages[this.#at]! }
         throw error
       }
     }
