@@ -2,6 +2,7 @@ import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { Line, type LinePlace } from '../../core/line.js'
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
+import { nextTick } from '../../core/portions.js'
 import { checkOptionNames } from '../../core/settings/call-options.js'
 import type { AcquiredMessage, MessageLimits, TopicOffers } from './consume-result.js'
 import type { GivenMessage, GivenMessages, Message, MessageLane } from './given-messages.js'
@@ -27,6 +28,8 @@ const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
 const MOST_QUICK = 256
 /** As many messages are taken at once as are handled within this time: waiting costs less than offering them to another loop. */
 const QUICK_MS = 5
+/** After so many messages the event loop has a turn: the handlers may wait for nothing, and heartbeats must leave. */
+const MOST_IN_A_TURN = 32
 
 type LaneOf = ConstructorParameters<typeof Lanes<GivenMessage>>[0]
 
@@ -107,6 +110,9 @@ export class HandlerRun implements ParkingSink {
   #running = 0
   /** Number of messages that may be taken at once, because as many were handled quickly before. */
   #quick = 1
+  /** Number of messages that were handled since the last turn of the event loop that this run has waited for. */
+  #handledInTurn = 0
+  #turn: Promise<void> | undefined
   #failure: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
   /** Messages that have come to wait in their lanes a moment ago. */
@@ -169,7 +175,10 @@ export class HandlerRun implements ParkingSink {
       for await (const _ of taken) {
         const takenAt = demand.now
         this.#startReady()
+        const hasWaited = this.#isBusy
         while (this.#isBusy && !signal.aborted) await this.#changed()
+        // A round that has not waited for its handlers does not tell how long they take.
+        if (!hasWaited && this.#running > 0) continue
         const tookMs = demand.now - takenAt
         const isQuick = tookMs < QUICK_MS
         this.#quick = isQuick ? Math.min(2 * this.#quick, MOST_QUICK) : Math.ceil((this.#quick * QUICK_MS) / tookMs)
@@ -258,6 +267,7 @@ export class HandlerRun implements ParkingSink {
   #takeNewest(message: GivenMessage, flight: Flight): void {
     message.begin()
     message.joins(flight)
+    flight.newest.close()
     flight.newest = message
   }
 
@@ -278,11 +288,20 @@ export class HandlerRun implements ParkingSink {
         if (end.signal.aborted) flight.newest.release()
         else end.abort()
       }
+      if (++this.#handledInTurn >= MOST_IN_A_TURN) await this.#nextTurn()
       this.#running--
       flight.isHandled = true
       flight.leaveIfDone()
     }
     this.goOn()
+  }
+
+  #nextTurn(): Promise<void> {
+    this.#turn ??= nextTick().then(() => {
+      this.#handledInTurn = 0
+      this.#turn = undefined
+    })
+    return this.#turn
   }
 
   goOn(): void {

@@ -70,6 +70,34 @@ describe('handlers of a loop', () => {
       expect(committed()).to.equal(200)
     })
 
+  it('leave in the log what cannot begin, however many have begun without an end', async () => {
+    await begin(1_000, { concurrency: 350, order: 'none' }, { maxPendingMessages: 1_000 })
+    expect(stage.begun).to.deep.equal(run(0, 350))
+    expect(stage.parkedBytes.value).to.equal(0)
+  })
+
+  for (const what of ['handled', 'released again and again'] as const)
+    it(`let the event loop go on while messages are ${what} that wait for nothing`, async () => {
+      stage = new RunStage(1_000, twoKeys, { maxPendingMessages: 1_000 })
+      let [inTurn, most, isOver] = [0, 0, false]
+      const count = (): void => {
+        inTurn = 0
+        if (!isOver) setImmediate(count)
+      }
+      count()
+      let released = 0
+      stage.onBegun = message => {
+        most = Math.max(most, ++inTurn)
+        if (what !== 'handled' && message.offset === 0 && released++ < 500) message.release()
+        queueMicrotask(() => stage.handling.find(handling => handling.message === message)!.end())
+      }
+      running = stage.start({})
+      for (let round = 0; round < 20; round++) await stage.pass()
+      isOver = true
+      expect(stage.begun.at(-1)).to.equal(999)
+      expect(most).to.be.below(70)
+    })
+
   it('have messages keep no large batch that wait behind one for more than a moment', async () => {
     const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     try {
