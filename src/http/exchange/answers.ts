@@ -29,6 +29,8 @@ const NO_CONTENT = 204
 export const WARNING_HEADER = 'x-castellan-warning'
 
 const MAX_WARNING_CHARACTERS = 400
+/** A longer body is not kept for the answers after it: it hardly comes again. */
+const MAX_KEPT_CHARACTERS = 1024
 const NOT_ASCII = /[^\x20-\x7e]/g
 /** Advice that is added where the reason alone does not say what to change. */
 const ADVICE: Partial<Record<ErrorCode, string>> = {
@@ -210,7 +212,7 @@ export class AnswerTemplate {
   #tailOf(text: string): string {
     if (text === this.#text) return this.#tail
     const tail = lengthAndBody(toLatin1(text))
-    if (this.#tail !== '') return tail
+    if (this.#tail !== '' || text.length > MAX_KEPT_CHARACTERS) return tail
     this.#text = text
     return (this.#tail = whole(tail))
   }
