@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { BrokerClient } from '../../../src/kafka/broker-client.js'
+import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { acknowledgeTypes } from '../../../src/kafka/protocol/share.js'
 import { loadCastellan } from '../tools/in-process.js'
 
@@ -75,6 +76,10 @@ export class RawShareConsumer {
     for (let assigned = 0; assigned === 0; ) {
       const isNew = this.#memberEpoch === 0
       const answer = await this.#heartbeat(this.#memberEpoch, isNew ? [topic] : null)
+      if (answer.errorCode === errorCodes.COORDINATOR_LOAD_IN_PROGRESS) {
+        await sleep(POLL_MS)
+        continue
+      }
       if (answer.errorCode !== 0) throw new Error(`a heartbeat was answered ${answer.errorCode} ${answer.errorMessage}`)
       this.#memberEpoch = answer.memberEpoch
       assigned = answer.assignment?.size ?? 0
