@@ -1,10 +1,9 @@
 import { getHeapStatistics } from 'node:v8'
-import { addCount } from './counts.js'
 import { OverloadedError } from './errors.js'
-import { HeldAmount } from './held-amount.js'
 import { deleteFrom, getOrAdd } from './maps.js'
 import { Members } from './members.js'
 import type { MonotonicClock } from './model.js'
+import { Shares } from './shares.js'
 
 /** The setting whose limit this is. */
 export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
@@ -70,8 +69,7 @@ interface BytesWaiter {
 export class RecordBudget {
   readonly maxBytes: number
   readonly #now: MonotonicClock
-  readonly #held = new HeldAmount('bytes of records')
-  readonly #byClient = new Map<string, number>()
+  readonly #shares: Shares
   /** Waiters by client, the client that has waited longest first. */
   readonly #waiting = new Map<string, Set<BytesWaiter>>()
   /** The waiter for which freed bytes are kept; others get none of them. */
@@ -89,17 +87,18 @@ export class RecordBudget {
   /** @param maxBytes of the process */
   constructor(maxBytes: number, now: MonotonicClock) {
     this.maxBytes = maxBytes
+    this.#shares = new Shares(maxBytes, 'bytes of records')
     this.#now = now
   }
 
   /** Bytes that are held. They may be more than there may be: what has been fetched is counted in any case. */
   get heldBytes(): number {
-    return this.#held.value
+    return this.#shares.taken
   }
 
   /** Bytes that are not taken; at least 0. */
   get freeBytes(): number {
-    return Math.max(0, this.maxBytes - this.#held.value)
+    return Math.max(0, this.#shares.free)
   }
 
   /** Whether there are waiters. */
@@ -109,7 +108,7 @@ export class RecordBudget {
 
   /** Bytes of one client. */
   bytesOf(client: string): number {
-    return this.#byClient.get(client) ?? 0
+    return this.#shares.takenBy(client)
   }
 
   /** Bytes that a client may take now: half of those that are free to it, so that others get some as well; at least 0. */
@@ -126,7 +125,7 @@ export class RecordBudget {
 
   /** Bytes that are free to a client. Negative when fetched bytes exceed the limit, or when bytes are kept for another client. */
   #freeTo(client: string | undefined): number {
-    const free = this.maxBytes - this.#held.value
+    const { free } = this.#shares
     return this.#kept === undefined || this.#kept.client === client ? free : free - this.#kept.bytes
   }
 
@@ -140,8 +139,7 @@ export class RecordBudget {
   /** Like {@link problemOf}, without regard to clients that wait. */
   #problemAlone(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     if (this.#isLarge(bytes)) return this.#oversized === undefined ? undefined : 'full'
-    if (free < bytes) return 'full'
-    return client !== undefined && this.bytesOf(client) > free ? 'greedy' : undefined
+    return this.#shares.problemOf(client, bytes, free)
   }
 
   /** Bytes that the waiting client with the fewest bytes holds. Free bytes go to this client first. */
@@ -179,11 +177,10 @@ export class RecordBudget {
   }
 
   readonly #holder: BudgetHolder = {
-    mayMove: ({ bytes }, to) => this.#problemOf(to, bytes, this.maxBytes - this.#held.value + bytes) === undefined,
+    mayMove: ({ bytes }, to) => this.#problemOf(to, bytes, this.#shares.free + bytes) === undefined,
     moved: (held, from) => this.#moved(held, from),
     changed: (held, by) => {
-      this.#held.change(by)
-      if (held.client !== undefined) this.#count(held.client, by)
+      this.#count(held.client, by)
       this.#noteOversized(held)
       if (by < 0) this.#serveSoon()
     }
@@ -191,15 +188,15 @@ export class RecordBudget {
 
   #moved(held: HeldRecords, from: string | undefined): void {
     const { client, bytes } = held
-    if (from !== undefined) this.#count(from, -bytes)
-    if (client !== undefined) this.#count(client, bytes)
+    this.#count(from, -bytes)
+    this.#count(client, bytes)
     this.#noteOversized(held)
     if (from !== undefined) this.#serveSoon()
   }
 
-  #count(client: string, by: number): void {
-    addCount(this.#byClient, client, by)
-    if (this.#leastWaiting === undefined || !this.#waiting.has(client)) return
+  #count(client: string | undefined, by: number): void {
+    this.#shares.change(client, by)
+    if (client === undefined || this.#leastWaiting === undefined || !this.#waiting.has(client)) return
     const own = this.bytesOf(client)
     if (own <= this.#leastWaiting) this.#leastWaiting = own
     else if (own - by <= this.#leastWaiting) this.#leastWaiting = undefined
@@ -312,7 +309,7 @@ export class RecordBudget {
   endSlow(): void {
     const slow = this.#slowest()
     if (slow.length === 0) return
-    let free = this.maxBytes - this.#held.value
+    let { free } = this.#shares
     // Clients that come later in the turn hold more: an answer that was passed over is not ended for them.
     let at = 0
     for (const { client, bytes } of this.#inTurn()) {

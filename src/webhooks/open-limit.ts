@@ -1,5 +1,5 @@
-import { addCount } from '../core/counts.js'
 import type { HeldRecords, RecordBudget } from '../core/record-budget.js'
+import { Shares } from '../core/shares.js'
 
 /** Memory of an open record that is not in memory, measured: 452 bytes here and in a lane of its own, and 142 in the group. */
 const PLACE_BYTES = 600
@@ -14,20 +14,18 @@ const TELL_EVERY_MS = 100
  */
 export class OpenLimit {
   readonly #held: HeldRecords
-  readonly #most: number
-  #all = 0
-  readonly #byWebhook = new Map<string, number>()
+  readonly #shares: Shares
   readonly #waiting = new Set<() => void>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(records: RecordBudget) {
     this.#held = records.hold(0)
-    this.#most = Math.floor((records.maxBytes * SHARE_OF_RECORDS) / PLACE_BYTES)
+    this.#shares = new Shares(Math.floor((records.maxBytes * SHARE_OF_RECORDS) / PLACE_BYTES), 'open records')
   }
 
   /** @param ofPartition number of the open records of the partition */
   mayOpen(webhook: string, ofPartition: number): boolean {
-    return ofPartition === 0 || (this.#byWebhook.get(webhook) ?? 0) + ofPartition < this.#most - this.#all
+    return ofPartition === 0 || this.#shares.allows(webhook, ofPartition + 1)
   }
 
   add(webhook: string): void {
@@ -40,8 +38,7 @@ export class OpenLimit {
   }
 
   #change(webhook: string, by: number): void {
-    this.#all += by
-    addCount(this.#byWebhook, webhook, by)
+    this.#shares.change(webhook, by)
     this.#held.add(by * PLACE_BYTES)
   }
 

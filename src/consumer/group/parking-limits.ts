@@ -1,7 +1,7 @@
-import { addCount } from '../../core/counts.js'
 import type { TopicPartition } from '../../core/model.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import { MIB } from '../../core/settings/units.js'
+import { Shares } from '../../core/shares.js'
 
 const MOST_PARKED_BYTES = 64 * MIB
 /** Number of waiting partitions that are called in one tick, so that many waiting partitions cost little per message. */
@@ -17,31 +17,33 @@ interface Waiting {
  * An owner may have as many bytes as stay free, so about half of them.
  */
 export class ParkedBytes {
-  readonly maxBytes: number
+  readonly #shares: Shares
   readonly #records: RecordBudget
   readonly #held: HeldRecords
-  readonly #byOwner = new Map<string, number>()
   /** Callbacks of partitions that were refused bytes => what they wait for. */
   readonly #waiting = new Map<() => void, Waiting>()
 
   constructor(records: RecordBudget) {
-    this.maxBytes = Math.min(MOST_PARKED_BYTES, records.maxBytes / 2)
+    this.#shares = new Shares(Math.min(MOST_PARKED_BYTES, records.maxBytes / 2), 'parked bytes')
     this.#records = records
     this.#held = records.hold(0)
   }
 
+  get maxBytes(): number {
+    return this.#shares.max
+  }
+
   get value(): number {
-    return this.#held.bytes
+    return this.#shares.taken
   }
 
   fits(owner: string, bytes: number): boolean {
-    const free = this.maxBytes - this.value
-    const isFair = bytes <= free && (this.#byOwner.get(owner) ?? 0) <= free
+    const isFair = this.#shares.problemOf(owner, bytes) === undefined
     return isFair && !this.#records.isShort && bytes <= this.#records.freeBytes
   }
 
   add(owner: string, bytes: number): void {
-    addCount(this.#byOwner, owner, bytes)
+    this.#shares.change(owner, bytes)
     this.#held.add(bytes)
   }
 

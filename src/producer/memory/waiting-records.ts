@@ -1,6 +1,7 @@
 import { ownCopyOf } from '../../core/bytes.js'
-import { HeldAmount } from '../../core/held-amount.js'
+import { getOrAdd } from '../../core/maps.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
+import { Shares } from '../../core/shares.js'
 import { overheadOf } from './batch.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { Arrival, MemoryPendingProduce } from './pending-produce.js'
@@ -111,14 +112,12 @@ export class WaitingRecords {
 
 /** Records that wait for capacity, in order: those of a topic that is being looked up, or of a partition. */
 export class CapacityLine {
-  readonly #onHeld: (bytes: number) => void
+  readonly #hold: (bytes: number) => void
   #arrivals: Arrival[] = []
-  /** Bytes of the records. */
-  bytes = 0
 
-  /** @param onHeld called with the bytes that were added or, negative, removed */
-  constructor(onHeld: (bytes: number) => void) {
-    this.#onHeld = onHeld
+  /** @param hold called with the bytes that were added or, negative, removed */
+  constructor(hold: (bytes: number) => void) {
+    this.#hold = hold
   }
 
   get isEmpty(): boolean {
@@ -176,11 +175,6 @@ export class CapacityLine {
     }
     return refused
   }
-
-  #hold(bytes: number): void {
-    this.bytes += bytes
-    this.#onHeld(bytes)
-  }
 }
 
 const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + overheadOf(index)
@@ -190,15 +184,14 @@ const sizeOf = ({ record, index }: Arrival): number => roughSizeOf(record) + ove
  * as much of it as remains free.
  */
 export class CapacityLines {
-  readonly #maxBytes: number
+  readonly #shares: Shares<PartitionProducer>
   readonly #onEntered: (arrival: Arrival) => void
   readonly #lines = new Map<PartitionProducer, CapacityLine>()
-  readonly #bytes = new HeldAmount('bytes of records that wait for capacity')
   #isServingSoon = false
 
   /** @param onEntered called for each record that was taken after it had waited */
   constructor(maxBytes: number, onEntered: (arrival: Arrival) => void) {
-    this.#maxBytes = maxBytes
+    this.#shares = new Shares(maxBytes, 'bytes of records that wait for capacity')
     this.#onEntered = onEntered
   }
 
@@ -208,9 +201,8 @@ export class CapacityLines {
 
   /** Copies the record. False: the memory for waiting records is used up. */
   add(producer: PartitionProducer, arrival: Arrival): boolean {
-    const line = this.#lines.get(producer) ?? new CapacityLine(bytes => this.#bytes.change(bytes))
-    if (line.bytes + sizeOf(arrival) > this.#maxBytes - this.#bytes.value) return false
-    this.#lines.set(producer, line)
+    if (!this.#shares.allows(producer, sizeOf(arrival))) return false
+    const line = getOrAdd(this.#lines, producer, () => new CapacityLine(bytes => this.#shares.change(producer, bytes)))
     line.add(arrival)
     producer.charge.isWaitedFor = true
     return true
