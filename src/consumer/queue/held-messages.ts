@@ -2,7 +2,6 @@ import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { Acquired, WordResult } from './queue-reader.js'
-import type { Acquisition } from './queue-token.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
 const SETTLE_MARGIN_MS = 500
@@ -17,26 +16,21 @@ const RENEWAL_IS_LATE_MS = 5_000
  */
 type HeldState = 'spare' | 'given' | 'settling' | 'delayed'
 
-/** The key under which a message is found. */
-export const placeOf = ({
-  topicId,
-  partition,
-  offset
-}: Pick<Acquisition, 'topicId' | 'partition' | 'offset'>): string => `${topicId}/${partition}/${offset}`
-
 /** A message that Kafka has locked for this process. Its record is kept only until its client is answered. */
 export class HeldMessage implements Due {
   readonly topicId: string
   readonly partition: number
   readonly offset: Offset
   readonly deliveryCount: number
-  /** {@link placeOf} the message. */
+  /** The key under which it is found. */
   readonly place: string
   readonly session: object
   readonly heldSince: number
   state: HeldState = 'spare'
-  /** The acquisition that its newest token names. 0: it has no token. */
+  /** Number of its newest acquisition by a client. */
   acquisition = 0
+  /** The token of that, while it counts. `undefined`: there is none. */
+  token: string | undefined
   record: KafkaRecord | undefined
   /** The bytes of its record, as long as this process has it and its client was not answered. */
   bytes: HeldRecords
@@ -65,7 +59,7 @@ export class HeldMessage implements Due {
     this.topicId = acquired.topicId
     this.partition = acquired.partition
     this.offset = acquired.record.offset
-    this.place = placeOf(this)
+    this.place = `${this.topicId}/${this.partition}/${this.offset}`
     this.deliveryCount = acquired.deliveryCount
     this.session = acquired.session
     this.record = acquired.record

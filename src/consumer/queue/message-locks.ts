@@ -5,17 +5,17 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
-import { HeldMessage, placeOf } from './held-messages.js'
-import type { Acquired, QueueReader, Word, WordResult } from './queue-reader.js'
-import type { Acquisition } from './queue-token.js'
+import { HeldMessage } from './held-messages.js'
+import type { Acquired, OnSettled, QueueReader, Word, WordResult } from './queue-reader.js'
 import type { QueueLimits, QueueSettings } from './queue-verbs.js'
-import type { SettleResult } from './settled-tokens.js'
+import type { SettleResult, TellResult } from './settled-tokens.js'
 
 /** Pause before a lock is renewed again whose renewal was not answered. */
 const RENEW_AGAIN_MS = 1_000
 
 export const LOST: SettleResult = { outcome: 'lost' }
-const UNKNOWN: WordResult = { outcome: 'unknown' }
+const DONE: SettleResult = { outcome: 'done' }
+const UNKNOWN: SettleResult = { outcome: 'unknown' }
 const NOT_RENEWED: SettleResult = {
   outcome: 'failed',
   code: errorCodes.INVALID_RECORD_STATE,
@@ -61,6 +61,8 @@ export class MessageLocks {
   readonly #onDue = (held: HeldMessage): void => this.#review(held)
   /** Held messages by their place in the topic, the oldest first. */
   readonly #byPlace = new Map<string, HeldMessage>()
+  /** Messages that clients have, by their newest tokens. */
+  readonly #byToken = new Map<string, HeldMessage>()
   /** Messages that no client has and that may be given, in the order in which they are given. */
   readonly spare = new Set<HeldMessage>()
   #settings: QueueSettings | undefined
@@ -162,6 +164,24 @@ export class MessageLocks {
     else this.#keep(held, 'given', this.#deps.now() + lockMs)
   }
 
+  /** A client gets the message with this token. */
+  name(held: HeldMessage, token: string): void {
+    held.token = token
+    this.#byToken.set(token, held)
+  }
+
+  /** Its token counts no more. */
+  #forgetToken(held: HeldMessage): void {
+    if (held.token === undefined) return
+    this.#byToken.delete(held.token)
+    held.token = undefined
+  }
+
+  /** The message whose newest token this is. */
+  find(token: string): HeldMessage | undefined {
+    return this.#byToken.get(token)
+  }
+
   /** Time until which the newest token can settle the message, by the clock of this process. */
   tokenEndsAt(held: HeldMessage): number {
     return held.tokenEndsAt(this.#deps.now(), this.#renews)
@@ -186,22 +206,20 @@ export class MessageLocks {
     if (held.state === 'given' && this.holds(held)) this.#toSpare(held)
   }
 
-  /** The message whose newest token names this acquisition. */
-  find(acquisition: Acquisition): HeldMessage | undefined {
-    const held = this.#byPlace.get(placeOf(acquisition))
-    return held?.acquisition === acquisition.acquisition ? held : undefined
-  }
-
-  /** Never throws. */
-  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<SettleResult> {
+  /** Never throws. @param held was found by its token */
+  settle(held: HeldMessage, word: Word, delayMs: number, tell: TellResult): void {
     const now = this.#deps.now()
-    const held = this.find(acquisition)
-    if (held?.counts(now) !== true) return Promise.resolve(LOST)
-    if (word === 'renew') return this.#renewForClient(held)
-    if (word !== 'release' || delayMs === 0 || this.isLast(held)) return this.#settle(held, word)
-    held.acquisition = 0
-    this.#keep(held, 'delayed', now + delayMs)
-    return Promise.resolve({ outcome: 'done' })
+    if (!held.counts(now)) tell(LOST)
+    else if (word === 'renew') void this.#renewForClient(held).then(tell)
+    else if (word !== 'release' || delayMs === 0 || this.isLast(held)) {
+      held.state = 'settling'
+      this.#deps.deadlines.remove(held)
+      this.#send(held, word, settled => tell(this.#settled(held, word, settled)))
+    } else {
+      this.#forgetToken(held)
+      this.#keep(held, 'delayed', now + delayMs)
+      tell(DONE)
+    }
   }
 
   /** The locks of a session, or of one partition of it, are gone or may be. Their tokens are lost. */
@@ -249,7 +267,7 @@ export class MessageLocks {
    */
   #toSpare(held: HeldMessage): void {
     const { now, counts, limits } = this.#deps
-    held.acquisition = 0
+    this.#forgetToken(held)
     held.bytes.takeBack()
     this.spare.add(held)
     if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
@@ -300,7 +318,7 @@ export class MessageLocks {
   /** Releases a message on behalf of no client. */
   #release(held: HeldMessage, because: ArchivedBecause): void {
     this.#end(held, because)
-    void this.#send(held, 'release')
+    this.#send(held, 'release')
   }
 
   #end(held: HeldMessage, because: ArchivedBecause): void {
@@ -313,6 +331,7 @@ export class MessageLocks {
     deadlines.remove(held)
     held.bytes.release()
     this.spare.delete(held)
+    this.#forgetToken(held)
     this.#byPlace.delete(held.place)
     if (this.isLast(held)) this.#lastDeliveries--
     counts.move(held, undefined)
@@ -320,10 +339,8 @@ export class MessageLocks {
     this.#onRemoved()
   }
 
-  async #settle(held: HeldMessage, word: Word): Promise<SettleResult> {
-    held.state = 'settling'
-    this.#deps.deadlines.remove(held)
-    const settled = await this.#send(held, word)
+  /** Kafka has answered a word that ends the acquisition. */
+  #settled(held: HeldMessage, word: Word, settled: WordResult): SettleResult {
     if (settled.outcome === 'failed') {
       held.state = 'given'
       // A word is on its way, the queue closes, then Kafka refuses the word: the message is released with its session.
@@ -341,7 +358,8 @@ export class MessageLocks {
       if (outcome === 'done' && word !== 'release') this.#remove(held)
       else this.#end(held, outcome === 'done' ? 'it was released' : 'settling it has failed')
     }
-    return outcome === 'done' && word === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : { outcome }
+    if (outcome !== 'done') return outcome === 'unknown' ? UNKNOWN : LOST
+    return word === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : DONE
   }
 
   /**
@@ -363,7 +381,7 @@ export class MessageLocks {
   async #renew(held: HeldMessage): Promise<WordResult> {
     const { now } = this.#deps
     const sentAt = now()
-    held.renewing ??= this.#send(held, 'renew')
+    held.renewing ??= new Promise(resolve => this.#send(held, 'renew', resolve))
     const renewed = await held.renewing
     held.renewing = undefined
     if (renewed.outcome === 'done' || renewed.outcome === 'lost') this.#renews = renewed.outcome === 'done'
@@ -379,10 +397,11 @@ export class MessageLocks {
     if (held.state === 'spare' && this.holds(held)) this.spare.add(held)
   }
 
-  async #send({ session, topicId, partition, offset }: HeldMessage, word: Word): Promise<WordResult> {
-    const settled = await this.#reader.settle(session, topicId, partition, offset, word).catch(() => UNKNOWN)
-    if (word === 'release' && !this.#isClosed) this.#reader.wake()
-    return settled
+  #send(held: HeldMessage, word: Word, settled: OnSettled = noop): void {
+    this.#reader.settle(held.session, held, held.offset, word, result => {
+      if (word === 'release' && !this.#isClosed) this.#reader.wake()
+      settled(result)
+    })
   }
 
   #tellArchived(held: Pick<HeldMessage, 'partition' | 'offset' | 'deliveryCount'>, because: ArchivedBecause): void {
@@ -394,3 +413,5 @@ export class MessageLocks {
     this.#deps.log.warn(fields, 'a message at its last delivery is archived, as far as is known')
   }
 }
+
+const noop = (): void => undefined

@@ -20,6 +20,9 @@ export type WordResult =
   /** `code` is Kafka's. */
   | { readonly outcome: 'failed'; readonly code: number; readonly message: string }
 
+/** Called once, with what has become of a word. Must not throw. */
+export type OnSettled = (result: WordResult) => void
+
 /** One acquisition of a message, as it comes from Kafka. */
 export interface Acquired {
   readonly topicId: string

@@ -11,7 +11,7 @@ import type { TimedOut } from '../../router/messages/request.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import { PartitionErrors } from './partition-errors.js'
-import type { QueueReaderEvents, Word, WordResult } from './queue-messages.js'
+import type { OnSettled, QueueReaderEvents, Word, WordResult } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
 import type { LastingError } from './queue-troubles.js'
 import type { QueueStart } from './queue-verbs.js'
@@ -126,10 +126,10 @@ export class QueueReader {
     this.#fetch()
   }
 
-  /** The words of one turn go together in one call. Never rejects. */
-  settle(session: object, topicId: string, partition: number, offset: Offset, word: Word): Promise<WordResult> {
-    if (!(session instanceof ShareSession)) return Promise.resolve(LOST)
-    return session.settle(topicId, partition, offset, word)
+  /** The words of one turn go together in one call. */
+  settle(session: object, place: SharePartitionId, offset: Offset, word: Word, settled: OnSettled): void {
+    if (session instanceof ShareSession) session.settle(place, offset, word, settled)
+    else settled(LOST)
   }
 
   /**

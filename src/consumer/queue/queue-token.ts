@@ -38,7 +38,7 @@ export interface Acquisition {
  * - `invalid`: it was never given out for this topic and group
  */
 export type TokenRead =
-  | { readonly type: 'acquired'; readonly acquisition: Acquisition; readonly text: string }
+  | { readonly type: 'acquired'; readonly text: string }
   | { readonly type: 'lost' | 'elsewhere' | 'invalid' }
 
 /** How tokens name the process that gives them out. */
@@ -120,23 +120,11 @@ export class QueueTokens {
     if (!this.#isAsNext(bytes, AT_INCARNATION, AT_TOPIC_ID)) return { type: 'lost' }
     this.#expected.write(this.#mac.of(bytes, topic, groupId), 'latin1')
     if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#expected)) return { type: 'invalid' }
-    const acquisition = {
-      topicId: this.#topicIdIn(bytes),
-      partition: bytes.readInt32BE(AT_PARTITION),
-      offset: Number(bytes.readBigInt64BE(AT_OFFSET)),
-      deliveryCount: bytes.readUInt16BE(AT_DELIVERY_COUNT),
-      acquisition: bytes.readUInt32BE(AT_ACQUISITION)
-    }
-    return { type: 'acquired', acquisition, text: bytes.toString('base64url') }
+    return { type: 'acquired', text: bytes.toString('base64url') }
   }
 
   #isAsNext(bytes: Buffer, from: number, to: number): boolean {
     return bytes.compare(this.#next, from, to, from, to) === 0
-  }
-
-  #topicIdIn(bytes: Buffer): string {
-    const isKnown = this.#topicId !== '' && this.#isAsNext(bytes, AT_TOPIC_ID, AT_PARTITION)
-    return isKnown ? this.#topicId : bytes.toString('base64url', AT_TOPIC_ID, AT_PARTITION)
   }
 }
 

@@ -11,7 +11,7 @@ import type { Asker } from '../group/consume-result.js'
 import { FetchLimit, type FetchLimitDeps } from './fetch-limit.js'
 import type { HeldMessage } from './held-messages.js'
 import { MessageGiver } from './message-giver.js'
-import { LOST, MessageLocks, type MessageLocksDeps } from './message-locks.js'
+import { MessageLocks, type MessageLocksDeps } from './message-locks.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
@@ -25,7 +25,7 @@ import type {
   QueueSettings,
   QueueStart
 } from './queue-verbs.js'
-import type { SettleResult } from './settled-tokens.js'
+import type { TellResult } from './settled-tokens.js'
 import { WaitingAcquire } from './waiting-acquire.js'
 import { WaitingAcquires } from './waiting-acquires.js'
 
@@ -208,17 +208,21 @@ export class Queue {
     if (this.#joined !== undefined) this.#joined.locks.settings = settings
   }
 
-  /** Settles one message by the token of one acquisition. */
-  settle(acquisition: Acquisition, word: Word, delayMs: number): Promise<SettleResult> {
-    return this.#joined?.locks.settle(acquisition, word, this.#isDraining ? 0 : delayMs) ?? Promise.resolve(LOST)
+  /** The message whose newest token this is. */
+  find(token: string): HeldMessage | undefined {
+    return this.#joined?.locks.find(token)
+  }
+
+  /** Settles a message that was found by its token. */
+  settle(held: HeldMessage, word: Word, delayMs: number, tell: TellResult): void {
+    this.#joined!.locks.settle(held, word, this.#isDraining ? 0 : delayMs, tell)
   }
 
   /** The client that got the messages has not seen them. */
-  unseen(messages: Iterable<readonly [Acquisition | undefined, QueueMessage]>): void {
-    for (const [acquisition, { record }] of messages) {
-      const held = acquisition && this.#joined?.locks.find(acquisition)
-      if (held?.state !== 'given') continue
-      this.#joined!.locks.getBack(held, record)
+  unseen(messages: readonly QueueMessage[]): void {
+    for (const { token, record } of messages) {
+      const held = this.find(token)
+      if (held?.state === 'given') this.#joined!.locks.getBack(held, record)
     }
     this.#serve()
   }
@@ -314,7 +318,9 @@ export class Queue {
   }
 
   #acquired(messages: readonly Acquired[]): void {
-    for (const one of messages) this.#fetchLimit.note(this.#joined!.locks.add(one))
+    let largest = 0
+    for (const one of messages) largest = Math.max(largest, this.#joined!.locks.add(one))
+    this.#fetchLimit.note(largest)
     if (this.#isClosed) return
     this.#failure = undefined
     this.#process.troubles.served(this)
@@ -379,10 +385,12 @@ export class Queue {
     const { tokenOf } = this.#process
     const { locks } = this.#joined!
     const { partition, deliveryCount, record } = held
-    locks.begin(held)
+    if (held.lockMs !== undefined) locks.begin(held)
     locks.passOn(held)
+    const token = tokenOf(this.topic, this.groupId, held)
+    locks.name(held, token)
     return {
-      token: tokenOf(this.topic, this.groupId, held),
+      token,
       topic: this.topic,
       partition,
       record: record!,

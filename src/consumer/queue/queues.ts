@@ -1,4 +1,5 @@
 import { inTime } from '../../core/in-time.js'
+import { groupBy } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import { type Logger, type MonotonicClock, SECOND_MS } from '../../core/model.js'
 import { ownText } from '../../core/own-text.js'
@@ -16,22 +17,23 @@ import { LOST } from './message-locks.js'
 import { troubleOfPartitions } from './partition-errors.js'
 import { Queue, type QueueProcess } from './queue.js'
 import { WORDS, type Word } from './queue-messages.js'
-import { type Acquisition, QueueTokens, type TokensOptions } from './queue-token.js'
+import { QueueTokens, type TokensOptions } from './queue-token.js'
 import { QueueTroubles, queueKey } from './queue-troubles.js'
-import type {
-  AcquireOptions,
-  AcquireResult,
-  QueueChanges,
-  QueueDescription,
-  QueueLimits,
-  QueueMessage,
-  QueueSettings,
-  QueueVerbs,
-  Settlement,
-  SettleOutcome,
-  TokenResult
+import {
+  type AcquireOptions,
+  type AcquireResult,
+  type QueueChanges,
+  type QueueDescription,
+  type QueueLimits,
+  type QueueMessage,
+  type QueueSettings,
+  type QueueVerbs,
+  type Settlement,
+  type SettleOutcome,
+  type TokenResult,
+  tokensOf
 } from './queue-verbs.js'
-import { SettledTokens, type SettleResult } from './settled-tokens.js'
+import { SettledTokens, type TellResult } from './settled-tokens.js'
 
 /** How often the gauges are told while a queue is open. */
 const REPORT_MS = 5_000
@@ -199,35 +201,32 @@ export class Queues implements QueueVerbs {
   }
 
   unseen(messages: readonly QueueMessage[]): void {
-    const [first] = messages
-    if (first === undefined) return
-    // All of them are of one queue, and a topic may have many: each look at a token costs a MAC.
-    for (const queue of this.#queues.values()) {
-      if (this.#acquisitionOf(queue, first) === undefined) continue
-      queue.unseen(messages.map(message => [this.#acquisitionOf(queue, message), message] as const))
-      return
-    }
+    for (const queue of this.#queues.values())
+      if (messages.some(({ token }) => queue.find(token) !== undefined)) queue.unseen(messages)
   }
 
-  #acquisitionOf(queue: Queue, { topic, token }: QueueMessage): Acquisition | undefined {
-    if (queue.topic !== topic) return undefined
-    const read = this.#tokens.read(topic, queue.groupId, token)
-    return read.type === 'acquired' ? read.acquisition : undefined
-  }
-
-  async settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly TokenResult[]> {
+  settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly TokenResult[]> {
     const queue = this.#queues.get(queueKey({ topic, groupId }))
-    const settle = async (token: string, word: Word) => ({
-      token,
-      ...(await this.#settle(topic, groupId, queue, token, word, settlement.delayMs))
+    const results: TokenResult[] = Array(tokensOf(settlement).length)
+    return new Promise(resolve => {
+      let [next, left] = [0, results.length]
+      for (const word of WORDS)
+        for (const token of settlement[word]) {
+          const at = next++
+          this.#settle(topic, groupId, queue, token, word, settlement.delayMs, result => {
+            results[at] = { token, ...result }
+            if (--left > 0) return
+            this.count(results)
+            resolve(results)
+          })
+        }
+      if (results.length === 0) resolve(results)
     })
-    const results = await Promise.all(WORDS.flatMap(word => settlement[word].map(token => settle(token, word))))
-    this.count(results)
-    return results
   }
 
   count(results: readonly TokenResult[]): void {
-    for (const { outcome } of results) this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome])
+    for (const [outcome, { length }] of groupBy(results, one => one.outcome))
+      this.#deps.metrics.count('queues', 'settled_messages', TAGS[outcome], length)
   }
 
   async describe(topic: string, groupId: string, timeoutMs: number): Promise<QueueDescription> {
@@ -272,12 +271,16 @@ export class Queues implements QueueVerbs {
     queue: Queue | undefined,
     token: string,
     word: Word,
-    delayMs: number
-  ): SettleResult | Promise<SettleResult> {
-    const read = this.#tokens.read(topic, groupId, token)
-    if (read.type !== 'acquired') return { outcome: read.type }
-    const settle = () => queue?.settle(read.acquisition, word, delayMs) ?? Promise.resolve(LOST)
-    return this.#settled.answer(read.text, word, settle)
+    delayMs: number,
+    tell: TellResult
+  ): void {
+    const held = queue?.find(token)
+    // The newest token of a message is that of this queue. Others have a MAC.
+    const known = held?.token ?? this.#tokens.read(topic, groupId, token)
+    if (typeof known === 'string')
+      this.#settled.answer(known, word, told => queue!.settle(held!, word, delayMs, told), tell)
+    else if (known.type !== 'acquired') tell({ outcome: known.type })
+    else this.#settled.answer(known.text, word, told => told(LOST), tell)
   }
 
   #problemOf(topic: string, groupId: string, client: string): Failure | undefined {

@@ -1,4 +1,4 @@
-import { groupBy } from '../../core/maps.js'
+import { getOrAdd, groupBy } from '../../core/maps.js'
 import type { Offset } from '../../core/model.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import {
@@ -8,7 +8,7 @@ import {
   type ShareAcknowledgements,
   type SharePartitionId
 } from '../../kafka/protocol/share.js'
-import type { Word, WordResult } from './queue-messages.js'
+import type { OnSettled, Word, WordResult } from './queue-messages.js'
 import type { Lock, ShareLocks } from './share-locks.js'
 
 const { gap, renew } = acknowledgeTypes
@@ -35,6 +35,9 @@ const isUnclear = codesOf(
 )
 const LOST: WordResult = { outcome: 'lost' }
 const UNKNOWN: WordResult = { outcome: 'unknown' }
+const DONE: WordResult = { outcome: 'done' }
+const noop = (): void => undefined
+const newSet = (): Set<Offset> => new Set()
 
 /** Offsets of one partition, and what Kafka is told about them. */
 interface Entry extends SharePartitionId {
@@ -45,7 +48,8 @@ interface Entry extends SharePartitionId {
   readonly type: AckType
   /** Lock of the acquisition; `undefined`: the acquisition was over, or the offsets have no records. */
   readonly lock: Lock | undefined
-  settle(settled: WordResult): void
+  /** Called once. */
+  readonly settled: OnSettled
 }
 
 /** Content of one call to Kafka: either renewals, or settlements of other kinds. */
@@ -68,6 +72,8 @@ export class SessionWords {
   readonly #again: Entry[][] = []
   /** Entries of the call in flight, by partition. */
   #inFlight: ReadonlyMap<string, readonly Entry[]> = new Map()
+  /** What is told at the end of this tick, when the calls to Kafka are in order. */
+  #results: (readonly [OnSettled, WordResult])[] = []
 
   constructor(locks: ShareLocks) {
     this.#locks = locks
@@ -78,19 +84,26 @@ export class SessionWords {
     return this.#queued.length === 0 && this.#again.length === 0
   }
 
-  add({ topicId, partition }: SharePartitionId, offset: Offset, word: Word): Promise<WordResult> {
-    return new Promise(settle => {
-      const key = keyOf({ topicId, partition })
-      const offsets = { first: offset, last: offset }
-      const lock = this.#locks.find(key, offset)
-      this.#queued.push({ key, topicId, partition, ...offsets, type: acknowledgeTypes[word], lock, settle })
+  add(place: SharePartitionId, offset: Offset, word: Word, settled: OnSettled): void {
+    const { topicId, partition } = place
+    const key = keyOf(place)
+    const lock = this.#locks.find(key, offset)
+    this.#queued.push({
+      key,
+      topicId,
+      partition,
+      first: offset,
+      last: offset,
+      type: acknowledgeTypes[word],
+      lock,
+      settled
     })
   }
 
   /** Offsets without records have been acquired. */
   addGap({ topicId, partition }: SharePartitionId, first: Offset, last: Offset): void {
     const key = keyOf({ topicId, partition })
-    this.#queued.push({ key, topicId, partition, first, last, type: gap, lock: undefined, settle: () => undefined })
+    this.#queued.push({ key, topicId, partition, first, last, type: gap, lock: undefined, settled: noop })
   }
 
   /**
@@ -143,8 +156,8 @@ export class SessionWords {
    * @param isWritten whether what was in flight may have reached Kafka
    */
   lose(isWritten: boolean): void {
-    for (const entry of [...this.#inFlight.values()].flat()) entry.settle(isWritten ? UNKNOWN : LOST)
-    for (const entry of [...this.#again.flat(), ...this.#queued]) entry.settle(LOST)
+    for (const entry of [...this.#inFlight.values()].flat()) this.#tell(entry, isWritten ? UNKNOWN : LOST)
+    for (const entry of [...this.#again.flat(), ...this.#queued]) this.#tell(entry, LOST)
   }
 
   /**
@@ -153,15 +166,16 @@ export class SessionWords {
    */
   #takeQueued(): Entry[] {
     const isRenew = this.#queued[0]?.type === renew
-    const taken = new Map<string, Entry>()
+    const named = new Map<string, Set<Offset>>()
+    const taken: Entry[] = []
     const left: Entry[] = []
     for (const entry of this.#queued) {
-      const place = `${entry.key}/${entry.first}`
-      if ((entry.type === renew) !== isRenew || taken.has(place)) left.push(entry)
-      else taken.set(place, entry)
+      const offsets = getOrAdd(named, entry.key, newSet)
+      if ((entry.type === renew) !== isRenew || offsets.size === offsets.add(entry.first).size) left.push(entry)
+      else taken.push(entry)
     }
     this.#queued = left
-    return [...taken.values()]
+    return taken
   }
 
   /**
@@ -171,7 +185,7 @@ export class SessionWords {
   #valid(entries: readonly Entry[], partitions: ReadonlyMap<string, SharePartitionId>): Entry[] {
     return entries.filter(entry => {
       const isValid = entry.type === gap ? partitions.has(entry.key) : this.#isLocked(entry)
-      if (!isValid) entry.settle(LOST)
+      if (!isValid) this.#tell(entry, LOST)
       return isValid
     })
   }
@@ -185,8 +199,8 @@ export class SessionWords {
     const isInTime = this.#isLocked(entry)
     if (entry.type !== renew) this.#unlock(entry)
     else if (isInTime) entry.lock!.endsAt = renewedUntil
-    if (!isInTime) entry.settle(UNKNOWN)
-    else entry.settle(entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : { outcome: 'done' })
+    if (!isInTime) this.#tell(entry, UNKNOWN)
+    else this.#tell(entry, entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : DONE)
   }
 
   #refused(entries: readonly Entry[], errorCode: number): void {
@@ -200,10 +214,20 @@ export class SessionWords {
     for (const entry of entries) {
       // A lock that is not renewed runs to its end, since renewing may be switched off.
       if (isLost && entry.type !== renew) this.#unlock(entry)
-      if (isLost) entry.settle(LOST)
-      else if (isUnclear.has(errorCode)) entry.settle(UNKNOWN)
-      else entry.settle({ outcome: 'failed', code: errorCode, message })
+      if (isLost) this.#tell(entry, LOST)
+      else if (isUnclear.has(errorCode)) this.#tell(entry, UNKNOWN)
+      else this.#tell(entry, { outcome: 'failed', code: errorCode, message })
     }
+  }
+
+  #tell({ settled }: Entry, result: WordResult): void {
+    if (this.#results.length === 0)
+      queueMicrotask(() => {
+        const results = this.#results
+        this.#results = []
+        for (const [tell, one] of results) tell(one)
+      })
+    this.#results.push([settled, result])
   }
 
   #unlock(entry: Entry): void {

@@ -12,10 +12,20 @@ const LEFT_REMEMBERED = 90_000
 
 export type SettleResult = Omit<TokenResult, 'token'>
 
-interface FirstAnswer {
+export type TellResult = (result: SettleResult) => void
+
+/** What one word about a message has led to. */
+class FirstAnswer {
   readonly word: Word
-  readonly answer: Promise<SettleResult>
-  until: number
+  /** `undefined`: Kafka was asked, and has not answered. */
+  result: SettleResult | undefined
+  until = Number.POSITIVE_INFINITY
+  /** Those who have said it again meanwhile. */
+  waiting: TellResult[] | undefined
+
+  constructor(word: Word) {
+    this.word = word
+  }
 }
 
 /** The first answers about settled messages, by token: the same word gets the same answer again, without asking Kafka. */
@@ -29,21 +39,27 @@ export class SettledTokens {
     this.#now = now
   }
 
-  /** @param settle called unless the word was given before; does not reject */
-  answer(token: string, word: Word, settle: () => Promise<SettleResult>): Promise<SettleResult> {
+  /** @param settle called unless the word was given before */
+  answer(token: string, word: Word, settle: (tell: TellResult) => void, tell: TellResult): void {
     this.#forgetOld()
     const first = this.#byToken.get(token)
-    if (first?.word === word) return first.answer
     // A renewal may be repeated. After another word, the token counts no more.
-    if (word === 'renew' || first !== undefined) return settle()
-    const one: FirstAnswer = { word, answer: settle(), until: Number.POSITIVE_INFINITY }
+    if (first?.word !== word && (word === 'renew' || first !== undefined)) settle(tell)
+    else if (first === undefined) this.#first(token, new FirstAnswer(word), settle, tell)
+    else if (first.result !== undefined) tell(first.result)
+    else (first.waiting ??= []).push(tell)
+  }
+
+  #first(token: string, one: FirstAnswer, settle: (tell: TellResult) => void, tell: TellResult): void {
     this.#byToken.set(token, one)
-    void one.answer.then(({ outcome }) => {
+    settle(result => {
+      one.result = result
       one.until = this.#now() + REMEMBERED_MS
-      const isSettled = outcome === 'done' || outcome === 'unknown'
+      const isSettled = result.outcome === 'done' || result.outcome === 'unknown'
       if (!isSettled && this.#byToken.get(token) === one) this.#byToken.delete(token)
+      tell(result)
+      for (const other of one.waiting ?? []) other(result)
     })
-    return one.answer
   }
 
   #forgetOld(): void {

@@ -7,7 +7,7 @@ import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure, ResultOf, RouterMessage, SharePartitionAnswer } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import { type AskedRequest, type AskRouter, asking } from '../partition/ask.js'
-import type { Acquired, Word, WordResult } from './queue-messages.js'
+import type { Acquired, OnSettled, Word } from './queue-messages.js'
 import { SessionWords, type ToldWords } from './session-words.js'
 import { ShareLocks } from './share-locks.js'
 
@@ -166,10 +166,12 @@ export class ShareSession {
   }
 
   /** Settles one offset. All settlements of one turn of the event loop are sent together. */
-  settle(topicId: string, partition: number, offset: Offset, word: Word): Promise<WordResult> {
-    if (this.#isOver || this.#onClosed !== undefined) return Promise.resolve({ outcome: 'lost' })
-    this.#flush ??= setImmediate(() => this.#next())
-    return this.#words.add({ topicId, partition }, offset, word)
+  settle(place: SharePartitionId, offset: Offset, word: Word, settled: OnSettled): void {
+    if (this.#isOver || this.#onClosed !== undefined) settled({ outcome: 'lost' })
+    else {
+      this.#flush ??= setImmediate(() => this.#next())
+      this.#words.add(place, offset, word, settled)
+    }
   }
 
   /** Tells Kafka what is queued, and ends the session. Resolves when Kafka has answered, or when the session is lost. */

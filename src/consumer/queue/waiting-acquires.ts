@@ -69,6 +69,8 @@ export class WaitingAcquires {
   readonly #turns = new Line<WaitingClient>()
   /** Clients whose parts are to be counted again. */
   readonly #changed = new Set<WaitingClient>()
+  /** Acquires that have got messages since they were counted: they get many in a row. */
+  readonly #behind = new Set<WaitingAcquire>()
   readonly #wanted: Wanted = { messages: 0, bytes: 0 }
   readonly #ends = new Latest()
   #endWaiting: (() => void) | undefined
@@ -130,10 +132,12 @@ export class WaitingAcquires {
   /** Gives a message to an acquire that takes it; the turn of its client is over. */
   give(held: HeldMessage, acquire: WaitingAcquire, now: number): void {
     const client = this.#clientOf(acquire)
-    this.#deadlines.remove(acquire)
+    // Only the first message changes its end.
+    const isFirst = acquire.messages.length === 0
+    if (isFirst) this.#deadlines.remove(acquire)
     acquire.take(held, now)
-    this.#deadlines.add(acquire)
-    this.#count(acquire)
+    if (isFirst) this.#deadlines.add(acquire)
+    this.#behind.add(acquire)
     if (acquire.missing === 0) this.#close(acquire, client)
     this.#unqueue(client)
     this.#queue(client)
@@ -198,6 +202,7 @@ export class WaitingAcquires {
 
   /** Demand of all acquires, limited to what their clients may hold. */
   demand(now: number): QueueDemand {
+    for (const acquire of this.#behind) this.#count(acquire)
     for (const client of this.#changed) this.#countPart(client)
     this.#changed.clear()
     const until = this.#ends.moment ?? now
@@ -261,6 +266,7 @@ export class WaitingAcquires {
   }
 
   #uncount(acquire: WaitingAcquire, client: WaitingClient): void {
+    this.#behind.delete(acquire)
     this.#changed.add(client)
     const part = acquire.counted
     if (part === undefined) return

@@ -96,11 +96,11 @@ class World {
   }
 
   async settle(message: Acquired, word: Word): Promise<void> {
-    const { session, topicId, partition, record } = message
+    const { session, record } = message
     const given: Given = { message, word, since: this.router.told.length, settled: undefined }
     this.given.push(given)
     this.#busy.add(message)
-    given.settled = await this.reader.settle(session, topicId, partition, record.offset, word)
+    given.settled = await new Promise(settled => this.reader.settle(session, message, record.offset, word, settled))
     if (word === 'renew') this.#busy.delete(message)
     this.#check(given)
   }

@@ -52,8 +52,8 @@ describe('the reader of a queue', () => {
     await time.pass(200)
     expect(acquired).to.have.length(messages)
   }
-  const settle = ({ session, topicId, partition, record: { offset } }: Acquired, word: Word): Promise<WordResult> =>
-    reader.settle(session, topicId, partition, offset, word)
+  const settle = (one: Acquired, word: Word): Promise<WordResult> =>
+    new Promise(settled => reader.settle(one.session, one, one.record.offset, word, settled))
   const outcomes = async (word: Word, messages: readonly Acquired[], passMs = 20): Promise<string[]> => {
     const settled = Promise.all(messages.map(message => settle(message, word)))
     await time.pass(passMs)

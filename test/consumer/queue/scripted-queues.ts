@@ -1,6 +1,7 @@
 import type { FoundGroup, QueueAdmin } from '../../../src/consumer/queue/queue-opening.js'
 import type {
   Acquired,
+  OnSettled,
   QueueReader,
   QueueReaderEvents,
   Word,
@@ -86,12 +87,10 @@ export class ScriptedReader implements Reader {
     )
   }
 
-  settle(_session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<WordResult> {
-    return new Promise(resolve => {
-      this.sent.push({ offset, word, answer: resolve })
-      if (this.answers === undefined) return
-      resolve(word === 'renew' && this.answers.outcome === 'done' ? this.#renewed() : this.answers)
-    })
+  settle(_session: object, _place: object, offset: number, word: Word, settled: OnSettled): void {
+    this.sent.push({ offset, word, answer: settled })
+    if (this.answers === undefined) return
+    settled(word === 'renew' && this.answers.outcome === 'done' ? this.#renewed() : this.answers)
   }
 
   #renewed(): WordResult {

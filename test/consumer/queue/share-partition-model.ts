@@ -1,4 +1,10 @@
-import type { QueueReader, QueueReaderEvents, Word, WordResult } from '../../../src/consumer/queue/queue-reader.js'
+import type {
+  OnSettled,
+  QueueReader,
+  QueueReaderEvents,
+  Word,
+  WordResult
+} from '../../../src/consumer/queue/queue-reader.js'
 import type { SeededRandom } from '../../support/random.js'
 
 const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAQ'
@@ -73,25 +79,23 @@ export class SharePartitionModel
     this.loseSession()
   }
 
-  settle(session: object, _topicId: string, _partition: number, offset: number, word: Word): Promise<WordResult> {
+  settle(session: object, _place: object, offset: number, word: Word, settled: OnSettled): void {
     const message = this.messages[offset]!
     const luck = this.#random.next()
-    return new Promise(resolve => {
-      const answer = (settled: WordResult): void => {
-        setTimeout(() => resolve(settled), this.#random.between(0, LONGEST_ANSWER_MS))
-      }
-      setTimeout(
-        () => {
-          if (luck < 0.05) answer({ outcome: 'failed', code: 30, message: 'refused at random' })
-          else if (luck < 0.1) answer({ outcome: 'unknown' })
-          else {
-            const settled = this.#settled(message, session, word)
-            answer(luck < 0.15 ? { outcome: 'unknown' } : settled)
-          }
-        },
-        this.#random.between(0, LONGEST_ANSWER_MS)
-      )
-    })
+    const answer = (result: WordResult): void => {
+      setTimeout(() => settled(result), this.#random.between(0, LONGEST_ANSWER_MS))
+    }
+    setTimeout(
+      () => {
+        if (luck < 0.05) answer({ outcome: 'failed', code: 30, message: 'refused at random' })
+        else if (luck < 0.1) answer({ outcome: 'unknown' })
+        else {
+          const result = this.#settled(message, session, word)
+          answer(luck < 0.15 ? { outcome: 'unknown' } : result)
+        }
+      },
+      this.#random.between(0, LONGEST_ANSWER_MS)
+    )
   }
 
   /** The connection is lost: its locks are over, and the deliveries count. */

@@ -1,6 +1,6 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Acquired, QueueReader } from '../../../src/consumer/queue/queue-reader.js'
+import { type Acquired, QueueReader, type Word, type WordResult } from '../../../src/consumer/queue/queue-reader.js'
 import { performanceClock as now } from '../../../src/core/clocks.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Failure } from '../../../src/router/messages/operations.js'
@@ -47,9 +47,13 @@ class TestQueue {
     return told.map(({ partition, record, deliveryCount }) => `${partition}:${record.value} ${deliveryCount}`).sort()
   }
 
+  settle(message: Acquired, word: Word): Promise<WordResult> {
+    const { session, record } = message
+    return new Promise(settled => this.reader.settle(session, message, record.offset, word, settled))
+  }
+
   async accept(message: Acquired): Promise<string> {
-    const { session, topicId, partition, record } = message
-    return (await this.reader.settle(session, topicId, partition, record.offset, 'accept')).outcome
+    return (await this.settle(message, 'accept')).outcome
   }
 }
 
@@ -106,10 +110,9 @@ describe('the reader of a queue', function () {
     await write(0, 'a')
     const queue = open()
     expect(await queue.acquire(1, 10_000)).to.deep.equal(['0:a 1'])
-    const { session, topicId, record } = queue.acquired[0]!
     const again = queue.acquire(1, 5_000)
     const since = now()
-    expect((await queue.reader.settle(session, topicId, 0, record.offset, 'release')).outcome).to.equal('done')
+    expect((await queue.settle(queue.acquired[0]!, 'release')).outcome).to.equal('done')
     expect(await again).to.deep.equal(['0:a 2'])
     expect(now() - since, 'milliseconds').to.be.lessThan(600)
   })
@@ -133,7 +136,7 @@ describe('the reader of a queue', function () {
     await queue.acquire(2, 10_000)
     await pass(11_000)
     const [first, second] = queue.acquired as [Acquired, Acquired]
-    const renewed = await queue.reader.settle(first.session, first.topicId, 1, first.record.offset, 'renew')
+    const renewed = await queue.settle(first, 'renew')
     expect(renewed).to.have.property('outcome', 'done')
     expect(renewed)
       .to.have.property('lockEndsAt')
