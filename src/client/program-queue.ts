@@ -9,12 +9,11 @@ import {
 } from '../consumer/queue/queue-verbs.js'
 import type { Queues } from '../consumer/queue/queues.js'
 import { queueSettings } from '../consumer/queue/settings.js'
-import { isCount } from '../core/counts.js'
 import { onAbort, pause } from '../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../core/errors.js'
 import { inTime } from '../core/in-time.js'
 import type { KafkaRecord, Logger } from '../core/model.js'
-import { checkOptionNames, checkSignal } from '../core/settings/call-options.js'
+import { checkCount, checkFunction, checkOptionNames, checkSignal, checkStart } from '../core/settings/call-options.js'
 import { toError } from '../verbs/offsets.js'
 import type {
   QueueMessage as Acquired,
@@ -35,6 +34,12 @@ export const programQueueLimits = {
   maxWaiting: 2 * limits.maxWaiting,
   maxQueues: 2 * limits.maxQueues
 }
+
+/** Options of `consume`. */
+const MEANT = new Map([
+  ['groupId', 'group'],
+  ['topics', 'topic']
+])
 
 /** A message whose handler has thrown becomes available again so much later, since each delivery counts. */
 const RETRY_DELAY_MS = 1_000
@@ -135,15 +140,7 @@ export class ProgramQueues {
 
   /** @throws InvalidRequestError when an option is wrong */
   open(options: QueueOptions): Queue {
-    checkOptionNames(
-      'queue',
-      options,
-      ['topic', 'group'],
-      new Map([
-        ['groupId', 'group'],
-        ['topics', 'topic']
-      ])
-    )
+    checkOptionNames('queue', options, ['topic', 'group'], MEANT)
     for (const name of ['topic', 'group'] as const)
       if (typeof options[name] !== 'string' || options[name] === '')
         throw new InvalidRequestError(`queue: a ${name} is needed`)
@@ -187,9 +184,9 @@ class ProgramQueue implements Queue {
   async acquire(options: QueueAcquireOptions = {}): Promise<readonly QueueMessage[]> {
     checkOptionNames('acquire', options, ['count', 'waitMs', 'maxBytes', 'lockMs', 'start', 'signal'])
     const { count = ACQUIRE.count, waitMs = ACQUIRE.waitMs, maxBytes = ACQUIRE.maxBytes, signal } = options
-    checkNumber('acquire', 'count', count, 1, ACQUIRE.maxCount)
-    checkNumber('acquire', 'waitMs', waitMs, 0, ACQUIRE.maxWaitMs)
-    checkNumber('acquire', 'maxBytes', maxBytes, 1, Number.MAX_SAFE_INTEGER)
+    checkCount('acquire', 'count', count, 1, ACQUIRE.maxCount)
+    checkCount('acquire', 'waitMs', waitMs, 0, ACQUIRE.maxWaitMs)
+    checkCount('acquire', 'maxBytes', maxBytes, 1, Number.MAX_SAFE_INTEGER)
     const held = heldBy('acquire', options)
     this.#checkOpen()
     const verbs = await this.#verbs()
@@ -263,7 +260,7 @@ class ProgramQueue implements Queue {
       release: async (options = {}) => {
         checkOptionNames('release', options, ['delayMs'])
         const { delayMs = 0 } = options
-        checkNumber('release', 'delayMs', delayMs, 0, programQueueLimits.maxLockMs)
+        checkCount('release', 'delayMs', delayMs, 0, programQueueLimits.maxLockMs)
         return settle('release', delayMs)
       },
       reject: () => settle('reject'),
@@ -299,8 +296,8 @@ class ProgramQueue implements Queue {
   async #run(handler: (message: QueueMessage) => unknown, options: QueueRunOptions): Promise<void> {
     checkOptionNames('run', options, ['concurrency', 'lockMs', 'start', 'signal'])
     const { concurrency = 1, signal } = options
-    if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
-    checkNumber('run', 'concurrency', concurrency, 1, programQueueLimits.maxHeldPerClient)
+    checkFunction('run', handler)
+    checkCount('run', 'concurrency', concurrency, 1, programQueueLimits.maxHeldPerClient)
     const { lockMs = programQueueLimits.maxLockMs, start } = heldBy('run', options)
     this.#checkOpen()
     const verbs = await this.#verbs()
@@ -393,21 +390,10 @@ const placeOf = ({ topic, partition, offset, deliveryCount }: QueueMessage) => (
   deliveryCount
 })
 
-function checkNumber(call: string, name: string, value: unknown, least: number, most: number): void {
-  if (isCount(value) && value >= least && value <= most) return
-  throw new InvalidRequestError(`${call}: ${name} is a whole number from ${least} to ${most}`)
-}
-
 /** @throws InvalidRequestError when one of them is wrong */
 function heldBy(call: string, { lockMs, start, signal }: QueueAcquireOptions) {
   checkSignal(call, signal)
-  if (lockMs !== undefined) checkNumber(call, 'lockMs', lockMs, MIN_LOCK_MS, programQueueLimits.maxLockMs)
-  return { lockMs, start: startOf(call, start) }
-}
-
-function startOf(call: string, start: QueueAcquireOptions['start']): string | undefined {
-  if (start === undefined || start === 'earliest' || start === 'latest') return start
-  const { durationMs, ...others } = Object(start) as { readonly durationMs: number }
-  if (isCount(durationMs) && Object.keys(others).length === 0) return `PT${durationMs / 1000}S`
-  throw new InvalidRequestError(`${call}: start is one of 'earliest', 'latest', {durationMs: number}`)
+  if (lockMs !== undefined) checkCount(call, 'lockMs', lockMs, MIN_LOCK_MS, programQueueLimits.maxLockMs)
+  checkStart(call, start, 'durationMs')
+  return { lockMs, start: typeof start === 'object' ? `PT${start.durationMs / 1000}S` : start }
 }

@@ -1,3 +1,4 @@
+import { isCount } from '../counts.js'
 import { InvalidRequestError } from '../errors.js'
 import { printable } from '../printable.js'
 import { suggestion } from './problems.js'
@@ -34,6 +35,30 @@ export function checkOptionNames(
 export function checkSignal(call: string, given: unknown): void {
   if (given !== undefined && !(given instanceof AbortSignal))
     throw new InvalidRequestError(`${call}: signal has to be an AbortSignal`)
+}
+
+/** @throws InvalidRequestError for what is no whole number within the limits */
+export function checkCount(call: string, name: string, given: unknown, least: number, most: number): void {
+  if (isCount(given) && given >= least && given <= most) return
+  throw new InvalidRequestError(`${call}: ${name} is a whole number from ${least} to ${most}`)
+}
+
+/** @throws InvalidRequestError for a handler of messages that cannot be called */
+export function checkFunction(call: string, given: unknown): void {
+  if (typeof given !== 'function') throw new InvalidRequestError(`${call}: a function is needed that handles a message`)
+}
+
+/**
+ * Checks where a group begins.
+ *
+ * @param time the field of an object that names a time: `timestampMs`
+ * @throws InvalidRequestError when it is given, and names neither an end of the log nor a time
+ */
+export function checkStart(call: string, given: unknown, time: string): void {
+  if (given === undefined || given === 'earliest' || given === 'latest') return
+  const { [time]: at, ...others } = Object(given) as Record<string, unknown>
+  if (isCount(at) && Object.keys(others).length === 0) return
+  throw new InvalidRequestError(`${call}: start is one of 'earliest', 'latest', {${time}: number}`)
 }
 
 /** Names the kind of a wrong value, for messages. */
