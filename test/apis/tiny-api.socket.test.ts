@@ -157,7 +157,7 @@ describe('an API registers itself', () => {
       expect(shown).to.include(`\ncurl ${app.urls.shared}/tiny/greet\n`)
     })
 
-    it('it is announced', () => {
+    it('the log tells the address of its own port', () => {
       expect(logged()).to.include(`tiny API on its own port: ${app.urls.apis.get('tiny')}`)
     })
 

@@ -119,7 +119,7 @@ describe('flags', () => {
     expect(parseWith(everything, ['try', ...words]).args).to.deep.equal(words)
   })
 
-  it('read whole numbers', () => {
+  it('read a whole number, and leave out an absent option', () => {
     expect(parse('--count', '5').opts()).to.deep.include({ count: 5 })
     expect(parse().opts()).to.not.have.property('count')
   })

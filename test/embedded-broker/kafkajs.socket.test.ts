@@ -31,7 +31,7 @@ describe('broker: kafkajs', () => {
     return made
   }
 
-  it('administers topics', async () => {
+  it('creates a topic, adds partitions to it, describes it and deletes it', async () => {
     const client = await admin()
     const created = await client.createTopics({ topics: [{ topic: 'orders', numPartitions: 2, replicationFactor: 3 }] })
     expect(created).to.equal(true)

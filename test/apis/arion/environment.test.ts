@@ -51,7 +51,7 @@ describe("Arion's environment variables", () => {
     expect(settings.filter(({ value }) => value === undefined)).to.deep.equal([])
   })
 
-  it('are all read', () => {
+  it('become settings, each of which names its variable as its origin', () => {
     const { config, notes, originOf } = load({
       ARION_PORT: '8000',
       ARION_IDLE_TIMEOUT: '0',

@@ -576,7 +576,7 @@ describe("Kafka-Pixy's gRPC service: offsets, topics and consumers", () => {
     expect(await play.ask('GetOffsets')).to.equal('5: Unknown topic')
   })
 
-  it('sets offsets', async () => {
+  it('commits the offsets of SetOffsets, with their metadata', async () => {
     const play = new GrpcPlay()
     const offsets = [
       { partition: 1, offset: -2, metadata: '' },

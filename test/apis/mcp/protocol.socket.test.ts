@@ -92,7 +92,7 @@ describe('POST /mcp', () => {
 })
 
 describe('POST /mcp that is off', () => {
-  it('is not there', async () => {
+  it('is answered 404', async () => {
     const gateway = await McpGateway.open({ enabled: false })
     try {
       expect((await gateway.post(LIST)).status).to.equal(404)

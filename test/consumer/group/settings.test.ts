@@ -12,7 +12,7 @@ describe('the settings of groups', () => {
     expect(own).to.have.members(ofConsumer)
   })
 
-  it('are checked', async () => {
+  it('are checked when a castellan is opened, which names the wrong one', async () => {
     const options = { brokers: '127.0.0.1:1', consumer: { maxRetries: -2 } }
     const error = await openCastellan(options).then(
       () => undefined,

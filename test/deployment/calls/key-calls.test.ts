@@ -7,7 +7,7 @@ describe('the answer of the owner of a key', () => {
   const told = (answered: unknown): Promise<unknown> =>
     answerOf('the gateway b', Promise.resolve(answered)).catch((error: Error) => error)
 
-  it('is what it has written', async () => {
+  it('comes to the asking process as the owner has written it', async () => {
     expect(await told({ answer, records: 1, bytes: 2 })).to.deep.equal({ answer, records: 1, bytes: 2 })
   })
 

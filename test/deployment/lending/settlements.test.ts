@@ -128,7 +128,7 @@ describe('what lenders are told of their loans', () => {
     expect([settlements.size, time.timers]).to.deep.equal([0, 0])
   })
 
-  it('can be waited for', async () => {
+  it('can be waited for until a lender that did not answer was told again', async () => {
     let isEmpty = false
     settlements.whenEmpty(() => (isEmpty = true))
     expect(isEmpty).to.equal(true)

@@ -314,7 +314,7 @@ describe('the turns of a long request', () => {
     expect(() => reading.next()).to.throw('the body could not be read in time')
   })
 
-  it('tell of a bug', async () => {
+  it('pass what their work throws to the handler of bugs', async () => {
     const bug = new Error('a bug')
     turns.run(
       // biome-ignore lint/correctness/useYield: it fails before

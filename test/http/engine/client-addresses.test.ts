@@ -70,7 +70,7 @@ describe('addresses of clients', () => {
 })
 
 describe('URLs that the router can decode', () => {
-  it('stay as they are', () => {
+  it('are passed to the router unchanged', () => {
     for (const url of ['/push', '/a%20b', '/a?b=%zz', '/a%2F#%', '/a;b=%20', '*'])
       expect(routableUrl(url)).to.equal(url)
   })

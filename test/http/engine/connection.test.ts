@@ -272,7 +272,7 @@ describe('a connection of the engine', () => {
       return answers.at(-1)!.req as EngineRequest
     }
 
-    it('shows it as Node does', () => {
+    it('shows version and raw headers of the request as Node does', () => {
       const { httpVersionMinor, rawHeaders } = requestOf('GET / HTTP/1.1\r\nHost: a\r\nX-A: 1\r\nx-a: 2\r\n\r\n')
       expect([httpVersionMinor, rawHeaders]).to.deep.equal([1, ['Host', 'a', 'X-A', '1', 'x-a', '2']])
       expect(requestOf('GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n').httpVersionMinor).to.equal(0)

@@ -159,7 +159,7 @@ describe('durable: a batch that was sent and is read again from the log', () => 
     expect([reads.length, completed]).to.deep.equal([1, []])
   })
 
-  it('may be a single record', async () => {
+  it('is given whole by one read if it is a single record', async () => {
     answers.push({ entries: [entryOf(5)], nextSequence: 6, isAtEnd: false })
     expect(sequencesOf((await readAgain(5)).entries)).to.deep.equal([5])
     expect(reads).to.have.length(1)

@@ -86,7 +86,7 @@ describe('the memory for keys', () => {
     expect(keys.claim(key)).to.deep.equal({ type: 'busy' })
   })
 
-  it('is reported', () => {
+  it('is reported as the share that is used', () => {
     fill('ann')
     nowMs += 1_000
     fill('ann')

@@ -40,7 +40,7 @@ describe('a request with a key of whose records an API refuses some, and others 
   const settle = (key: ClaimedKey, persisted: string): void =>
     key.answered(answer, persisted, { settled: () => undefined })
 
-  it('has each of them once', async () => {
+  it('writes each record once, in whichever request it is taken', async () => {
     const first = await claim()
     await send(first, ['one'])
     settle(first, 'nuu')

@@ -509,7 +509,7 @@ describe('answers to sealed batches', () => {
     expect(answers).to.deep.equal([{ type: 'notSent', reason: 'noLeader', message: 'why' }])
   })
 
-  it('are given once', () => {
+  it('are given once: a second one is dropped', () => {
     expect([notSent(batch, 'clusterChanged'), notSent(batch, 'noLeader')]).to.deep.equal([true, false])
     expect(answers.map(answer => answer.type === 'notSent' && answer.reason)).to.deep.equal(['clusterChanged'])
   })

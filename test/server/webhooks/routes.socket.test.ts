@@ -198,7 +198,7 @@ describe('the routes about webhooks', function () {
     endpoint.close()
   })
 
-  it('go on after a 410', async () => {
+  it('resume a webhook that is gone after a 410, and say whether it was', async () => {
     app = await start()
     endpoint.status = 410
     await produce('hello')
