@@ -53,11 +53,13 @@ export class LinePlace<Item> {
     before.before = this
   }
 
-  /** Leaves the line. Idempotent. */
-  leave(): void {
+  /** Leaves the line. @returns false: it stood in none */
+  leave(): boolean {
+    if (this.behind === this) return false
     this.before.behind = this.behind
     this.behind.before = this.before
     this.before = this
     this.behind = this
+    return true
   }
 }

@@ -52,23 +52,22 @@ const FEWEST_KEPT = 1_000
 export class GivenMessages {
   readonly #open = new Line<GivenMessage>()
   /** Batches that are neither acknowledged nor released, and of which no message was asked for. */
-  readonly #whole = new Line<WholeBatch>()
+  readonly #whole = new Line<GivenBatch>()
   /** The number of messages given out since the settled ones were dropped. */
   #given = 0
   #maxKept = FEWEST_KEPT
 
   give(given: ConsumedMessages): GivenMessage[] {
     this.#note(given)
-    return this.openEach(given)
+    return this.#openEach(given)
   }
 
   giveTogether(given: ConsumedMessages): GivenBatch {
     this.#note(given)
-    return new WholeBatch(given, this, this.#whole)
+    return new GivenBatch(given, () => this.#openEach(given), this.#whole)
   }
 
-  /** To be called by a batch, of which a message is asked for. */
-  openEach({ messages, offers }: ConsumedMessages): GivenMessage[] {
+  #openEach({ messages, offers }: ConsumedMessages): GivenMessage[] {
     return messages.map(message => {
       const given = new GivenMessage(message, offers!, this.#open)
       given.open()
@@ -92,7 +91,7 @@ export class GivenMessages {
    * @param parked those that were not begun, which are given back with them
    */
   releaseAllBut(kept: ReadonlySet<GivenMessage>, parked: readonly GivenMessage[] = []): void {
-    for (const batch of this.#whole.all) batch.openEach()
+    for (const batch of this.#whole.all) void batch.messages
     const released = this.#open.all.filter(message => !kept.has(message))
     for (const message of released) message.close()
     settle('releaseAll', [...parked, ...released])
@@ -185,10 +184,7 @@ export class GivenMessage implements Message, InTransaction, Parkable {
 
   /** @returns false: it was not open */
   close(): boolean {
-    const place = this.#place
-    this.#place = undefined
-    place?.leave()
-    return place !== undefined
+    return this.#place?.leave() === true
   }
 
   /** Lets a message that waits keep no large batch in memory. */
@@ -257,28 +253,49 @@ export class GivenMessage implements Message, InTransaction, Parkable {
   }
 }
 
+/** A batch whose messages are made when one of them is asked for. Until then they are settled together. */
 export class GivenBatch implements Batch {
-  readonly #places: readonly TopicPartition[]
+  readonly #given: ConsumedMessages
+  readonly #open: () => readonly GivenMessage[]
+  readonly #place: LinePlace<GivenBatch>
+  #messages: readonly GivenMessage[] | undefined
+  #isAcked = false
+  #isReleased = false
 
-  constructor(places: readonly TopicPartition[]) {
-    this.#places = places
+  /** @param open makes the messages, which are given out one by one from then on */
+  constructor(given: ConsumedMessages, open: () => readonly GivenMessage[], whole: Line<GivenBatch>) {
+    this.#given = given
+    this.#open = open
+    this.#place = whole.add(this)
   }
 
   get messages(): readonly GivenMessage[] {
-    return this.#places as readonly GivenMessage[]
+    return (this.#messages ??= this.#make())
+  }
+
+  #make(): readonly GivenMessage[] {
+    const isOpen = this.close()
+    const messages = this.#open()
+    for (const message of isOpen ? [] : messages) {
+      message.close()
+      if (this.#isAcked) message.noteAcked()
+      if (this.#isReleased) message.noteReleased()
+    }
+    return messages
   }
 
   get length(): number {
-    return this.#places.length
+    return this.#given.messages.length
   }
 
   get topic(): string {
-    return this.#places[0]!.topic
+    return this.#given.messages[0]!.topic
   }
 
   get partition(): number | undefined {
-    const { partition } = this.#places[0]!
-    return this.#places.every(place => place.partition === partition) ? partition : undefined
+    const { messages } = this.#given
+    const { partition } = messages[0]!
+    return messages.every(message => message.partition === partition) ? partition : undefined
   }
 
   map<Item>(toItem: (message: Message, index: number) => Item): Item[] {
@@ -289,68 +306,22 @@ export class GivenBatch implements Batch {
     return this.messages[Symbol.iterator]()
   }
 
-  readonly ack = (): void => this.settleAcked()
-
-  readonly release = (): void => this.settleReleased()
-
-  settleAcked(): void {
-    const acked = this.messages.filter(message => message.noteAcked())
-    settle('ackAll', acked)
-  }
-
-  settleReleased(): void {
-    const released = this.messages.filter(message => message.noteReleased())
-    settle('releaseAll', released)
-  }
-}
-
-/** A batch whose messages are made when one of them is asked for. Until then they are settled together. */
-class WholeBatch extends GivenBatch {
-  readonly #given: ConsumedMessages
-  readonly #all: GivenMessages
-  #place: LinePlace<WholeBatch> | undefined
-  #messages: readonly GivenMessage[] | undefined
-  #isAcked = false
-  #isReleased = false
-
-  constructor(given: ConsumedMessages, all: GivenMessages, whole: Line<WholeBatch>) {
-    super(given.messages)
-    this.#given = given
-    this.#all = all
-    this.#place = whole.add(this)
-  }
-
-  override get messages(): readonly GivenMessage[] {
-    return this.openEach()
-  }
-
-  openEach(): readonly GivenMessage[] {
-    return (this.#messages ??= this.#make())
-  }
-
-  #make(): readonly GivenMessage[] {
-    const isOpen = this.close()
-    const messages = this.#all.openEach(this.#given)
-    for (const message of isOpen ? [] : messages) {
-      message.close()
-      if (this.#isAcked) message.noteAcked()
-      if (this.#isReleased) message.noteReleased()
-    }
-    return messages
-  }
-
-  override settleAcked(): void {
-    if (this.#messages !== undefined) super.settleAcked()
-    else if (!this.#isAcked) {
+  readonly ack = (): void => {
+    if (this.#messages !== undefined) {
+      const acked = this.#messages.filter(message => message.noteAcked())
+      settle('ackAll', acked)
+    } else if (!this.#isAcked) {
       this.#isAcked = true
       this.close()
       this.#given.ack()
     }
   }
 
-  override settleReleased(): void {
-    if (this.#messages !== undefined) super.settleReleased()
-    else {
+  readonly release = (): void => {
+    if (this.#messages !== undefined) {
+      const released = this.#messages.filter(message => message.noteReleased())
+      settle('releaseAll', released)
+    } else {
       this.#isReleased = true
       if (this.close()) this.#given.release()
     }
@@ -364,10 +335,7 @@ class WholeBatch extends GivenBatch {
 
   /** @returns false: it was not open */
   close(): boolean {
-    const place = this.#place
-    this.#place = undefined
-    place?.leave()
-    return place !== undefined
+    return this.#place.leave()
   }
 }
 

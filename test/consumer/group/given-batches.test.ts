@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
 import type { AcquiredMessage, ConsumedMessages, TopicOffers } from '../../../src/consumer/group/consume-result.js'
-import { GivenBatch, GivenMessages } from '../../../src/consumer/group/given-messages.js'
+import { type GivenBatch, GivenMessages } from '../../../src/consumer/group/given-messages.js'
 import { fakeRecord } from '../../support/fake-batch.js'
 
 const COUNT = 4
@@ -12,7 +12,7 @@ class Stage {
   readonly all = new GivenMessages()
   readonly batch: GivenBatch
 
-  /** @param isAsked its messages are made at once */
+  /** @param isAsked one of its messages is asked for at once */
   constructor(isAsked: boolean) {
     const tell = (how: string) => (taken: Iterable<readonly [number, readonly { readonly offset: number }[]]>) => {
       for (const [partition, messages] of taken)
@@ -30,7 +30,8 @@ class Stage {
       ack: () => offers.ackAll(taken),
       release: () => offers.releaseAll(taken)
     }
-    this.batch = isAsked ? new GivenBatch(this.all.give(given)) : this.all.giveTogether(given)
+    this.batch = this.all.giveTogether(given)
+    if (isAsked) this.messages.at(0)
   }
 
   get messages() {

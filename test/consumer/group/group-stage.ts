@@ -7,11 +7,12 @@ import {
   type MessageLimits,
   ONE_MESSAGE
 } from '../../../src/consumer/group/consume-result.js'
-import { type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
+import { GivenBatch, type GivenMessage, GivenMessages } from '../../../src/consumer/group/given-messages.js'
 import { GroupConsumer, type GroupConsumerOptions } from '../../../src/consumer/group/group-consumer.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
+import { Line } from '../../../src/core/line.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { OffsetType } from '../../../src/router/messages/operations.js'
 import { Deadlines } from '../../../src/router/requests/deadlines.js'
@@ -32,6 +33,15 @@ export interface Asking {
 
 /** For a group whose later ticks come at once. */
 export const TICKS_AT_ONCE: Partial<GroupConsumerOptions> = { tick: work => work() }
+
+/** A batch of messages that were given out. */
+export function batchOf(messages: readonly GivenMessage[]): GivenBatch {
+  const none = (): void => undefined
+  const batch = new GivenBatch({ messages: [], ack: none, release: none }, () => messages, new Line())
+  // From now on they are settled one by one.
+  if (batch.messages !== messages) throw new Error('the batch has other messages')
+  return batch
+}
 
 /**
  * A group as one process takes part in it, without Kafka and time: the room's own consumer over a {@link FakeRuntime}, which has

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { acksIn } from '../../../src/consumer/group/ack-encoding.js'
 import type { ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
-import { GivenBatch, type GivenMessage } from '../../../src/consumer/group/given-messages.js'
+import type { GivenMessage } from '../../../src/consumer/group/given-messages.js'
 import { type ConsumerSettings, defaultConsumerSettings } from '../../../src/consumer/group/settings.js'
 import type { TransactionEnd } from '../../../src/consumer/group/transaction-messages.js'
 import { type GroupPositions, TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
@@ -9,7 +9,7 @@ import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import { run } from './fake-runtime.js'
-import { GroupStage, TICKS_AT_ONCE } from './group-stage.js'
+import { batchOf, GroupStage, TICKS_AT_ONCE } from './group-stage.js'
 
 const ACK_MS = 4_000
 const SUBSCRIPTION_MS = 60_000
@@ -45,7 +45,7 @@ class Transaction {
   outcome: readonly GroupPositions[] | Error | undefined
 
   constructor(messages: readonly GivenMessage[] = []) {
-    if (messages.length > 0) this.offsets.add(new GivenBatch(messages))
+    if (messages.length > 0) this.offsets.add(batchOf(messages))
   }
 
   async prepare(): Promise<readonly GroupPositions[] | Error | undefined> {
@@ -210,7 +210,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
     const [fresh] = stage.take()
     for (const bad of [acked!, late!, taken!, good!]) {
       const { offsets } = new Transaction()
-      expect(() => offsets.add(new GivenBatch([fresh!, bad])), `offset ${bad.offset}`)
+      expect(() => offsets.add(batchOf([fresh!, bad])), `offset ${bad.offset}`)
         .to.throw('offered again')
         .with.property('code', 'notAssigned')
       expect(offsets.hasMessages).to.equal(false)
@@ -299,7 +299,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
         .with.property('message', 'its time is over')
       transaction.end('aborted')
       expect(stage.offsets(2)).to.deep.equal([1, 3])
-      new GivenBatch(even).ack()
+      batchOf(even).ack()
     })
 
     it('waits until brokers take it where they have refused it', async () => {
@@ -307,7 +307,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
       const first = offsetIn(await transaction.prepare())
       transaction.offsets.tooLarge('foo', first)
       expect(await transaction.prepare()).to.equal(undefined)
-      new GivenBatch(even.slice(0, 5)).ack()
+      batchOf(even.slice(0, 5)).ack()
       const { metadata } = offsetIn(await transaction.now())
       expect(metadata.length).to.be.below(first.metadata.length)
       transaction.end('committed')
@@ -329,7 +329,7 @@ describe('what a transaction acknowledges of the messages of a group', () => {
       const [first, second, ...others] = stage.take(5_000)
       const transaction = new Transaction([second!])
       await transaction.prepare()
-      new GivenBatch(others.filter(({ offset }) => offset % 2 === 1)).ack()
+      batchOf(others.filter(({ offset }) => offset % 2 === 1)).ack()
       transaction.end('committed')
       first!.ack()
       stage.runtime.pass(10_000)
@@ -357,12 +357,12 @@ describe('what a transaction acknowledges of the messages of a group', () => {
       await transaction.prepare()
       transaction.end('committed')
       const later = stage.take(2_000)
-      new GivenBatch(later.filter(({ offset }) => offset % 2 === 1)).ack()
+      batchOf(later.filter(({ offset }) => offset % 2 === 1)).ack()
       stage.runtime.pass(10_000)
       const committed = acksIn(stage.runtime.committed!)!
       expect(committed.slice(0, 1_500).at(-1)).to.deep.equal({ from: 2_999, to: 3_000 })
-      new GivenBatch(later.filter(({ offset }) => offset % 2 === 0)).ack()
-      new GivenBatch(even).ack()
+      batchOf(later.filter(({ offset }) => offset % 2 === 0)).ack()
+      batchOf(even).ack()
       stage.runtime.pass(10_000)
       expect(stage.runtime.committed).to.deep.equal({ offset: 5_000, metadata: '' })
     })

@@ -1,10 +1,10 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { GivenBatch, type GivenMessage } from '../../../src/consumer/group/given-messages.js'
+import type { GivenMessage } from '../../../src/consumer/group/given-messages.js'
 import type { TransactionEnd, TransactionPosition } from '../../../src/consumer/group/transaction-messages.js'
 import { TransactionOffsets } from '../../../src/consumer/group/transaction-offsets.js'
 import { run } from './fake-runtime.js'
-import { GroupStage } from './group-stage.js'
+import { batchOf, GroupStage } from './group-stage.js'
 
 const ACK_MS = 1_000
 const TIMES = { heartbeatIntervalMs: 200, revocationMs: 100, commitIntervalMs: 50, maxPendingMessages: 12 }
@@ -44,7 +44,7 @@ class Stage extends GroupStage {
   add(messages: readonly GivenMessage[]): void {
     const offsets = new TransactionOffsets()
     try {
-      offsets.add(new GivenBatch(messages))
+      offsets.add(batchOf(messages))
     } catch (error) {
       expect(error).to.include({ code: 'notAssigned' })
       return
@@ -134,7 +134,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     some.map(
       (picks): Step =>
         stage => {
-          new GivenBatch(distinct(stage, picks)).release()
+          batchOf(distinct(stage, picks)).release()
           stage.runtime.pass(1)
         }
     )
@@ -207,7 +207,7 @@ describe('transactions and acknowledgements of a partition, in any order', () =>
           const offered = new Set<number>()
           for (let attempt = 0; attempt < COUNT; attempt++) {
             for (const { offset } of stage.take(50)) offered.add(offset)
-            new GivenBatch(stage.messages.splice(0)).ack()
+            batchOf(stage.messages.splice(0)).ack()
             stage.runtime.pass(100)
           }
           for (const offset of run(0, COUNT))
