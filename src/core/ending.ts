@@ -1,5 +1,7 @@
+import { Line } from './line.js'
+
 interface Listened {
-  readonly callbacks: Set<() => void>
+  readonly callbacks: Line<() => void>
   readonly listener: () => void
 }
 
@@ -15,11 +17,9 @@ export function onAbort(signal: AbortSignal | undefined, callback: () => void): 
   if (signal?.aborted) callback()
   if (signal === undefined || signal.aborted) return () => undefined
   const { callbacks, listener } = listened.get(signal) ?? listen(signal)
-  const call = (): void => callback()
-  callbacks.add(call)
+  const place = callbacks.add(callback)
   return () => {
-    callbacks.delete(call)
-    if (callbacks.size > 0) return
+    if (!place.leave() || callbacks.first !== undefined) return
     listened.delete(signal)
     signal.removeEventListener('abort', listener)
   }
@@ -55,9 +55,12 @@ export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   })
 
 function listen(signal: AbortSignal): Listened {
-  const callbacks = new Set<() => void>()
+  const callbacks = new Line<() => void>()
   const listener = (): void => {
-    for (const call of callbacks) call()
+    for (let place = callbacks.firstPlace; place !== undefined; place = callbacks.firstPlace) {
+      place.leave()
+      place.item!()
+    }
   }
   const added = { callbacks, listener }
   listened.set(signal, added)
