@@ -1,7 +1,8 @@
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
-import type { Acquired, WordResult } from './queue-reader.js'
+import type { Acquired, Word, WordResult } from './queue-reader.js'
+import type { TellResult } from './settled-tokens.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
 const SETTLE_MARGIN_MS = 500
@@ -29,8 +30,11 @@ export class HeldMessage implements Due {
   state: HeldState = 'spare'
   /** Number of its newest acquisition by a client. */
   acquisition = 0
-  /** The token of that, while it counts. `undefined`: there is none. */
+  /** The token of that, while it counts, or while its word is on the way to Kafka. `undefined`: there is none. */
   token: string | undefined
+  /** The word that is on the way, and who has said it again. */
+  word: Word | undefined
+  saidAgain: TellResult[] | undefined
   record: KafkaRecord | undefined
   /** The bytes of its record, as long as this process has it and its client was not answered. */
   bytes: HeldRecords

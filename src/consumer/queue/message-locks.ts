@@ -209,12 +209,19 @@ export class MessageLocks {
   /** Never throws. @param held was found by its token */
   settle(held: HeldMessage, word: Word, delayMs: number, tell: TellResult): void {
     const now = this.#deps.now()
-    if (!held.counts(now)) tell(LOST)
+    if (held.state === 'settling' && held.word === word) (held.saidAgain ??= []).push(tell)
+    else if (!held.counts(now)) tell(LOST)
     else if (word === 'renew') void this.#renewForClient(held).then(tell)
     else if (word !== 'release' || delayMs === 0 || this.isLast(held)) {
       held.state = 'settling'
+      held.word = word
       this.#deps.deadlines.remove(held)
-      this.#send(held, word, settled => tell(this.#settled(held, word, settled)))
+      this.#send(held, word, settled => {
+        const result = this.#settled(held, word, settled)
+        tell(result)
+        for (const again of held.saidAgain ?? []) again(result)
+        held.saidAgain = undefined
+      })
     } else {
       this.#forgetToken(held)
       this.#keep(held, 'delayed', now + delayMs)
@@ -331,7 +338,7 @@ export class MessageLocks {
     deadlines.remove(held)
     held.bytes.release()
     this.spare.delete(held)
-    this.#forgetToken(held)
+    if (held.state !== 'settling') this.#forgetToken(held)
     this.#byPlace.delete(held.place)
     if (this.isLast(held)) this.#lastDeliveries--
     counts.move(held, undefined)
@@ -344,10 +351,12 @@ export class MessageLocks {
     if (settled.outcome === 'failed') {
       held.state = 'given'
       // A word is on its way, the queue closes, then Kafka refuses the word: the message is released with its session.
-      if (this.#isClosed && this.holds(held)) this.#end(held, 'the queue was closed')
+      if (!this.holds(held)) this.#forgetToken(held)
+      else if (this.#isClosed) this.#end(held, 'the queue was closed')
       else this.#review(held)
       return { outcome: 'failed', code: settled.code, reason: settled.message }
     }
+    this.#forgetToken(held)
     // Below the group's start offset, Kafka answers 0 to every settlement, so an answer counts only if it came while
     // the lock was held.
     const isLate = this.#deps.now() > held.lockEndsAt

@@ -30,16 +30,14 @@ export interface Acquisition {
 }
 
 /**
- * Result of reading a token.
+ * Who has given out a token.
  *
- * - `acquired`: this process has given it out
+ * - `own`: this process
  * - `lost`: a former process of this gateway has given it out, or another one of it, or says so
  * - `elsewhere`: another gateway has given it out, or says so
  * - `invalid`: it was never given out for this topic and group
  */
-export type TokenRead =
-  | { readonly type: 'acquired'; readonly text: string }
-  | { readonly type: 'lost' | 'elsewhere' | 'invalid' }
+type GiverOfToken = 'own' | 'lost' | 'elsewhere' | 'invalid'
 
 /** How tokens name the process that gives them out. */
 export interface TokenGiver {
@@ -112,15 +110,14 @@ export class QueueTokens {
     return bytes.toString('base64url')
   }
 
-  read(topic: string, groupId: string, token: string): TokenRead {
+  giverOf(topic: string, groupId: string, token: string): GiverOfToken {
     const bytes = bytesOf(token)
-    if (bytes === undefined) return { type: 'invalid' }
-    if (!this.#isAsNext(bytes, AT_GATEWAY, AT_INCARNATION)) return { type: 'elsewhere' }
+    if (bytes === undefined) return 'invalid'
+    if (!this.#isAsNext(bytes, AT_GATEWAY, AT_INCARNATION)) return 'elsewhere'
     // Each process has a key of its own.
-    if (!this.#isAsNext(bytes, AT_INCARNATION, AT_TOPIC_ID)) return { type: 'lost' }
+    if (!this.#isAsNext(bytes, AT_INCARNATION, AT_TOPIC_ID)) return 'lost'
     this.#expected.write(this.#mac.of(bytes, topic, groupId), 'latin1')
-    if (!timingSafeEqual(bytes.subarray(AT_MAC), this.#expected)) return { type: 'invalid' }
-    return { type: 'acquired', text: bytes.toString('base64url') }
+    return timingSafeEqual(bytes.subarray(AT_MAC), this.#expected) ? 'own' : 'invalid'
   }
 
   #isAsNext(bytes: Buffer, from: number, to: number): boolean {

@@ -275,12 +275,16 @@ export class Queues implements QueueVerbs {
     tell: TellResult
   ): void {
     const held = queue?.find(token)
-    // The newest token of a message is that of this queue. Others have a MAC.
-    const known = held?.token ?? this.#tokens.read(topic, groupId, token)
-    if (typeof known === 'string')
-      this.#settled.answer(known, word, told => queue!.settle(held!, word, delayMs, told), tell)
-    else if (known.type !== 'acquired') tell({ outcome: known.type })
-    else this.#settled.answer(known.text, word, told => told(LOST), tell)
+    if (held !== undefined) {
+      const own = held.token!
+      queue!.settle(held, word, delayMs, result => {
+        this.#settled.note(own, word, result)
+        tell(result)
+      })
+      return
+    }
+    const giver = this.#tokens.giverOf(topic, groupId, token)
+    tell(giver === 'own' ? (this.#settled.find(token, word) ?? LOST) : { outcome: giver })
   }
 
   #problemOf(topic: string, groupId: string, client: string): Failure | undefined {

@@ -2,75 +2,55 @@ import type { MonotonicClock } from '../../core/model.js'
 import type { Word } from './queue-reader.js'
 import type { TokenResult } from './queue-verbs.js'
 
-/** Proxies and clients repeat requests by themselves. */
+/** Proxies and clients repeat requests by themselves. Answers are remembered up to twice as long. */
 const REMEMBERED_MS = 60_000
-/** Beyond so many, the oldest are forgotten sooner. One takes about 250 bytes. */
-const MAX_REMEMBERED = 100_000
-/** How often old ones are looked for, and how many are left where there were too many. A map is slow to find its first of many. */
-const FORGET_EVERY_MS = 1_000
-const LEFT_REMEMBERED = 90_000
+/** With more, the oldest are forgotten sooner. One takes about 150 bytes. */
+const MAX_LATEST = 80_000
 
 export type SettleResult = Omit<TokenResult, 'token'>
 
 export type TellResult = (result: SettleResult) => void
 
-/** What one word about a message has led to. */
-class FirstAnswer {
+interface FirstAnswer {
   readonly word: Word
-  /** `undefined`: Kafka was asked, and has not answered. */
-  result: SettleResult | undefined
-  until = Number.POSITIVE_INFINITY
-  /** Those who have said it again meanwhile. */
-  waiting: TellResult[] | undefined
-
-  constructor(word: Word) {
-    this.word = word
-  }
+  readonly result: SettleResult
 }
 
-/** The first answers about settled messages, by token: the same word gets the same answer again, without asking Kafka. */
+/** The first answers about settled messages, by token. Old ones are forgotten together, since a search among many takes long. */
 export class SettledTokens {
   readonly #now: MonotonicClock
-  /** The oldest comes first. */
-  readonly #byToken = new Map<string, FirstAnswer>()
-  #forgotAt = Number.NEGATIVE_INFINITY
+  #latest = new Map<string, FirstAnswer>()
+  #former: ReadonlyMap<string, FirstAnswer> = new Map()
+  #since: number
+  /** Most answers are like the one before. */
+  #last: FirstAnswer | undefined
 
   constructor(now: MonotonicClock) {
     this.#now = now
+    this.#since = now()
   }
 
-  /** @param settle called unless the word was given before */
-  answer(token: string, word: Word, settle: (tell: TellResult) => void, tell: TellResult): void {
+  /** @param token a text that keeps no request alive */
+  note(token: string, word: Word, result: SettleResult): void {
     this.#forgetOld()
-    const first = this.#byToken.get(token)
-    // A renewal may be repeated. After another word, the token counts no more.
-    if (first?.word !== word && (word === 'renew' || first !== undefined)) settle(tell)
-    else if (first === undefined) this.#first(token, new FirstAnswer(word), settle, tell)
-    else if (first.result !== undefined) tell(first.result)
-    else (first.waiting ??= []).push(tell)
+    // A renewal may be repeated, and a word that has not settled the message may be said again.
+    if (word === 'renew' || (result.outcome !== 'done' && result.outcome !== 'unknown')) return
+    if (this.#last?.word !== word || this.#last.result !== result) this.#last = { word, result }
+    this.#latest.set(token, this.#last)
   }
 
-  #first(token: string, one: FirstAnswer, settle: (tell: TellResult) => void, tell: TellResult): void {
-    this.#byToken.set(token, one)
-    settle(result => {
-      one.result = result
-      one.until = this.#now() + REMEMBERED_MS
-      const isSettled = result.outcome === 'done' || result.outcome === 'unknown'
-      if (!isSettled && this.#byToken.get(token) === one) this.#byToken.delete(token)
-      tell(result)
-      for (const other of one.waiting ?? []) other(result)
-    })
+  /** The answer to the same word before. `undefined`: there was none, or it was forgotten. */
+  find(token: string, word: Word): SettleResult | undefined {
+    this.#forgetOld()
+    const first = this.#latest.get(token) ?? this.#former.get(token)
+    return first?.word === word ? first.result : undefined
   }
 
   #forgetOld(): void {
-    const now = this.#now()
-    const isFull = this.#byToken.size >= MAX_REMEMBERED
-    if (!isFull && now - this.#forgotAt < FORGET_EVERY_MS) return
-    this.#forgotAt = now
-    const most = isFull ? LEFT_REMEMBERED : MAX_REMEMBERED
-    for (const [token, { until }] of this.#byToken) {
-      if (now < until && this.#byToken.size <= most) return
-      this.#byToken.delete(token)
-    }
+    const ageMs = this.#now() - this.#since
+    if (ageMs < REMEMBERED_MS && this.#latest.size < MAX_LATEST) return
+    this.#former = ageMs < 2 * REMEMBERED_MS ? this.#latest : new Map()
+    this.#latest = new Map()
+    this.#since += ageMs
   }
 }

@@ -1,44 +1,52 @@
 import { expect } from 'chai'
-import { SettledTokens, type SettleResult, type TellResult } from '../../../src/consumer/queue/settled-tokens.js'
+import { SettledTokens } from '../../../src/consumer/queue/settled-tokens.js'
 
 describe('the first answers about settled messages', () => {
+  const DONE = { outcome: 'done' } as const
+  let now: number
   let tokens: SettledTokens
-  let told: SettleResult[]
-  const tell = (result: SettleResult): void => void told.push(result)
 
   beforeEach(() => {
-    tokens = new SettledTokens(() => 0)
-    told = []
+    now = 0
+    tokens = new SettledTokens(() => now)
   })
 
-  it('are kept for the latest 90,000 tokens when there are 100,000', () => {
-    let asked = 0
-    const settle = (tell: TellResult): void => {
-      asked++
-      tell({ outcome: 'done' })
-    }
-    for (let at = 0; at < 100_000; at++) tokens.answer(`token ${at}`, 'accept', settle, tell)
-    tokens.answer('token 0', 'accept', settle, tell)
-    expect(asked, 'the oldest is forgotten').to.equal(100_001)
-    tokens.answer('token 99999', 'accept', settle, tell)
-    tokens.answer('token 10001', 'accept', settle, tell)
-    expect(asked, 'later ones are known').to.equal(100_001)
-    expect(told).to.have.length(100_003)
+  it('are kept for the latest 80,000 tokens, and for no more than twice as many', () => {
+    for (let at = 0; at <= 160_000; at++) tokens.note(`token ${at}`, 'accept', DONE)
+    expect(tokens.find('token 79999', 'accept'), 'an old one').to.equal(undefined)
+    for (const at of [80_001, 120_000, 160_000]) expect(tokens.find(`token ${at}`, 'accept')).to.deep.equal(DONE)
   })
 
-  it('are of one word: another one is asked for itself', () => {
-    const settle = (outcome: 'done' | 'lost') => (tell: TellResult) => tell({ outcome })
-    tokens.answer('token', 'release', settle('done'), tell)
-    tokens.answer('token', 'accept', settle('lost'), tell)
-    tokens.answer('token', 'release', settle('lost'), tell)
-    expect(told.map(({ outcome }) => outcome)).to.deep.equal(['done', 'lost', 'done'])
+  it('are kept for a minute, and for no more than two', () => {
+    now = 59_999
+    tokens.note('token', 'accept', DONE)
+    now += 60_000
+    expect(tokens.find('token', 'accept')).to.deep.equal(DONE)
+    now = 179_999
+    expect(tokens.find('token', 'accept')).to.equal(undefined)
+    tokens.note('token', 'accept', DONE)
+    now += 1_000_000
+    expect(tokens.find('token', 'accept'), 'after a pause').to.equal(undefined)
   })
 
-  it('are those of Kafka for all who have said the same while it was asked', () => {
-    let answer: TellResult | undefined
-    for (let at = 0; at < 3; at++) tokens.answer('token', 'accept', one => (answer = one), tell)
-    expect(told).to.deep.equal([])
-    answer!({ outcome: 'unknown' })
-    expect(told).to.deep.equal(Array(3).fill({ outcome: 'unknown' }))
+  it('are of one word, and each of its own message', () => {
+    tokens.note('one', 'release', DONE)
+    tokens.note('two', 'release', { outcome: 'done', reason: 'archived' })
+    tokens.note('three', 'release', DONE)
+    expect(tokens.find('one', 'accept')).to.equal(undefined)
+    expect(tokens.find('one', 'release')).to.deep.equal(DONE)
+    expect(tokens.find('two', 'release')).to.deep.equal({ outcome: 'done', reason: 'archived' })
+    expect(tokens.find('three', 'release')).to.deep.equal(DONE)
+  })
+
+  it('are none of a renewal, and none where the message is not settled', () => {
+    tokens.note('one', 'renew', { outcome: 'done', lockEndsAt: 1 })
+    tokens.note('two', 'accept', { outcome: 'failed', code: 30 })
+    tokens.note('three', 'accept', { outcome: 'lost' })
+    expect([tokens.find('one', 'renew'), tokens.find('two', 'accept'), tokens.find('three', 'accept')]).to.deep.equal([
+      undefined,
+      undefined,
+      undefined
+    ])
   })
 })
