@@ -91,13 +91,6 @@ export class Open implements Parkable {
     return webhookIdOf(this.#topicId ?? '', this.partition, this.offset)
   }
 
-  /** The offer, without key, value and headers. */
-  get place(): AcquiredMessage {
-    const { topic, partition, offset, timestampMs, serial } = this
-    const none = { key: null, value: null, headers: [], groupId: '', firstSerial: serial, retries: 0 }
-    return { topic, partition, offset, timestampMs, serial, ...none }
-  }
-
   get stage(): Stage {
     return this.#stage
   }

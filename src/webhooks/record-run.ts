@@ -440,7 +440,7 @@ export class RecordRun implements ParkingSink {
   /** Parks a begun record again, before those behind it. */
   #again(open: Open, ms: number): void {
     if (open.tries !== undefined) open.tries.notBefore = this.#deps.clock() + ms
-    const parked = open.isOver ? undefined : open.offers.parkAgain(open.place, this)
+    const parked = open.isOver ? undefined : open.offers.parkAgain(open, this)
     if (parked === undefined) {
       open.offers.releaseUnread(open.asOffers)
       this.#over(open)

@@ -27,7 +27,8 @@ describe('open records of webhooks', () => {
       for (const [partition, all] of taken) for (const { offset } of all) acked.push(`${partition} ${offset}`)
     },
     releaseUnread: () => undefined,
-    parkAgain: message => (stage.cut.signal.aborted ? undefined : { ...message, serial: ++serial }),
+    parkAgain: ({ serial: firstSerial }) =>
+      stage.cut.signal.aborted ? undefined : { serial: ++serial, firstSerial, retries: 1 },
     readAgain: ({ offset }, onRead) => setImmediate(() => onRead(fakeRecord(offset)))
   } as Partial<TopicOffers> as TopicOffers
 

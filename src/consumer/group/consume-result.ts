@@ -17,11 +17,8 @@ export interface Asker<in Result> extends Requester<Result> {
   readonly trace?: TraceOfRequest | undefined
 }
 
-/** A message that was offered to a client, with its record. */
-export interface AcquiredMessage extends KafkaRecord, TopicPartition {
-  readonly groupId: string
-  /** The id of the topic that the message is from, as far as brokers have told it. */
-  readonly topicId?: string | undefined
+/** What each offer of a message has of its own. */
+export interface NewOffer {
   /** Number of this offer, which no other offer of the process has. */
   readonly serial: number
   /** Number of the first offer of the message in this process. */
@@ -30,6 +27,13 @@ export interface AcquiredMessage extends KafkaRecord, TopicPartition {
   readonly member?: GroupMembership | undefined
   /** How often the message was offered before. */
   readonly retries: number
+}
+
+/** A message that was offered to a client, with its record. */
+export interface AcquiredMessage extends KafkaRecord, TopicPartition, NewOffer {
+  readonly groupId: string
+  /** The id of the topic that the message is from, as far as brokers have told it. */
+  readonly topicId?: string | undefined
 }
 
 /**
@@ -83,7 +87,7 @@ export interface TopicOffers {
    * @returns the new offer; `undefined`: nothing was changed, since the message is not offered by this one any more, or the
    *   partition offers nothing now
    */
-  readonly parkAgain: (message: AcquiredMessage, holder: ParkedHolder) => AcquiredMessage | undefined
+  readonly parkAgain: (offer: OfferOf, holder: ParkedHolder) => NewOffer | undefined
   /** Releases messages at once. */
   readonly releaseNow: (taken: TakenByPartition) => void
   /** A parked message is begun, so its time begins. False: it is not parked any more. */

@@ -6,6 +6,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Failure, OffsetType } from '../../router/messages/operations.js'
 import { invalid, kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, ConsumedMessages, MessageId, SetOffsetsResult } from './consume-result.js'
+import { DeferredOffers } from './deferred-offers.js'
 import { type AssignedToMember, GroupMember } from './group-member.js'
 import type { GroupRuntime, Timer } from './group-runtime.js'
 import type { HeldBatches } from './held-batches.js'
@@ -18,7 +19,7 @@ import { RefusalLog } from './refusals.js'
 import { Revocations } from './revocations.js'
 import type { ConsumerSettings } from './settings.js'
 import { decisionOn } from './start-messages.js'
-import { DeferredOffers, TopicConsumer } from './topic-consumer.js'
+import { TopicConsumer } from './topic-consumer.js'
 import { lookUpTopics } from './topic-look-ups.js'
 import { TopicStart } from './topic-start.js'
 import type { PartitionCommits } from './transaction-messages.js'
@@ -210,10 +211,10 @@ export class GroupConsumer implements LoopGroup {
         break
       case 'ack': {
         const { topic, partition, offset, topicId } = message.message
-        const consumer = this.#topics.get(topic)?.consumer
-        const now = consumer?.topicIdOf(partition)
+        const consumer = this.#topics.get(topic)?.consumer.partition(partition)
+        const now = consumer?.topicId
         if (incarnationOfTopic(topicId, now) === 'another') message.requester.reply({ type: 'notRead', topicId: now })
-        else message.requester.reply({ type: consumer?.ack(partition, offset) ?? 'notRead' })
+        else message.requester.reply({ type: consumer?.ack(offset) ?? 'notRead' })
         break
       }
       case 'setOffsets':

@@ -313,9 +313,9 @@ export class HandlerRun implements ParkingSink {
   parkAgain(message: GivenMessage, flight: Flight): boolean {
     if (this.#options.end.signal.aborted) return false
     const { offers, record } = message.place
-    const acquired = offers.parkAgain(record, this)
-    if (acquired === undefined) return false
-    this.#parkFirst(this.#options.given.parked(acquired, offers), flight)
+    const offer = offers.parkAgain(record, this)
+    if (offer === undefined) return false
+    this.#parkFirst(this.#options.given.parked({ ...record, ...offer }, offers), flight)
     return true
   }
 

@@ -45,8 +45,6 @@ export interface PartitionConsumerOptions {
   readonly onSettled: () => void
 }
 
-export type AckOutcome = 'acked' | 'notOffered' | 'notRead'
-
 /** A record that was offered, with the serial number of the offer. */
 export type TakenRecord = KafkaRecord & OfferId
 
@@ -215,7 +213,7 @@ export class PartitionConsumer {
     return this.#tracker?.offerOf(offset)
   }
 
-  ack(offset: Offset): AckOutcome {
+  ack(offset: Offset): 'acked' | 'notOffered' {
     const tracker = this.#tracker
     if (!tracker || tracker.isHeld(offset) || tracker.isParked(offset)) return 'notOffered'
     if (!(tracker.isAcquired(offset) || tracker.isAcked(offset))) return 'notOffered'

@@ -8,19 +8,17 @@ import type {
   AcquiredMessage,
   ConsumedMessages,
   MessageLimits,
+  NewOffer,
   OfferOf,
-  OffersByPartition,
-  ReadAgain,
   TakenByPartition,
   TopicOffers
 } from './consume-result.js'
 import { heldBytesOf } from './held-batches.js'
 import { bytesOnTheWay, type LentLimits, MAX_LENT_BYTES, type TopicLending } from './lending.js'
 import type { LoopDemand, LoopTopic, ParkingSink } from './loop-demand.js'
-import type { OfferId, ParkedHolder } from './offset-tracker.js'
-import type { AckOutcome, PartitionConsumer } from './partition-consumer.js'
+import type { ParkedHolder } from './offset-tracker.js'
+import type { PartitionConsumer } from './partition-consumer.js'
 import type { TopicStart } from './topic-start.js'
-import type { ReadPartition } from './transaction-messages.js'
 import { type Demand, TurnOrder } from './turn-order.js'
 import type { WaitingRequest } from './waiting-request.js'
 
@@ -344,56 +342,25 @@ export class TopicConsumer implements LoopTopic {
     this.#serve()
   }
 
-  ack(partition: number, offset: Offset): AckOutcome {
-    return this.#partitions.get(partition)?.ack(offset) ?? 'notRead'
-  }
-
-  /** The id of the topic that is read; `undefined`: the partition is not read, or brokers have not told it. */
-  topicIdOf(partition: number): string | undefined {
-    return this.#partitions.get(partition)?.topicId
-  }
-
-  ackAll(taken: OffersByPartition): void {
-    for (const [partition, processed] of taken) this.#partitions.get(partition)?.ackAll(processed)
-  }
-
-  releaseAll(taken: TakenByPartition): void {
-    for (const [partition, undelivered] of taken) this.#partitions.get(partition)?.release(undelivered)
-    this.#serve()
-  }
-
-  /** See {@link PartitionConsumer.releaseUnread}. */
-  releaseUnread(offers: OffersByPartition): void {
-    for (const [partition, ended] of offers) this.#partitions.get(partition)?.releaseUnread(ended)
-    this.#serve()
-  }
-
-  isOpen({ partition, offset, serial }: OfferOf): boolean {
-    return this.#partitions.get(partition)?.offerOf(offset)?.serial === serial
+  /** `undefined`: the member does not read it, or not now. */
+  partition(number: number): PartitionConsumer | undefined {
+    return this.#partitions.get(number)
   }
 
   /** See {@link PartitionConsumer.begin}. */
-  begins(offer: OfferOf): boolean {
+  beginMessage(offer: OfferOf): boolean {
     const partition = this.#partitions.get(offer.partition)
     if (partition?.begin(offer) !== true) return false
     this.#countOffers(1, Number((partition.offerOf(offer.offset)?.retries ?? 0) > 0))
     return true
   }
 
-  /** See {@link TopicOffers.readAgain}. */
-  readAgain({ partition, offset }: OfferOf, onRead: (found: ReadAgain) => void): void {
-    this.#partitions.get(partition)?.readAgain(offset, onRead)
-  }
-
   /** See {@link PartitionConsumer.parkAgain}. */
-  parkAgain(message: AcquiredMessage, holder: ParkedHolder): AcquiredMessage | undefined {
-    const partition = this.#mayServe ? this.#partitions.get(message.partition) : undefined
-    return partition?.parkAgain(message, holder) && this.#offered(partition, message, this.#options.membership())
-  }
-
-  /** How far a partition is read now, for transactions. */
-  read(partition: number): ReadPartition | undefined {
-    return this.#partitions.get(partition)?.read
+  parkAgain(offer: OfferOf, holder: ParkedHolder): NewOffer | undefined {
+    const again = this.#mayServe ? this.partition(offer.partition)?.parkAgain(offer, holder) : undefined
+    if (again === undefined) return undefined
+    const { serial, firstSerial, retries } = again
+    return { serial, firstSerial, retries, member: this.#options.membership() }
   }
 
   refuseWaiting(failure: Failure, mayRefuse: (loop: LoopDemand) => boolean = () => true): void {
@@ -559,88 +526,6 @@ export class TopicConsumer implements LoopTopic {
       firstSerial,
       member,
       retries
-    }
-  }
-}
-
-/**
- * Settles messages of a topic, most of them in a later tick of the group's actor. The group may give the topic up, and read it
- * again, before a client is done with a message, so each call looks the consumer up.
- */
-export class DeferredOffers implements TopicOffers {
-  readonly #consumer: () => TopicConsumer | undefined
-  readonly #tick: (run: () => void) => void
-  /** Acknowledgements of the next tick, by partition. */
-  #acked: Map<number, OfferId[]> | undefined
-
-  /**
-   * @param consumer the one of now; `undefined`: the group does not read the topic
-   * @param tick calls back in a later tick of the group's actor
-   */
-  constructor(consumer: () => TopicConsumer | undefined, tick: (run: () => void) => void) {
-    this.#consumer = consumer
-    this.#tick = tick
-  }
-
-  ackAll(taken: OffersByPartition): void {
-    const isFirst = this.#acked === undefined
-    const all = (this.#acked ??= new Map())
-    for (const [partition, offers] of taken) {
-      const before = all.get(partition)
-      if (before === undefined) all.set(partition, [...offers])
-      else for (const offer of offers) before.push(offer)
-    }
-    if (isFirst) this.#tick(this.#ackGathered)
-  }
-
-  readonly #ackGathered = (): void => {
-    const all = this.#acked!
-    this.#acked = undefined
-    this.#consumer()?.ackAll(all)
-  }
-
-  releaseAll(taken: TakenByPartition): void {
-    this.#tick(() => this.#consumer()?.releaseAll(taken))
-  }
-
-  releaseUnread(offers: OffersByPartition): void {
-    this.#tick(() => this.#consumer()?.releaseUnread(offers))
-  }
-
-  parkAgain(message: AcquiredMessage, holder: ParkedHolder): AcquiredMessage | undefined {
-    return this.#now(consumer => consumer.parkAgain(message, holder))
-  }
-
-  releaseNow(taken: TakenByPartition): void {
-    this.#now(consumer => consumer.releaseAll(taken))
-  }
-
-  begin(message: OfferOf): boolean {
-    return this.#consumer()?.begins(message) === true
-  }
-
-  isOpen(message: OfferOf): boolean {
-    return this.#consumer()?.isOpen(message) === true
-  }
-
-  readAgain(place: OfferOf, onRead: (found: ReadAgain) => void): void {
-    this.#now(consumer => consumer.readAgain(place, onRead))
-  }
-
-  read(partition: number): ReadPartition | undefined {
-    return this.#consumer()?.read(partition)
-  }
-
-  /** A bug ends the group, and not the program that has called. */
-  #now<Result>(run: (consumer: TopicConsumer) => Result): Result | undefined {
-    try {
-      const consumer = this.#consumer()
-      return consumer && run(consumer)
-    } catch (error) {
-      this.#tick(() => {
-        throw error
-      })
-      return undefined
     }
   }
 }

@@ -11,11 +11,12 @@ import {
   type MessageLimits,
   ONE_MESSAGE
 } from '../../../src/consumer/group/consume-result.js'
+import { DeferredOffers } from '../../../src/consumer/group/deferred-offers.js'
 import { HeldBatches } from '../../../src/consumer/group/held-batches.js'
 import { type LentLimits, MAX_LENT_BYTES, type TopicLending } from '../../../src/consumer/group/lending.js'
 import { LoopDemand } from '../../../src/consumer/group/loop-demand.js'
 import { PartitionConsumer } from '../../../src/consumer/group/partition-consumer.js'
-import { DeferredOffers, TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
+import { TopicConsumer } from '../../../src/consumer/group/topic-consumer.js'
 import { TopicStart } from '../../../src/consumer/group/topic-start.js'
 import type { Demand } from '../../../src/consumer/group/turn-order.js'
 import { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
@@ -299,7 +300,7 @@ describe('one topic of a group', () => {
     stage.consumer.pause()
     stage.ask('bob')
     expect(stage.newly()).to.deep.equal([])
-    expect(stage.consumer.ack(0, 0)).to.equal('acked')
+    expect(stage.consumer.partition(0)!.ack(0)).to.equal('acked')
     stage.consumer.resume()
     stage.settle()
     expect(stage.newly()).to.deep.equal(['bob: 0/1'])
@@ -329,7 +330,7 @@ describe('one topic of a group', () => {
     stage.ask('bob')
     stage.consumer.stop(ownFailure('shuttingDown', 'over', true))
     expect(stage.newly()).to.deep.equal(['ann: failed', 'bob: failed'])
-    expect(stage.consumer.ack(0, 0)).to.equal('notRead')
+    expect(stage.consumer.partition(0)).to.equal(undefined)
   })
 
   it('pixy M17 knows how many messages wait for an ack', () => {
@@ -338,7 +339,7 @@ describe('one topic of a group', () => {
     expect(stage.consumer.pending).to.equal(0)
     stage.partitionsServed(3)
     expect(stage.consumer.pending).to.equal(3)
-    stage.consumer.ack(1, 0)
+    stage.consumer.partition(1)!.ack(0)
     expect(stage.consumer.pending).to.equal(2)
   })
 
@@ -379,7 +380,7 @@ describe('one topic of a group', () => {
       stage.consumer.resume()
       stage.ask('first')
       const [got] = stage.askMany('ann', many)
-      stage.consumer.ack(0, 0)
+      stage.consumer.partition(0)!.ack(0)
       expect(stage.consumer.pending).to.equal(5)
       stage.submitted.length = 0
       got!.ack()
@@ -392,7 +393,10 @@ describe('one topic of a group', () => {
       const stage = new TopicStage(time, [5])
       stage.consumer.resume()
       const [got] = stage.askMany('ann', many)
-      expect([stage.consumer.ack(0, 3), stage.consumer.ack(0, 1)]).to.deep.equal(['acked', 'acked'])
+      expect([stage.consumer.partition(0)!.ack(3), stage.consumer.partition(0)!.ack(1)]).to.deep.equal([
+        'acked',
+        'acked'
+      ])
       got!.ack()
       expect([stage.submitted.at(-1), stage.consumer.pending]).to.deep.equal(['0@5', 0])
     })
@@ -402,7 +406,7 @@ describe('one topic of a group', () => {
       stage.consumer.resume()
       stage.ask('first')
       const [got] = stage.askMany('ann', { maxMessages: 4, maxBytes: 1_000 })
-      stage.consumer.ack(1, 0)
+      stage.consumer.partition(1)!.ack(0)
       got!.release()
       got!.release()
       stage.askMany('bob', { maxMessages: 9, maxBytes: 1_000 })
@@ -593,11 +597,11 @@ describe('one topic of a group whose messages other gateways want', () => {
     wanted(stage)
     const lent = stage.consumer.lend({ maxMessages: 3, maxBytes: 1_000_000, maxMessageBytes: 1_000_000 })!
     const offers = lent.messages.map(({ offset, serial }) => ({ offset, serial }))
-    stage.consumer.ackAll(new Map([[0, offers.slice(1, 2)]]))
-    stage.consumer.releaseUnread(new Map([[0, [offers[2]!, offers[0]!]]]))
+    lent.offers!.ackAll(new Map([[0, offers.slice(1, 2)]]))
+    lent.offers!.releaseUnread(new Map([[0, [offers[2]!, offers[0]!]]]))
     stage.settle()
     expect([0, 1, 2].flatMap(() => lend(stage))).to.deep.equal(['0/0', '0/2', '0/3'])
-    stage.consumer.releaseUnread(new Map([[0, offers]]))
+    lent.offers!.releaseUnread(new Map([[0, offers]]))
     stage.settle()
     expect(lend(stage), 'they were offered again since').to.deep.equal([])
   })
