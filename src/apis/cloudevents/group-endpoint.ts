@@ -1,5 +1,5 @@
 import { sizeOfRecords } from '../../core/bytes.js'
-import { Members } from '../../core/members.js'
+import { Line } from '../../core/line.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import type { ApiContext } from '../../http/api/api.js'
@@ -37,7 +37,7 @@ export class GroupEndpoint {
   readonly #clock: () => number
   readonly #longPollMs: number
   readonly #records: RecordBudget
-  readonly #polls = new Members<Poll>()
+  readonly #polls = new Line<Poll>()
 
   constructor(parts: EventParts, { verbs, clock, longPollMs, records }: ApiContext<unknown>) {
     this.#parts = parts
@@ -69,10 +69,9 @@ export class GroupEndpoint {
         wanted.timeoutMs === undefined ? undefined : Math.max(0, wanted.timeoutMs - (this.#clock() - startedAt)),
       skips: messages => this.#clock() - startedAt < SKIP_MS && areSkipped(messages, caller),
       answer: (messages, poll) => this.#answer(exchange, wanted, group, messages, poll),
-      fail: (reason, { skipped }) => this.#failed(exchange, wanted, reason, skipped),
-      onOver: () => this.#polls.delete(poll)
+      fail: (reason, { skipped }) => this.#failed(exchange, wanted, reason, skipped)
     })
-    this.#polls.add(poll)
+    poll.place = this.#polls.add(poll)
     caller.watch('consume', { topic, group }, error => poll.endWith(() => answers.fail(exchange, error)))
   }
 
@@ -93,7 +92,7 @@ export class GroupEndpoint {
 
   /** Answers all waiting clients that the process stops. */
   stop(): void {
-    for (const poll of this.#polls.list()) poll.end(STOPPING)
+    for (const poll of this.#polls.all) poll.end(STOPPING)
   }
 
   #answer(

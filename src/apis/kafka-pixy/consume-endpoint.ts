@@ -1,6 +1,6 @@
 import { sizeOfRecords } from '../../core/bytes.js'
 import { OverloadedError } from '../../core/errors.js'
-import { Members } from '../../core/members.js'
+import { Line } from '../../core/line.js'
 import { shortened } from '../../core/printable.js'
 import { ANSWERS_SETTING } from '../../core/record-budget.js'
 import { ApiError } from '../../http/api/api-answers.js'
@@ -58,7 +58,7 @@ const MAX_LOOK_UPS = 1_000
 /** `GET /topics/{topic}/messages` and `POST /topics/{topic}/acks`. */
 export class ConsumeEndpoint {
   readonly #parts: RouteParts
-  readonly #polls = new Members<Poll>()
+  readonly #polls = new Line<Poll>()
   /** Whether there is a topic: Kafka is asked once in a while for all clients that wait for it. */
   readonly #lookUps = new Map<string, { verbs: PixyRequest['verbs']; since: number; isMissing: boolean }>()
 
@@ -67,7 +67,7 @@ export class ConsumeEndpoint {
   }
 
   get openPolls(): number {
-    return this.#polls.size
+    return this.#polls.all.length
   }
 
   /** @throws ApiError when a parameter is wrong */
@@ -102,7 +102,7 @@ export class ConsumeEndpoint {
 
   /** Answers all waiting clients that the process stops. */
   stop(): void {
-    for (const poll of this.#polls.list()) poll.end(STOPPING)
+    for (const poll of this.#polls.all) poll.end(STOPPING)
   }
 
   #poll(request: PixyRequest, groupId: string, ack: AckOf, options: MessageOptions, count: number | undefined): void {
@@ -126,10 +126,9 @@ export class ConsumeEndpoint {
         if (options.schemas === undefined) this.#answer(request, poll, messages, options, count !== undefined, [])
         else this.#decode(request, poll, messages, options, count !== undefined)
       },
-      fail: reason => this.#failed(request, reason),
-      onOver: () => this.#polls.delete(poll)
+      fail: reason => this.#failed(request, reason)
     })
-    this.#polls.add(poll)
+    poll.place = this.#polls.add(poll)
     caller.watch('consume', { topic, group: groupId }, error => {
       poll.endWith(() => answers.refuse(exchange, error, true))
     })

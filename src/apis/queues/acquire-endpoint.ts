@@ -1,14 +1,14 @@
 import type { z } from 'zod'
 import { memoryOfRecords, sizeOfRecords } from '../../core/bytes.js'
-import { Members } from '../../core/members.js'
+import { Line } from '../../core/line.js'
 import type { KafkaRecord } from '../../core/model.js'
-import type { HeldRecords } from '../../core/record-budget.js'
 import type { Caller } from '../../http/access/access.js'
 import { type AnswerOptions, ApiError } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
+import { MessageWait } from '../../http/api/message-wait.js'
 import { warningOf } from '../../http/exchange/answers.js'
 import { type Exchange, isOnOwnPort, noteWait, traceOf } from '../../http/exchange/exchange.js'
-import { holdUntilLeft, whenNext } from '../../http/exchange/leaving-records.js'
+import { whenNext } from '../../http/exchange/leaving-records.js'
 import { rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import type { AnswerBody } from '../../http/exchange/pieced-body.js'
@@ -49,7 +49,7 @@ interface Asked {
 /** `POST /{topic}/{group}/acquire`. */
 export class AcquireEndpoint {
   readonly #parts: QueueParts
-  readonly #waiting = new Members<OpenAcquire>()
+  readonly #waiting = new Line<OpenAcquire>()
   #isStopped = false
 
   constructor(parts: QueueParts) {
@@ -75,7 +75,7 @@ export class AcquireEndpoint {
   /** Answers all waiting clients without messages. */
   stop(): void {
     this.#isStopped = true
-    for (const acquisition of this.#waiting.list()) acquisition.end()
+    for (const acquire of this.#waiting.all) acquire.end()
   }
 
   /** @throws ApiError when the request asks for something that it cannot get */
@@ -94,45 +94,30 @@ export class AcquireEndpoint {
     // The client may have left while its messages were settled.
     if (exchange.response.destroyed) return
     const { topic, group } = queue
-    const acquisition = new OpenAcquire(this.#parts, asked, settled)
-    this.#waiting.add(acquisition)
-    exchange.response.once('close', () => {
-      this.#waiting.delete(acquisition)
-      acquisition.closed()
-    })
+    const acquire = new OpenAcquire(this.#parts, asked, settled)
+    acquire.place = this.#waiting.add(acquire)
     const caller = this.#parts.access.callerOf(exchange.request)
-    caller.watch('consume', { topic, group }, error => acquisition.fail(error))
-    if (this.#isStopped) acquisition.end()
-    else whenNext(exchange.response, () => acquisition.begin())
+    caller.watch('consume', { topic, group }, error => acquire.fail(error))
+    if (this.#isStopped) acquire.end()
+    else whenNext(exchange.response, () => acquire.begin())
   }
 }
 
-/**
- * A client that waits for messages. Those that did not reach it with the answer go to the next one:
- *
- *   waits ── messages ──▶ answered ── sent
- *     │                      │
- *     └──── client left ─────┴──▶ unseen
- */
-class OpenAcquire {
-  place = 0
+/** A client that waits for messages of a queue. */
+class OpenAcquire extends MessageWait {
   readonly #parts: QueueParts
   readonly #asked: Asked
   readonly #settled: readonly TokenResult[] | undefined
   readonly #caller: Caller
   readonly #client: string
-  #cancel: () => void = () => undefined
   /** Messages that are not known to have reached the client. */
   #messages: readonly QueueMessage[] = []
-  /** Bytes of these messages, until they have left or are given back. */
-  #held: HeldRecords | undefined
-  /** The answer is decided: messages, none, or a problem. */
-  #isDecided = false
   #isAnswered = false
   #hasComeAgain = false
 
   /** @param settled what was done before; `undefined`: nothing was asked for */
   constructor(parts: QueueParts, asked: Asked, settled: readonly TokenResult[] | undefined) {
+    super(asked.exchange.response, parts.records)
     this.#parts = parts
     this.#asked = asked
     this.#settled = settled
@@ -142,7 +127,7 @@ class OpenAcquire {
 
   /** Called when the answer is the next one of its connection: otherwise messages would wait behind earlier answers. */
   begin(): void {
-    if (this.#isDecided || this.#isAnswered) return
+    if (this.isDecided) return
     const { topic, group } = this.#asked.queue
     this.#acquire(this.#caller.allows('alter', { topic, group }) ? [topic] : [])
   }
@@ -153,38 +138,43 @@ class OpenAcquire {
     const client = this.#client
     const options = { count, waitMs, maxBytes, lockMs, start, client, mayAlter }
     const trace = traceOf(this.#asked.exchange.request)
-    this.#cancel = queues.acquire(topic, group, options, { client, trace, reply: result => this.#got(result) })
+    const leave = queues.acquire(topic, group, options, { client, trace, reply: result => this.#got(result) })
+    this.cancel = () => {
+      if (!this.isDecided) leave()
+    }
   }
 
   /** Answers without messages, unless some have come. */
   end(): void {
-    if (this.#isDecided) return
-    this.#isDecided = true
-    this.#cancel()
-    this.#write([])
+    if (this.decide()) this.#write([])
   }
 
   /** Answers with a problem, unless there is an answer. Messages that have come go to the next client. */
   fail(error: unknown): void {
-    if (this.#isAnswered) return
-    this.#isAnswered = true
-    this.#giveUp()
+    if (!this.#answersNow()) return
+    this.decide()
+    this.giveBack()
     this.#parts.answers.fail(this.#asked.exchange, error)
+  }
+
+  /** @returns false: it was answered before, or its client has gone */
+  #answersNow(): boolean {
+    const isFirst = !this.#isAnswered && !this.response.destroyed
+    this.#isAnswered = true
+    return isFirst
   }
 
   #got(result: AcquireResult): void {
     const { queues, topic, group } = this.#asked.queue
-    if (this.#isDecided) {
+    if (this.isDecided) {
       // It was on its way when the wait ended.
       if (result.type === 'acquired' && result.messages.length > 0) queues.unseen(result.messages)
     } else if (result.type === 'failed' && this.#comesAgain(result)) return
-    else if (result.type === 'failed') {
-      this.#isDecided = true
-      this.fail(queueProblemOf(result, this.#extrasOfProblem))
-    } else {
-      this.#isDecided = true
+    else if (result.type === 'failed') this.#refuse(result)
+    else {
+      this.isDecided = true
       this.#messages = result.messages
-      this.#held = this.#parts.records.hold(memoryOfRecords(recordsOf(result.messages)), this.#client)
+      this.held = this.#parts.records.hold(memoryOfRecords(recordsOf(result.messages)), this.#client)
       if (result.isNewGroup) this.#caller.noteCreated({ topic, group })
       this.#write(result.messages)
     }
@@ -196,22 +186,20 @@ class OpenAcquire {
     this.#hasComeAgain = true
     const refusal = refusalOfAltering(this.#caller, alters, this.#asked.queue.group)
     if (refusal === undefined) this.#acquire(alters)
-    else {
-      this.#isDecided = true
-      this.fail(queueProblemOf(refusal, this.#extrasOfProblem))
-    }
+    else this.#refuse(refusal)
     return true
+  }
+
+  #refuse(failure: Parameters<typeof queueProblemOf>[0]): void {
+    this.isDecided = true
+    const settled = this.#toldSettled
+    this.fail(queueProblemOf(failure, settled && { settled }))
   }
 
   /** Results of what the request has settled first, with the time that is left of renewed locks. */
   get #toldSettled(): readonly ToldResult[] | undefined {
     const now = this.#parts.clock()
     return this.#settled?.map(result => toldResult(result, now))
-  }
-
-  get #extrasOfProblem(): { readonly settled: readonly ToldResult[] } | undefined {
-    const settled = this.#toldSettled
-    return settled && { settled }
   }
 
   #write(messages: readonly QueueMessage[]): void {
@@ -240,12 +228,11 @@ class OpenAcquire {
       const parts = decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text')
       addMessage(body, message, parts, leftOfLock(message.lockEndsAt, now))
     }
-    this.#passOn(this.#messages.slice(count))
+    this.giveBack(this.#messages.slice(count))
     body.add(given.length === 0 ? '{"messages":[]' : ']')
     const settled = this.#toldSettled
     body.add(settled === undefined ? '}' : `,"settled":${JSON.stringify(settled)}}`)
-    this.#held?.add(body.madeBytes)
-    return { status: 200, type: JSON_TYPE, body }
+    return { status: 200, type: JSON_TYPE, body, madeBytes: body.madeBytes }
   }
 
   /** Decoded parts of the messages by token. */
@@ -258,17 +245,8 @@ class OpenAcquire {
   /** The messages that the client gets now. Messages whose locks have ended meanwhile go to the next client. */
   #given(messages: readonly QueueMessage[], now: number): readonly QueueMessage[] {
     const isOver = ({ lockEndsAt }: QueueMessage): boolean => leftOfLock(lockEndsAt, now) === 0
-    this.#passOn(messages.filter(isOver))
+    this.giveBack(messages.filter(isOver))
     return messages.filter(message => !isOver(message))
-  }
-
-  /** Gives messages to the next client. */
-  #passOn(messages: readonly QueueMessage[]): void {
-    if (messages.length === 0) return
-    const passed = new Set(messages)
-    this.#messages = this.#messages.filter(message => !passed.has(message))
-    this.#held?.add(-memoryOfRecords(recordsOf(messages)))
-    this.#asked.queue.queues.unseen(messages)
   }
 
   /** The value of a message as it is, and all else in headers. */
@@ -294,31 +272,24 @@ class OpenAcquire {
     return { status: 200, type: BYTES_TYPE, body: value ?? '', headers }
   }
 
-  #answer({ status, type, body, headers }: AcquireOutput): void {
-    if (this.#isAnswered) return
-    this.#isAnswered = true
+  #answer({ status, type, body, headers, madeBytes = 0 }: AcquireOutput): void {
+    if (!this.#answersNow()) return
     // The messages are acquired already, so an exceeded quota refuses the next request.
     this.#caller.spend(this.#messages.length, sizeOfRecords(recordsOf(this.#messages)))
-    const { exchange } = this.#asked
-    const held = this.#held
-    if (held !== undefined) holdUntilLeft(exchange.response, this.#parts.records, held)
-    this.#parts.answers.send(exchange, status, type, body, { headers, held })
+    this.leaves(madeBytes)
+    this.#parts.answers.send(this.#asked.exchange, status, type, body, { headers, held: this.held })
   }
 
-  /** The answer has been sent, or the client has gone away. */
-  closed(): void {
-    if (this.#isAnswered && this.#asked.exchange.response.writableFinished) this.#messages = []
-    this.#isAnswered = true
-    this.#giveUp()
-  }
-
-  #giveUp(): void {
-    if (!this.#isDecided) this.#cancel()
-    this.#isDecided = true
-    const messages = this.#messages
+  protected delivered(): void {
     this.#messages = []
-    this.#held?.release()
-    if (messages.length > 0) this.#asked.queue.queues.unseen(messages)
+  }
+
+  protected giveBack(messages = this.#messages): void {
+    if (messages.length === 0) return
+    const given = new Set(messages)
+    this.#messages = this.#messages.filter(message => !given.has(message))
+    this.held?.add(-memoryOfRecords(recordsOf(messages)))
+    this.#asked.queue.queues.unseen(messages)
   }
 }
 
@@ -338,6 +309,7 @@ interface AcquireOutput {
   readonly type: string | undefined
   readonly body: AnswerBody
   readonly headers?: AnswerOptions['headers']
+  readonly madeBytes?: number
 }
 
 const NOTHING: AcquireOutput = { status: 204, type: undefined, body: '' }

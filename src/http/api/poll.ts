@@ -4,7 +4,8 @@ import { type HeldRecords, NAMELESS, type RecordBudget } from '../../core/record
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { AcquiredMessage, ConsumedMessages, GroupVerbs, MessageLimits, NoMessage } from '../../verbs/verbs.js'
 import type { Reply } from '../exchange/exchange.js'
-import { leavesOf, whenNext } from '../exchange/leaving-records.js'
+import { whenNext } from '../exchange/leaving-records.js'
+import { MessageWait } from './message-wait.js'
 
 export interface PollOptions {
   readonly records: RecordBudget
@@ -19,8 +20,6 @@ export interface PollOptions {
   readonly answer: (messages: readonly AcquiredMessage[], poll: Poll) => void
   /** @param reason an error: writing the answer has failed by a bug */
   readonly fail: (reason: NoMessage | Error, poll: Poll) => void
-  /** Called once at the end, whatever the outcome. */
-  readonly onOver: () => void
   /** How long to wait for messages, at each request for them; absent: `consumer.longPollMs`. */
   readonly timeoutMs?: () => number | undefined
   /** True: these messages are acknowledged without an answer, and the wait goes on. Absent: none are. */
@@ -28,81 +27,79 @@ export interface PollOptions {
 }
 
 /**
- * A client that waits for messages. Messages that did not reach the client with the answer are released, and offered to
- * the next client:
- *
- * A poll begins when its answer is the next one of its connection. Where the budget has no bytes for the messages, it gives them back and
- * asks again when there is.
- *
- *   waits ── messages ──▶ answered ── sent ──▶ acknowledged, where that is wanted
- *     │                      │
- *     └──── client left ─────┴──▶ given back
+ * A client that waits for messages of a group. It asks for them when its answer is the next one of its connection. Where the budget
+ * has no bytes for the messages, it gives them back, and asks again when there are some.
  */
-export class Poll {
-  /** Index in the list of waiting polls. */
-  place = 0
+export class Poll extends MessageWait {
   readonly #options: PollOptions
-  readonly #asked: Reply
-  #cancel: () => void = () => undefined
+  /** The messages that an answer is made for, until it has been sent. */
   #messages: ConsumedMessages | undefined
-  /** The bytes of the messages, until the answer has left. */
-  #held: HeldRecords | undefined
   /** Absent until it waits: most requests get their bytes at once. */
   #budgetWait: BudgetWait | undefined
-  #hasLeft: (() => void) | undefined
-  #isAnswered = false
   /** Messages that were acknowledged without an answer. */
   skipped = 0
 
-  constructor(asked: Reply, options: PollOptions) {
-    this.#asked = asked
+  constructor({ response }: Reply, options: PollOptions) {
+    super(response, options.records)
     this.#options = options
     let isLater = false
-    whenNext(asked.response, () => {
+    whenNext(response, () => {
       if (isLater) this.#askSoon()
-      else this.#cancel = this.#ask()
+      else this.cancel = this.#ask()
     })
     isLater = true
-    // Registered after the request for messages: if that throws, there is no poll to end.
-    asked.response.on('close', () => this.#closed())
   }
 
   end(reason: NoMessage): void {
     this.endWith(() => this.#options.fail(reason, this))
   }
 
-  /** Makes another answer for the same messages. */
+  /** Answers without messages, unless it is decided what the answer says. */
   endWith(answer: () => void): void {
-    if (this.#isAnswered) return
-    this.#isAnswered = true
-    this.#cancel()
-    this.#budgetWait?.end()
-    answer()
+    if (this.decide()) answer()
   }
 
   /** Gives the messages back that an answer was being made for, and makes another answer. */
   endWithout(answer: () => void): void {
     if (this.#messages === undefined) return
-    this.#messages.release()
-    this.#messages = undefined
+    this.giveBack()
     answer()
   }
 
   /** Gives the messages back that an answer was being made for, and asks for fewer: the answer would be too large. */
   askForFewer(maxMessages: number): void {
     if (this.#messages === undefined) return
-    this.#messages.release()
-    this.#messages = undefined
-    this.#isAnswered = false
+    this.giveBack()
+    this.isDecided = false
     this.#askSoon({ ...this.#options.limits, maxMessages })
+  }
+
+  protected override decide(): boolean {
+    this.#budgetWait?.end()
+    return super.decide()
+  }
+
+  protected delivered(): void {
+    if (this.#options.isAutoAck) this.#messages?.ack()
+    else this.#messages?.delivered?.()
+    this.#messages = undefined
+  }
+
+  protected giveBack(): void {
+    this.#messages?.release()
+    this.#messages = undefined
+  }
+
+  get #isOver(): boolean {
+    return this.isDecided || this.response.destroyed
   }
 
   /** Messages that are there are answered at once, so the next request for them comes in another tick. */
   #askSoon(limits?: MessageLimits): void {
     setImmediate(() => {
-      if (this.#isAnswered || this.#asked.response.destroyed) return
+      if (this.#isOver) return
       try {
-        this.#cancel = this.#ask(limits)
+        this.cancel = this.#ask(limits)
       } catch (error) {
         this.endWith(() => this.#options.fail(error as Error, this))
       }
@@ -120,7 +117,7 @@ export class Poll {
   }
 
   #got(messages: ConsumedMessages): void {
-    if (this.#isAnswered || this.#asked.response.destroyed) {
+    if (this.#isOver) {
       messages.release()
       return
     }
@@ -133,12 +130,12 @@ export class Poll {
       }
       if (!this.#takeBytes(messages)) return
       this.#messages = messages
-      this.#isAnswered = true
+      this.isDecided = true
       this.#options.answer(messages.messages, this)
     } catch (error) {
       // The client got no message. The error must not reach the group.
       this.#messages = undefined
-      this.#isAnswered = true
+      this.isDecided = true
       messages.release()
       this.#options.fail(error as Error, this)
     }
@@ -146,12 +143,12 @@ export class Poll {
 
   /** @returns false: the budget has no bytes for the messages, and they are given back */
   #takeBytes(messages: ConsumedMessages): boolean {
-    this.#held?.release()
+    this.held?.release()
     const { records, client } = this.#options
     const bytes = memoryOfRecords(messages.messages)
-    this.#held = records.take(client ?? NAMELESS, bytes) ?? this.#waitForBytes(bytes)
-    if (this.#held === undefined) messages.release()
-    return this.#held !== undefined
+    this.held = records.take(client ?? NAMELESS, bytes) ?? this.#waitForBytes(bytes)
+    if (this.held === undefined) messages.release()
+    return this.held !== undefined
   }
 
   #waitForBytes(bytes: number): HeldRecords | undefined {
@@ -164,29 +161,5 @@ export class Poll {
         this.end({ type: 'failed', code, message, retriable, errorCode: undefined, setting })
     })
     return this.#budgetWait.take(bytes)
-  }
-
-  /** The answer leaves from now on. @param madeBytes that were made of the messages for it */
-  leaves(madeBytes: number): void {
-    if (this.#held === undefined) return
-    this.#held.add(madeBytes)
-    this.#hasLeft = leavesOf(this.#asked.response, this.#options.records, this.#held)
-  }
-
-  /** The answer has been sent, or the client has gone away. */
-  #closed(): void {
-    const { isAutoAck, onOver } = this.#options
-    onOver()
-    this.#cancel()
-    this.#budgetWait?.end()
-    this.#hasLeft?.()
-    this.#held?.release()
-    this.#held = undefined
-    const isSent = this.#isAnswered && this.#asked.response.writableFinished
-    this.#isAnswered = true
-    if (!isSent) this.#messages?.release()
-    else if (isAutoAck) this.#messages?.ack()
-    else this.#messages?.delivered?.()
-    this.#messages = undefined
   }
 }

@@ -3,6 +3,7 @@ import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
+import { Line } from '../../../src/core/line.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { Poll } from '../../../src/http/api/poll.js'
 import type { AcquiredMessage, ConsumeManyResult, GroupVerbs, NoMessage } from '../../../src/verbs/verbs.js'
@@ -28,6 +29,7 @@ class PollStage {
     endUnread: () => void this.told.push('ended as too slow')
   })
   readonly poll: Poll
+  readonly open = new Line<Poll>()
   #reply: (result: ConsumeManyResult) => void = () => undefined
   now = 0
   readonly records = new RecordBudget(1_000, () => this.now)
@@ -49,10 +51,10 @@ class PollStage {
         isAutoAck,
         skips: messages => this.skips?.(messages) ?? false,
         answer: messages => this.answer(messages),
-        fail: reason => this.told.push(saidBy(reason)),
-        onOver: () => this.told.push('over')
+        fail: reason => this.told.push(saidBy(reason))
       }
     )
+    this.poll.place = this.open.add(this.poll)
   }
 
   /** @param count of the messages that the gateway gives */
@@ -78,21 +80,23 @@ describe('a client that waits for messages', () => {
     for (const isAutoAck of [true, false]) {
       const stage = new PollStage(isAutoAck)
       stage.give(3)
-      expect(stage.close(true)).to.deep.equal(['answered 3', 'over', 'cancelled', isAutoAck ? 'ack' : 'delivered'])
+      expect(stage.open.all).to.deep.equal([stage.poll])
+      expect(stage.close(true)).to.deep.equal(['answered 3', 'cancelled', isAutoAck ? 'ack' : 'delivered'])
+      expect(stage.open.all).to.deep.equal([])
     }
   })
 
   it('gives back what was not sent whole', () => {
     const stage = new PollStage(true)
     stage.give(3)
-    expect(stage.close(false)).to.deep.equal(['answered 3', 'over', 'cancelled', 'give back'])
+    expect(stage.close(false)).to.deep.equal(['answered 3', 'cancelled', 'give back'])
   })
 
   it('gives back what comes when the client has gone away', () => {
     const stage = new PollStage(true)
     stage.close(false)
     stage.give(3)
-    expect(stage.told).to.deep.equal(['over', 'cancelled', 'give back'])
+    expect(stage.told).to.deep.equal(['cancelled', 'give back'])
   })
 
   it('gives back what comes when it was ended before', () => {
@@ -111,7 +115,7 @@ describe('a client that waits for messages', () => {
       stage[part] = fails
       expect(() => stage.give(2)).to.not.throw()
       stage.poll.end({ type: 'timedOut' })
-      expect(stage.close(true), part).to.deep.equal(['give back', 'a bug', 'over', 'cancelled'])
+      expect(stage.close(true), part).to.deep.equal(['give back', 'a bug', 'cancelled'])
     }
   })
 
@@ -124,7 +128,7 @@ describe('a client that waits for messages', () => {
     expect(stage.told).to.deep.equal(['ack', 'ack'])
     await new Promise(resolve => setImmediate(resolve))
     stage.give(2)
-    expect(stage.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'over', 'cancelled', 'delivered'])
+    expect(stage.close(true)).to.deep.equal(['ack', 'ack', 'answered 2', 'cancelled', 'delivered'])
   })
 
   it('asks no more after it has skipped messages when the client has gone away', async () => {
@@ -147,7 +151,7 @@ describe('a client that waits for messages', () => {
     while (stage.asked === 1) await nextTick()
     stage.give(1)
     expect(stage.records.heldBytes).to.be.greaterThan(0)
-    expect(stage.close(true)).to.deep.equal(['give back', 'answered 1', 'over', 'cancelled', 'ack'])
+    expect(stage.close(true)).to.deep.equal(['give back', 'answered 1', 'cancelled', 'ack'])
     expect([stage.records.heldBytes, stage.records.isShort]).to.deep.equal([0, false])
   })
 
@@ -208,7 +212,7 @@ describe('a client that waits for messages', () => {
     const all = stage.records.hold(1_000, 'others')
     stage.give(1)
     expect(stage.records.isShort).to.equal(true)
-    expect(stage.close(false)).to.deep.equal(['give back', 'over', 'cancelled'])
+    expect(stage.close(false)).to.deep.equal(['give back', 'cancelled'])
     expect(stage.records.isShort).to.equal(false)
     all.release()
   })

@@ -16,7 +16,13 @@ export const httpBugs: readonly PlantedBug[] = [
     name: 'message-acknowledged-by-getting',
     about:
       "A message of Kafka-Pixy's API counts as acknowledged when it is sent, although the client said that it will acknowledge it.",
-    edits: [{ in: 'Poll.#closed', find: 'else if (isAutoAck)', replaceWith: 'else if (isAutoAck || this.#messages)' }]
+    edits: [
+      {
+        in: 'Poll.delivered',
+        find: 'if (this.#options.isAutoAck)',
+        replaceWith: 'if (this.#options.isAutoAck || this.#messages)'
+      }
+    ]
   },
   {
     name: 'websocket-replies-alike',
