@@ -193,17 +193,15 @@ export class MessageLocks {
     held.bytes.release()
   }
 
-  /** Takes back a record that the client has not seen. */
-  getBack(held: HeldMessage, record: KafkaRecord): void {
-    held.record = record
-    held.bytes.release()
-    held.bytes = this.#deps.records.hold(memoryOfRecord(record))
-    this.takeBack(held)
-  }
-
-  /** The client has gone without the message: it is for the next one. */
-  takeBack(held: HeldMessage): void {
-    if (held.state === 'given' && this.holds(held)) this.#toSpare(held)
+  /** The client has gone without the message: it is for the next one. @param record absent: it was not handed over */
+  takeBack(held: HeldMessage, record?: KafkaRecord): void {
+    if (held.state !== 'given' || !this.holds(held)) return
+    if (record !== undefined) {
+      held.record = record
+      held.bytes.release()
+      held.bytes = this.#deps.records.hold(memoryOfRecord(record))
+    }
+    this.#toSpare(held)
   }
 
   /** Never throws. @param held was found by its token */

@@ -51,7 +51,7 @@ export class PartitionErrors {
 }
 
 /** The trouble of a queue with these errors; `undefined`: there are none. */
-export function troubleOfPartitions(errors: ReadonlyMap<number, LastingError> = new Map()): QueueTrouble['notServed'] {
+export function troubleOfPartitions(errors: ReadonlyMap<number, LastingError>): QueueTrouble['notServed'] {
   const [first] = [...errors].sort(([, one], [, other]) => other.forMs - one.forMs)
   if (first === undefined) return undefined
   const [partition, { name, forMs }] = first

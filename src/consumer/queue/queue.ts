@@ -12,6 +12,7 @@ import { FetchLimit, type FetchLimitDeps } from './fetch-limit.js'
 import type { HeldMessage } from './held-messages.js'
 import { MessageGiver } from './message-giver.js'
 import { MessageLocks, type MessageLocksDeps } from './message-locks.js'
+import { troubleOfPartitions } from './partition-errors.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
@@ -64,6 +65,27 @@ export interface QueueOwner {
   left(): void
 }
 
+/** A queue that is open in this process, or has had trouble lately, for the status page. */
+export interface QueueView {
+  readonly topic: string
+  readonly group: string
+  readonly held: number
+  /** Held messages that Kafka archives when they are released. */
+  readonly lastDeliveries: number
+  /** Messages that it has archived at their last delivery, as far as is known, since the queue was opened. */
+  readonly archived: number
+  readonly waiting: number
+  /** Time since the oldest held message was acquired; 0: none is held. */
+  readonly oldestHeldMs: number
+  readonly failure: string | undefined
+  /** How long it cannot be served. `undefined`: it is served, or fails for moments. */
+  readonly notServedMs: number | undefined
+  /** How long ago a message was archived at its last delivery. `undefined`: none was lately. */
+  readonly archivedAgoMs: number | undefined
+  /** Isolation of the group, if it differs from that of other reads. `undefined`: it is the same, or unknown. */
+  readonly differentIsolation: IsolationLevel | undefined
+}
+
 /** The acquires that wait for messages of one topic for a share group, and the messages that this process holds for them. */
 export class Queue {
   readonly topic: string
@@ -109,11 +131,7 @@ export class Queue {
     this.#log = withFields(process.log, { topic, groupId: shortened(groupId) })
   }
 
-  get waiting(): number {
-    return this.#waiting.size
-  }
-
-  get held(): number {
+  get #held(): number {
     return this.#joined?.locks.size ?? 0
   }
 
@@ -122,34 +140,31 @@ export class Queue {
     return this.#joined?.locks.spare.size ?? 0
   }
 
-  /** Messages that are held for the last time. */
-  get lastDeliveries(): number {
-    return this.#joined?.locks.lastDeliveries ?? 0
-  }
-
-  /** Messages that Kafka has archived at their last delivery, as far as is known. */
-  get archived(): number {
-    return this.#joined?.locks.archived ?? 0
-  }
-
-  get oldestSince(): number | undefined {
-    return this.#joined?.locks.oldestSince
-  }
-
-  /** Isolation of the group, if it differs from that of other reads of this process. `undefined`: it is the same, or unknown. */
-  get differentIsolation(): IsolationLevel | undefined {
-    const { isolation } = this.#process
-    const ofGroup = this.#joined?.locks.settings?.isolation
-    return isolation === undefined || ofGroup === isolation ? undefined : ofGroup
-  }
-
   /** {@link QueueReader.partitionErrors} */
-  get partitionErrors(): ReadonlyMap<number, LastingError> | undefined {
-    return this.#joined?.reader.partitionErrors
+  get partitionErrors(): ReadonlyMap<number, LastingError> {
+    return this.#joined?.reader.partitionErrors ?? new Map()
   }
 
-  get failure(): Failure | undefined {
-    return this.#failure
+  /** As the status page shows it. */
+  view(): QueueView {
+    const { topic, groupId: group, partitionErrors } = this
+    const { troubles, isolation, now: clock } = this.#process
+    const now = clock()
+    const { notServed = troubleOfPartitions(partitionErrors), archivedAgoMs } = troubles.of(this, true)
+    const { lastDeliveries = 0, archived = 0, oldestSince, settings } = this.#joined?.locks ?? {}
+    return {
+      topic,
+      group,
+      held: this.#held,
+      lastDeliveries,
+      archived,
+      waiting: this.#waiting.size,
+      oldestHeldMs: now - (oldestSince ?? now),
+      failure: this.#failure?.message ?? notServed?.message,
+      notServedMs: notServed?.forMs,
+      archivedAgoMs,
+      differentIsolation: isolation === settings?.isolation ? undefined : isolation && settings?.isolation
+    }
   }
 
   /** @param releasePlace called once, when it is answered or its client has gone */
@@ -222,7 +237,7 @@ export class Queue {
   unseen(messages: readonly QueueMessage[]): void {
     for (const { token, record } of messages) {
       const held = this.find(token)
-      if (held?.state === 'given') this.#joined!.locks.getBack(held, record)
+      if (held !== undefined) this.#joined!.locks.takeBack(held, record)
     }
     this.#serve()
   }
@@ -245,7 +260,7 @@ export class Queue {
 
   async #close(): Promise<void> {
     this.drain()
-    this.#process.troubles.left(this, this.partitionErrors ?? new Map())
+    this.#process.troubles.left(this, this.partitionErrors)
     this.#joined?.locks.close()
     if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
     clearImmediate(this.#afterChange)
@@ -427,16 +442,16 @@ export class Queue {
     this.#log.warn({ error: failure.message }, 'a queue cannot be served')
     if (this.#joined !== undefined && failure.retriable && failure.code !== 'overloaded') return
     for (const acquire of this.#waiting.all()) this.#refuse(acquire, failure)
-    if (this.held === 0) void this.close()
+    if (this.#held === 0) void this.close()
   }
 
   /** Ends the queue when nothing waits and nothing is held for a while; at once where it cannot be served. */
   #watchIdle(): void {
-    if (this.#isClosed || this.#waiting.size > 0 || this.held > 0) return
+    if (this.#isClosed || this.#waiting.size > 0 || this.#held > 0) return
     const { now, deadlines } = this.#process
     if (this.#idleAlarm !== undefined) deadlines.remove(this.#idleAlarm)
     this.#idleAlarm = new Alarm(now() + IDLE_MS, () => {
-      if (this.#waiting.size === 0 && this.held === 0) void this.close()
+      if (this.#waiting.size === 0 && this.#held === 0) void this.close()
     })
     deadlines.add(this.#idleAlarm)
     if (this.#failure?.retriable === false) void this.close()

@@ -14,8 +14,7 @@ import { problemOfClientsGroup } from '../group/webhook-groups.js'
 import { FetchTurn } from './fetch-limit.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
-import { troubleOfPartitions } from './partition-errors.js'
-import { Queue, type QueueProcess } from './queue.js'
+import { Queue, type QueueProcess, type QueueView } from './queue.js'
 import { WORDS, type Word } from './queue-messages.js'
 import { QueueTokens, type TokensOptions } from './queue-token.js'
 import { QueueTroubles, queueKey } from './queue-troubles.js'
@@ -59,27 +58,6 @@ export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReade
   readonly clock: MonotonicClock
   readonly log: Logger
   readonly metrics: MetricsLogger
-}
-
-/** A queue that is open in this process, or has had trouble lately, for the status page. */
-export interface QueueView {
-  readonly topic: string
-  readonly group: string
-  readonly held: number
-  /** Held messages that Kafka archives when they are released. */
-  readonly lastDeliveries: number
-  /** Messages that it has archived at their last delivery, as far as is known, since the queue was opened. */
-  readonly archived: number
-  readonly waiting: number
-  /** Time since the oldest held message was acquired; 0: none is held. */
-  readonly oldestHeldMs: number
-  readonly failure: string | undefined
-  /** How long it cannot be served. `undefined`: it is served, or fails for moments. */
-  readonly notServedMs: number | undefined
-  /** How long ago a message was archived at its last delivery. `undefined`: none was lately. */
-  readonly archivedAgoMs: number | undefined
-  /** Isolation of the group, if it differs from that of other reads. `undefined`: it is the same, or unknown. */
-  readonly differentIsolation: IsolationLevel | undefined
 }
 
 /**
@@ -151,25 +129,7 @@ export class Queues implements QueueVerbs {
   }
 
   *views(): Generator<QueueView, void> {
-    const now = this.#deps.clock()
-    for (const queue of this.#queues.values()) {
-      const { topic, groupId, held, lastDeliveries, archived, waiting, oldestSince, failure, differentIsolation } =
-        queue
-      const { notServed = troubleOfPartitions(queue.partitionErrors), archivedAgoMs } = this.#troubles.of(queue, true)
-      yield {
-        topic,
-        group: groupId,
-        held,
-        lastDeliveries,
-        archived,
-        waiting,
-        oldestHeldMs: now - (oldestSince ?? now),
-        failure: failure?.message ?? notServed?.message,
-        notServedMs: notServed?.forMs,
-        archivedAgoMs,
-        differentIsolation
-      }
-    }
+    for (const queue of this.#queues.values()) yield queue.view()
     yield* this.#leftWithTrouble()
   }
 

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { briefOf } from '../../client/kafka-watch.js'
-import type { QueueView } from '../../consumer/queue/queues.js'
+import type { QueueView } from '../../consumer/queue/queue.js'
 import { performanceClock } from '../../core/clocks.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import type { QueueView } from '../../../src/consumer/queue/queue.js'
 import { QueueTroubles } from '../../../src/consumer/queue/queue-troubles.js'
-import type { QueueView } from '../../../src/consumer/queue/queues.js'
 import { KafkaError } from '../../../src/core/errors.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
 import { ScriptedQueues, SETTINGS } from './scripted-queues.js'
