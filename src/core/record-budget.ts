@@ -1,7 +1,7 @@
 import { getHeapStatistics } from 'node:v8'
 import { OverloadedError } from './errors.js'
+import { Line } from './line.js'
 import { deleteFrom, getOrAdd } from './maps.js'
-import { Members } from './members.js'
 import type { MonotonicClock } from './model.js'
 import { Shares } from './shares.js'
 
@@ -39,7 +39,6 @@ export interface LeavingAnswer {
 
 /** One of those that leave. */
 class Leaving {
-  place = 0
   readonly answer: LeavingAnswer
   readonly since: number
   isEnded = false
@@ -74,7 +73,7 @@ export class RecordBudget {
   readonly #waiting = new Map<string, Set<BytesWaiter>>()
   /** The waiter for which freed bytes are kept; others get none of them. */
   #kept: BytesWaiter | undefined
-  readonly #leaving = new Members<Leaving>()
+  readonly #leaving = new Line<Leaving>()
   /** An answer that is larger than a share. There is one at a time. */
   #oversized: HeldRecords | undefined
   /** The last result of {@link #poorest}; `undefined`: it has to be computed again. */
@@ -287,9 +286,8 @@ export class RecordBudget {
 
   /** An answer leaves from now on. @returns to be called when it is over */
   leaves(answer: LeavingAnswer): () => void {
-    const leaving = new Leaving(answer, this.#now())
-    this.#leaving.add(leaving)
-    return () => this.#leaving.delete(leaving)
+    const place = this.#leaving.add(new Leaving(answer, this.#now()))
+    return () => place.leave()
   }
 
   #lookLater(): void {
@@ -332,7 +330,7 @@ export class RecordBudget {
   #slowest(): Leaving[] {
     const now = this.#now()
     const rates = new Map<Leaving, number>()
-    for (const leaving of this.#leaving.list()) {
+    for (const leaving of this.#leaving.all) {
       const tookMs = now - leaving.since
       if (leaving.isEnded || tookMs < GRACE_MS) continue
       const rate = leaving.answer.sentBytes() / tookMs

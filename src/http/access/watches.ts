@@ -1,5 +1,5 @@
 import { type CastellanError, ForbiddenError, UnauthenticatedError } from '../../core/errors.js'
-import { Members } from '../../core/members.js'
+import { Line, type LinePlace } from '../../core/line.js'
 import type { MonotonicClock } from '../../core/model.js'
 import {
   type AccessTarget,
@@ -31,7 +31,8 @@ export interface OpenRequestWatch {
 }
 
 interface AccessWatch extends OpenRequestWatch {
-  place: number
+  /** `undefined`: its request is over. */
+  place: LinePlace<AccessWatch> | undefined
   /** Time of the monotonic clock. */
   verifiedAt: number
   timer?: NodeJS.Timeout | undefined
@@ -52,7 +53,7 @@ export interface WatchesDeps {
  */
 export class Watches {
   readonly #deps: WatchesDeps
-  readonly #all = new Members<AccessWatch>()
+  readonly #all = new Line<AccessWatch>()
 
   constructor(deps: WatchesDeps) {
     this.#deps = deps
@@ -60,15 +61,15 @@ export class Watches {
 
   /** Watches it until its request is over. */
   add(watched: OpenRequestWatch): void {
-    const watch: AccessWatch = { ...watched, place: 0, verifiedAt: this.#deps.clock() }
-    this.#all.add(watch)
+    const watch: AccessWatch = { ...watched, place: undefined, verifiedAt: this.#deps.clock() }
+    watch.place = this.#all.add(watch)
     this.#checkBeforeEnd(watch, watched.identity)
     watched.incoming.onEnd(() => this.#remove(watch))
   }
 
   /** Checks all watched requests now: settings have changed. */
   checkAll(): void {
-    for (const watch of this.#all.list()) this.#check(watch)
+    for (const watch of this.#all.all) this.#check(watch)
   }
 
   #checkBeforeEnd(watch: AccessWatch, { validUntil }: Identity): void {
@@ -97,7 +98,7 @@ export class Watches {
   #settle(watch: AccessWatch, authentication: Authentication): void {
     const { clock, allows } = this.#deps
     const { identity, operation, target } = watch
-    if (!this.#all.has(watch)) return
+    if (watch.place === undefined) return
     if (isRefusal(authentication)) {
       const isWrong = authentication instanceof UnauthenticatedError
       if (isWrong || clock() - watch.verifiedAt >= CHECK_MS + UNVERIFIED_MS) this.#end(watch, authentication)
@@ -113,14 +114,15 @@ export class Watches {
   }
 
   #end(watch: AccessWatch, error: CastellanError): void {
-    if (!this.#all.has(watch)) return
+    if (watch.place === undefined) return
     this.#remove(watch)
     this.#deps.onEnded(watch, error)
     watch.onRefused(error)
   }
 
   #remove(watch: AccessWatch): void {
-    this.#all.delete(watch)
+    watch.place?.leave()
+    watch.place = undefined
     clearTimeout(watch.timer)
   }
 }
