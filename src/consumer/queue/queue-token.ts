@@ -1,5 +1,6 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
 import type { Offset } from '../../core/model.js'
+import { writeInt64 } from '../../kafka/record-batch-layout.js'
 
 export const GATEWAY_ID_BYTES = 12
 
@@ -30,14 +31,13 @@ export interface Acquisition {
 }
 
 /**
- * Who has given out a token.
+ * Why a token is none of this process.
  *
- * - `own`: this process
  * - `lost`: a former process of this gateway has given it out, or another one of it, or says so
  * - `elsewhere`: another gateway has given it out, or says so
  * - `invalid`: it was never given out for this topic and group
  */
-type GiverOfToken = 'own' | 'lost' | 'elsewhere' | 'invalid'
+type ForeignToken = 'lost' | 'elsewhere' | 'invalid'
 
 /** How tokens name the process that gives them out. */
 export interface TokenGiver {
@@ -103,21 +103,22 @@ export class QueueTokens {
       bytes.write(one.topicId, AT_TOPIC_ID, AT_PARTITION - AT_TOPIC_ID, 'base64url')
     }
     bytes.writeInt32BE(one.partition, AT_PARTITION)
-    bytes.writeBigInt64BE(BigInt(one.offset), AT_OFFSET)
+    writeInt64(bytes, one.offset, AT_OFFSET)
     bytes.writeUInt16BE(Math.min(one.deliveryCount, MAX_COUNT), AT_DELIVERY_COUNT)
     bytes.writeUInt32BE(one.acquisition, AT_ACQUISITION)
     bytes.write(this.#mac.of(bytes, topic, groupId), AT_MAC, 'latin1')
     return bytes.toString('base64url')
   }
 
-  giverOf(topic: string, groupId: string, token: string): GiverOfToken {
+  /** The number of the acquisition that a token of this process names. */
+  acquisitionOf(topic: string, groupId: string, token: string): number | ForeignToken {
     const bytes = bytesOf(token)
     if (bytes === undefined) return 'invalid'
     if (!this.#isAsNext(bytes, AT_GATEWAY, AT_INCARNATION)) return 'elsewhere'
     // Each process has a key of its own.
     if (!this.#isAsNext(bytes, AT_INCARNATION, AT_TOPIC_ID)) return 'lost'
     this.#expected.write(this.#mac.of(bytes, topic, groupId), 'latin1')
-    return timingSafeEqual(bytes.subarray(AT_MAC), this.#expected) ? 'own' : 'invalid'
+    return timingSafeEqual(bytes.subarray(AT_MAC), this.#expected) ? bytes.readUInt32BE(AT_ACQUISITION) : 'invalid'
   }
 
   #isAsNext(bytes: Buffer, from: number, to: number): boolean {

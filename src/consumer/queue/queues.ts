@@ -236,15 +236,15 @@ export class Queues implements QueueVerbs {
   ): void {
     const held = queue?.find(token)
     if (held !== undefined) {
-      const own = held.token!
+      const { acquisition } = held
       queue!.settle(held, word, delayMs, result => {
-        this.#settled.note(own, word, result)
+        this.#settled.note(acquisition, word, result)
         tell(result)
       })
       return
     }
-    const giver = this.#tokens.giverOf(topic, groupId, token)
-    tell(giver === 'own' ? (this.#settled.find(token, word) ?? LOST) : { outcome: giver })
+    const read = this.#tokens.acquisitionOf(topic, groupId, token)
+    tell(typeof read === 'number' ? (this.#settled.find(read, word) ?? LOST) : { outcome: read })
   }
 
   #problemOf(topic: string, groupId: string, client: string): Failure | undefined {

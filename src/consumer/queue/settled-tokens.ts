@@ -4,7 +4,7 @@ import type { TokenResult } from './queue-verbs.js'
 
 /** Proxies and clients repeat requests by themselves. Answers are remembered up to twice as long. */
 const REMEMBERED_MS = 60_000
-/** With more, the oldest are forgotten sooner. One takes about 150 bytes. */
+/** With more, the oldest are forgotten sooner. One takes about 40 bytes. */
 const MAX_LATEST = 80_000
 
 export type SettleResult = Omit<TokenResult, 'token'>
@@ -16,11 +16,14 @@ interface FirstAnswer {
   readonly result: SettleResult
 }
 
-/** The first answers about settled messages, by token. Old ones are forgotten together, since a search among many takes long. */
+/**
+ * The first answers about settled messages, by the acquisitions of their tokens. Old ones are forgotten together, since a search
+ * among many takes long.
+ */
 export class SettledTokens {
   readonly #now: MonotonicClock
-  #latest = new Map<string, FirstAnswer>()
-  #former: ReadonlyMap<string, FirstAnswer> = new Map()
+  #latest = new Map<number, FirstAnswer>()
+  #former: ReadonlyMap<number, FirstAnswer> = new Map()
   #since: number
   /** Most answers are like the one before. */
   #last: FirstAnswer | undefined
@@ -30,19 +33,18 @@ export class SettledTokens {
     this.#since = now()
   }
 
-  /** @param token a text that keeps no request alive */
-  note(token: string, word: Word, result: SettleResult): void {
+  note(acquisition: number, word: Word, result: SettleResult): void {
     this.#forgetOld()
     // A renewal may be repeated, and a word that has not settled the message may be said again.
     if (word === 'renew' || (result.outcome !== 'done' && result.outcome !== 'unknown')) return
     if (this.#last?.word !== word || this.#last.result !== result) this.#last = { word, result }
-    this.#latest.set(token, this.#last)
+    this.#latest.set(acquisition, this.#last)
   }
 
   /** The answer to the same word before. `undefined`: there was none, or it was forgotten. */
-  find(token: string, word: Word): SettleResult | undefined {
+  find(acquisition: number, word: Word): SettleResult | undefined {
     this.#forgetOld()
-    const first = this.#latest.get(token) ?? this.#former.get(token)
+    const first = this.#latest.get(acquisition) ?? this.#former.get(acquisition)
     return first?.word === word ? first.result : undefined
   }
 

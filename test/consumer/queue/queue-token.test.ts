@@ -18,7 +18,7 @@ const MESSAGE = {
 describe('the token of a message of a queue', () => {
   const tokens = new QueueTokens({ ...OF, incarnation: INCARNATION })
   const token = tokens.write('orders', 'workers', MESSAGE)
-  const giverOf = (text: string, by = tokens, topic = 'orders', group = 'workers') => by.giverOf(topic, group, text)
+  const read = (text: string, by = tokens, topic = 'orders', group = 'workers') => by.acquisitionOf(topic, group, text)
 
   it('has 95 characters, all of them legal in a path', () => {
     expect(token).to.match(/^[A-Za-z0-9_-]{95}$/)
@@ -39,7 +39,7 @@ describe('the token of a message of a queue', () => {
   })
 
   it('tells what it was written for', () => {
-    expect(giverOf(token)).to.equal('own')
+    expect(read(token)).to.equal(MESSAGE.acquisition)
     expect(holderOfToken(token)).to.equal(tokens.holder)
     expect(gatewayOfHolder(tokens.holder)).to.equal(GATEWAY.toString('hex'))
   })
@@ -55,7 +55,7 @@ describe('the token of a message of a queue', () => {
     fc.assert(
       fc.property(message, one => {
         const text = tokens.write('orders', 'workers', one)
-        expect(giverOf(text)).to.equal('own')
+        expect(read(text)).to.equal(one.acquisition)
         const bytes = Buffer.from(text, 'base64url')
         expect({
           topicId: bytes.toString('base64url', 21, 37),
@@ -70,13 +70,13 @@ describe('the token of a message of a queue', () => {
 
   it('is invalid where a bit of it is another one, unless the bit is of the gateway or its process', () => {
     const bytes = Buffer.from(token, 'base64url')
-    const types = new Set<string>()
+    const types = new Set<string | number>()
     for (let bit = 0; bit < bytes.length * 8; bit++) {
       const changed = Buffer.from(bytes)
       changed[bit >> 3]! ^= 1 << (bit & 7)
       const byte = bit >> 3
       const expected = byte >= 1 && byte < 13 ? 'elsewhere' : byte >= 13 && byte < 21 ? 'lost' : 'invalid'
-      const type = giverOf(changed.toString('base64url'))
+      const type = read(changed.toString('base64url'))
       types.add(type)
       expect(type, `bit ${bit}`).to.equal(expected)
     }
@@ -84,29 +84,29 @@ describe('the token of a message of a queue', () => {
   })
 
   it('is invalid for another topic, another group and another cluster', () => {
-    expect(giverOf(token, tokens, 'others')).to.equal('invalid')
-    expect(giverOf(token, tokens, 'orders', 'others')).to.equal('invalid')
-    expect(giverOf(token, tokens, 'ordersw', 'orkers')).to.equal('invalid')
-    expect(giverOf(token, new QueueTokens({ ...OF, incarnation: INCARNATION, cluster: 'other' }))).to.equal('invalid')
+    expect(read(token, tokens, 'others')).to.equal('invalid')
+    expect(read(token, tokens, 'orders', 'others')).to.equal('invalid')
+    expect(read(token, tokens, 'ordersw', 'orkers')).to.equal('invalid')
+    expect(read(token, new QueueTokens({ ...OF, incarnation: INCARNATION, cluster: 'other' }))).to.equal('invalid')
   })
 
   it('is lost when a former process of the gateway has given it out', () => {
-    expect(giverOf(token, new QueueTokens(OF))).to.equal('lost')
-    expect(giverOf(token, new QueueTokens({ ...OF, key: Buffer.alloc(32, 2) }))).to.equal('lost')
+    expect(read(token, new QueueTokens(OF))).to.equal('lost')
+    expect(read(token, new QueueTokens({ ...OF, key: Buffer.alloc(32, 2) }))).to.equal('lost')
   })
 
   it('is elsewhere when another gateway has given it out', () => {
     const other = new QueueTokens({ ...OF, gatewayId: Buffer.from('ba9876543210'), key: Buffer.alloc(32, 2) })
-    expect(giverOf(token, other)).to.equal('elsewhere')
+    expect(read(token, other)).to.equal('elsewhere')
   })
 
   it('is invalid as any other text, and as a second spelling of the same bytes', () => {
     for (const text of ['', 'x', token.slice(1), `${token}A`, `${token.slice(0, -1)}!`])
-      expect(giverOf(text)).to.equal('invalid')
+      expect(read(text)).to.equal('invalid')
     const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
     const spellings = [...letters].map(letter => token.slice(0, -1) + letter)
     const same = spellings.filter(text => Buffer.from(text, 'base64url').equals(Buffer.from(token, 'base64url')))
     expect(same).to.have.length(4)
-    expect(same.filter(text => giverOf(text) === 'own')).to.deep.equal([token])
+    expect(same.filter(text => read(text) === MESSAGE.acquisition)).to.deep.equal([token])
   })
 })
