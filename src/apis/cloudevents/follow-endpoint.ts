@@ -13,7 +13,7 @@ import { type Exchange, noteWait } from '../../http/exchange/exchange.js'
 import { holdUntilLeft } from '../../http/exchange/leaving-records.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { FollowOptions, FollowSink, ReadSubscription, Verbs } from '../../verbs/verbs.js'
-import { type EventAnswers, type EventParts, eventProblemOf } from './event-answers.js'
+import type { EventAnswers, EventParts } from './event-answers.js'
 import { eventIn, jsonOf, memoryOf, toEventData } from './event-output.js'
 import {
   answerEvents,
@@ -130,7 +130,7 @@ export class FollowEndpoint {
   }
 
   #failed(exchange: Exchange, error: unknown): void {
-    this.#parts.answers.fail(exchange, problemOf(error))
+    this.#parts.answers.fail(exchange, problemOf(error, this.#parts.answers))
   }
 }
 
@@ -140,8 +140,8 @@ function eventDataIn(record: KafkaRecord): EventData | undefined {
 }
 
 /** @param error also the reason why reading has ended */
-const problemOf = (error: unknown): Error =>
-  error instanceof Error ? error : eventProblemOf(error as Parameters<FollowSink['ended']>[0])
+const problemOf = (error: unknown, answers: EventAnswers): Error =>
+  error instanceof Error ? error : answers.problemOf(error as Parameters<FollowSink['ended']>[0])
 
 /** Collects the first events behind a place, for a client that is answered once. */
 class FirstEvents implements Follower {
@@ -233,7 +233,7 @@ class FirstEvents implements Follower {
 
   /** @param why an error, or why reading has ended */
   ended(why: unknown): void {
-    if (this.end()) this.#answers.fail(this.#exchange, problemOf(why))
+    if (this.end()) this.#answers.fail(this.#exchange, problemOf(why, this.#answers))
   }
 
   /** Ends the wait without an answer. @returns false: it was over already */
@@ -261,7 +261,7 @@ class FirstEvents implements Follower {
       answerEvents(this.#answers, this.#exchange, this.#wanted.mode, this.#found, beside)
     } catch (error) {
       // The error must not reach the reader of the topic, or the timer.
-      this.#answers.fail(this.#exchange, problemOf(error))
+      this.#answers.fail(this.#exchange, problemOf(error, this.#answers))
     }
   }
 }

@@ -11,7 +11,7 @@ import { type Exchange, noteWait, traceOf } from '../../http/exchange/exchange.j
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
 import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
 import { MAX_EVENTS, type PlaceOfRecord, placesIn, placesText } from './content-types.js'
-import { type EventParts, eventProblemOf } from './event-answers.js'
+import type { EventParts } from './event-answers.js'
 import { eventIn, memoryOf } from './event-output.js'
 import {
   answerEvents,
@@ -132,7 +132,7 @@ export class GroupEndpoint {
   #failed(exchange: Exchange, { mode }: WantedEvents, reason: NoMessage | Error, skipped: number): void {
     const { answers } = this.#parts
     if (reason instanceof Error) answers.fail(exchange, reason)
-    else if (reason.type === 'failed') answers.fail(exchange, eventProblemOf(reason))
+    else if (reason.type === 'failed') answers.fail(exchange, answers.problemOf(reason))
     else if (reason.reason === undefined) answerEvents(answers, exchange, mode, [], { skipped })
     else answers.fail(exchange, new ApiError(503, reason.reason, { cause: TIMED_OUT }))
   }
@@ -141,7 +141,7 @@ export class GroupEndpoint {
     const { answers } = this.#parts
     const failure = results.find(result => result.type === 'failed')
     const unknown = places.filter((_, at) => results[at]!.type !== 'acked')
-    if (failure !== undefined) answers.fail(exchange, eventProblemOf(failure))
+    if (failure !== undefined) answers.fail(exchange, answers.problemOf(failure))
     else if (unknown.length === 0) answers.noContent(exchange)
     else {
       const detail = `group ${group} does not wait for the acknowledgement of ${placesText(unknown)} here: the events were offered to another client since, or by another gateway. All others are acknowledged`

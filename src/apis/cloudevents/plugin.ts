@@ -1,5 +1,4 @@
 import { type ApiContext, type ApiPlugin, capacityWaitMsOf } from '../../http/api/api.js'
-import { ApiError } from '../../http/api/api-answers.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
@@ -30,6 +29,5 @@ export const cloudeventsPlugin =
       followers.stop()
     })
     const routes = servedRoutes(cloudeventsOperations, { parts, groups, followers }, produce)
-    const notAllowed = (allow: string): ApiError => new ApiError(405, `only ${allow} can be used here`)
-    serveRoutes(app, routes, answers, new ApiError(404, 'there is no such route'), notAllowed)
+    serveRoutes(app, routes, answers)
   }

@@ -22,7 +22,7 @@ import {
   modeOf,
   typeOfElement
 } from './content-types.js'
-import { eventProblem } from './event-answers.js'
+import type { EventAnswers } from './event-answers.js'
 import { readJsonEvent } from './json-event.js'
 import { Query } from './read-request.js'
 
@@ -146,6 +146,7 @@ interface EventsHead extends SentEvents, ProduceHead {}
 /** `POST /{topic}`: one event, or a batch. */
 export class EventsApi extends ProduceBase<EventsHead> implements ProduceApi<EventsHead> {
   readonly namesOffsets = false
+  declare protected readonly answers: EventAnswers
 
   topicOf({ topic = '' }: Params): string {
     return topic
@@ -181,7 +182,7 @@ export class EventsApi extends ProduceBase<EventsHead> implements ProduceApi<Eve
     const failed = outcomes.flatMap((one, event) =>
       one === 'pending' || one.type === 'delivered' || one.persisted === 'pending' ? [] : [{ event, failure: one }]
     )
-    if (failed.length > 0) return failureAnswer(failed, outcomes)
+    if (failed.length > 0) return failureAnswer(failed, outcomes, this.answers)
     return { status: outcomes.some(one => certaintyOfKnown(one) === 'pending') ? 202 : 204, body: '' }
   }
 }
@@ -190,7 +191,11 @@ export class EventsApi extends ProduceBase<EventsHead> implements ProduceApi<Eve
  * One status has to speak for all events. That of a failure that may pass comes first: a client that sends the batch
  * again then writes some events twice, and loses none.
  */
-function failureAnswer(failed: readonly Failed[], known: readonly OutcomeSoFar[]): ProduceAnswer {
+function failureAnswer(
+  failed: readonly Failed[],
+  known: readonly OutcomeSoFar[],
+  answers: EventAnswers
+): ProduceAnswer {
   const first = (failed.find(({ failure }) => failure.retriable) ?? failed[0]!).failure
   const errors = failed.slice(0, MAX_LISTED).map(({ event, failure: { code, message, persisted, retriable } }) => ({
     ...(known.length > 1 && { event }),
@@ -201,13 +206,8 @@ function failureAnswer(failed: readonly Failed[], known: readonly OutcomeSoFar[]
   }))
   const detail =
     known.length === 1 ? first.message : `${failed.length} of ${known.length} events failed: ${first.message}`
-  return eventProblem(
-    statusByCode[first.code],
-    detail,
-    persistedText(known.map(certaintyOfKnown)),
-    first,
-    errors && { errors }
-  )
+  const error = new ApiError(statusByCode[first.code], detail, { cause: first, members: { errors } })
+  return answers.write(error, undefined, persistedText(known.map(certaintyOfKnown)))
 }
 
 interface Failed {

@@ -39,7 +39,7 @@ export const mcpPlugin =
     const endpoint = new McpEndpoint(parts)
     lifetime.onDrain(async () => endpoint.stop())
     const routes = servedRoutes(mcpOperations, { parts, endpoint }, { preParsing: neverCalled })
-    serveRoutes(app, routes, parts.answers, UNKNOWN, allow => new ApiError(405, `only ${allow} can be used here`))
+    serveRoutes(app, routes, parts.answers, UNKNOWN)
   }
 
 /** Writes records of agents, once for each key. */

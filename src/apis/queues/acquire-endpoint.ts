@@ -3,7 +3,7 @@ import { memoryOfRecords, sizeOfRecords } from '../../core/bytes.js'
 import { Line } from '../../core/line.js'
 import type { KafkaRecord } from '../../core/model.js'
 import type { Caller } from '../../http/access/access.js'
-import { type AnswerOptions, ApiError } from '../../http/api/api-answers.js'
+import { type AnswerOptions, ApiError, type FailureCause } from '../../http/api/api-answers.js'
 import type { Params } from '../../http/api/endpoint.js'
 import { MessageWait } from '../../http/api/message-wait.js'
 import { warningOf } from '../../http/exchange/answers.js'
@@ -25,7 +25,7 @@ import {
 } from '../../verbs/verbs.js'
 import { addMessage, type Parts, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
-import { type QueueParts, queueProblemOf } from './queue-answers.js'
+import type { QueueParts } from './queue-answers.js'
 import { type acquireBody, acquiring, requireAtMost, withJson } from './requests.js'
 import { settle } from './settle-endpoint.js'
 
@@ -190,10 +190,10 @@ class OpenAcquire extends MessageWait {
     return true
   }
 
-  #refuse(failure: Parameters<typeof queueProblemOf>[0]): void {
+  #refuse(failure: FailureCause): void {
     this.isDecided = true
     const settled = this.#toldSettled
-    this.fail(queueProblemOf(failure, settled && { settled }))
+    this.fail(this.#parts.answers.problemOf(failure, settled && { settled }))
   }
 
   /** Results of what the request has settled first, with the time that is left of renewed locks. */

@@ -27,7 +27,7 @@ export function listGroups(parts: QueueParts, exchange: Exchange, { cluster }: P
       const visible = topics.filter(topic => isVisible({ topic, group }))
       return { group, state, members: members.length, topics: visible.slice(0, MAX_TOPICS), topicCount: visible.length }
     })
-    parts.answers.ok(exchange, JSON.stringify({ groups: rows, next: next ?? null }))
+    parts.answers.ok(exchange, { groups: rows, next: next ?? null })
   })
 }
 
@@ -45,7 +45,7 @@ export function reset(parts: QueueParts, exchange: Exchange, params: Params): vo
   withJson(parts, exchange, resetting, ({ to, dryRun }) =>
     answerWork(parts, exchange, async () => {
       const partitions = await shareGroups.reset(topic, group, to, dryRun, LOOK_UP_TIMEOUT_MS).catch(noGroup)
-      parts.answers.ok(exchange, JSON.stringify({ partitions }))
+      parts.answers.ok(exchange, { partitions })
     })
   )
 }
@@ -66,7 +66,7 @@ export function describe(parts: QueueParts, exchange: Exchange, params: Params):
   if (!admits(parts, exchange, 'queues.describe', { topic, group })) return
   answerWork(parts, exchange, async () => {
     const { state, members, partitions, settings = null } = await queues.describe(topic, group, LOOK_UP_TIMEOUT_MS)
-    parts.answers.ok(exchange, JSON.stringify({ topic, group, state, members, partitions, settings }))
+    parts.answers.ok(exchange, { topic, group, state, members, partitions, settings })
   })
 }
 
@@ -85,7 +85,7 @@ export function configure(parts: QueueParts, exchange: Exchange, params: Params)
       const refused = refusalOfAltering(caller, topics, group)
       if (refused !== undefined) throw refused
       const settings = await queues.configure(topic, group, changes, LOOK_UP_TIMEOUT_MS)
-      parts.answers.ok(exchange, JSON.stringify({ group, appliesTo: 'all topics of the group', ...settings }))
+      parts.answers.ok(exchange, { group, appliesTo: 'all topics of the group', ...settings })
     })
   })
 }

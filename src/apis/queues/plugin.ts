@@ -1,6 +1,5 @@
 import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, MAX_LOOK_UPS } from '../../http/api/api.js'
-import { ApiError } from '../../http/api/api-answers.js'
 import { neverCalled } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
@@ -8,8 +7,6 @@ import { AcquireEndpoint } from './acquire-endpoint.js'
 import { QueueAnswers, type QueueParts } from './queue-answers.js'
 import { queuesOperations } from './routes.js'
 import type { QueuesApiSettings } from './settings.js'
-
-const UNKNOWN = new ApiError(404, 'there is no such route')
 
 /** Serves queues. */
 export const queuesPlugin =
@@ -33,5 +30,5 @@ export const queuesPlugin =
     const acquire = new AcquireEndpoint(parts)
     lifetime.onDrain(async () => acquire.stop())
     const routes = servedRoutes(queuesOperations, { parts, acquire }, { preParsing: neverCalled })
-    serveRoutes(app, routes, answers, UNKNOWN, allow => new ApiError(405, `only ${allow} can be used here`))
+    serveRoutes(app, routes, answers)
   }

@@ -5,7 +5,7 @@ import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { NO_WORDS, type Settlement, type TokenResult, toldResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
-import { type QueueParts, queueProblemOf } from './queue-answers.js'
+import type { QueueAnswers, QueueParts } from './queue-answers.js'
 import { requireAtMost, settling, withJson } from './requests.js'
 
 /** Settles messages by their tokens. @throws ApiError when the delay is too long */
@@ -29,7 +29,7 @@ export function settleMany(parts: QueueParts, exchange: Exchange, params: Params
         const status = results.every(({ outcome }) => outcome === 'done') ? 200 : MULTI_STATUS
         const now = parts.clock()
         const told = results.map(result => toldResult(result, now))
-        parts.answers.ok(exchange, JSON.stringify({ results: told }), status)
+        parts.answers.ok(exchange, { results: told }, status)
       },
       error => parts.answers.fail(exchange, error)
     )
@@ -45,7 +45,7 @@ export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params)
   withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE_TO_IGNORE, () => {
     settle(parts, exchange, queue, { ...NO_WORDS, accept: [params.token!] }).then(
       ([result]) => {
-        const problem = problemOf(result!)
+        const problem = problemOf(result!, parts.answers)
         if (problem === undefined) parts.answers.noContent(exchange)
         else parts.answers.fail(exchange, problem)
       },
@@ -62,9 +62,12 @@ const problems = {
 } as const
 
 /** `undefined`: the message is done. */
-function problemOf({ outcome, reason, code = errorCodes.UNKNOWN_SERVER_ERROR }: TokenResult): ApiError | undefined {
+function problemOf(
+  { outcome, reason, code = errorCodes.UNKNOWN_SERVER_ERROR }: TokenResult,
+  answers: QueueAnswers
+): ApiError | undefined {
   if (outcome === 'done') return undefined
   if (outcome !== 'failed') return new ApiError(problems[outcome][0], problems[outcome][1])
   const { message, retriable } = kafkaErrorOf(code, reason)
-  return queueProblemOf({ code: 'kafka', errorCode: code, message, retriable })
+  return answers.problemOf({ code: 'kafka', errorCode: code, message, retriable })
 }

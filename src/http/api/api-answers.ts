@@ -1,10 +1,11 @@
+import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, StacklessError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { sendAnswer, unreadBodyHeaders } from '../exchange/answers.js'
 import type { Reply } from '../exchange/exchange.js'
-import type { Cause } from '../exchange/modern-answers.js'
+import { type Cause, JSON_TYPE, problemAnswer, statusByCode } from '../exchange/modern-answers.js'
 import type { AnswerBody } from '../exchange/pieced-body.js'
 
 export interface AnswerOptions {
@@ -123,5 +124,42 @@ export abstract class ErrorAnswers extends ApiAnswers {
       },
       cause: cause ?? (error instanceof CastellanError ? error : undefined)
     })
+  }
+}
+
+/** The common members of an error and of a failure that is an answer. */
+export interface FailureCause extends Cause {
+  readonly message: string
+  /** Kafka's; absent: it is a failure of Castellan. */
+  readonly errorCode?: number | undefined
+}
+
+/** Answers of an API whose errors are problem documents (RFC 9457). */
+export class ProblemAnswers extends ErrorAnswers {
+  /** A client may soon repeat a request that was refused with one of these statuses. */
+  protected readonly repeatedSoon: readonly number[] = []
+
+  ok(asked: Reply, body: object, status = 200): void {
+    this.send(asked, status, JSON_TYPE, JSON.stringify(body))
+  }
+
+  problemOf(failure: FailureCause, members?: ErrorDetails['members']): ApiError {
+    return new ApiError(this.statusOf(failure), failure.message, { cause: failure, members })
+  }
+
+  write(error: ApiError, _?: Reply, persisted?: string): ErrorAnswer {
+    const { status, message, details } = error
+    const { cause, members } = details
+    const headers = this.repeatedSoon.includes(status) ? { 'retry-after': '1' } : details.headers
+    return { ...problemAnswer(status, message, persisted, cause, members), headers, cause }
+  }
+
+  protected toApiError(error: CastellanError): ApiError {
+    return new ApiError(refusalStatus(error) ?? this.statusOf(error), error.message, { cause: error })
+  }
+
+  /** The status of a failure that is no refusal. */
+  protected statusOf(failure: FailureCause): number {
+    return statusByCode[errorCodeOf(failure)]
   }
 }

@@ -2,7 +2,7 @@ import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fas
 import { onlyMethods, UNKNOWN_PATH } from '../exchange/answers.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
-import type { ErrorAnswers } from './api-answers.js'
+import { ApiError, type ErrorAnswers } from './api-answers.js'
 import { byHand, type NamedRoute, nameRoutes, neverCalled, refusedBy } from './by-hand.js'
 import type { EndpointBase, Params } from './endpoint.js'
 
@@ -67,6 +67,9 @@ export interface ServedBy {
   readonly refuse?: Parameters<typeof refusedBy>[0]
 }
 
+const NO_ROUTE = new ApiError(404, 'there is no such route')
+const onlyAllowed = (allow: string): ApiError => new ApiError(405, `only ${allow} can be used here`)
+
 /**
  * Serves the scope of an API whose requests are all taken from Fastify before their bodies are read.
  *
@@ -77,8 +80,8 @@ export function serveRoutes(
   app: FastifyInstance,
   routes: readonly Route[],
   answers: ErrorAnswers,
-  unknown: Error,
-  notAllowed: (allow: string) => Error
+  unknown: Error = NO_ROUTE,
+  notAllowed: (allow: string) => Error = onlyAllowed
 ): void {
   app.setErrorHandler(refusedBy((asked, error) => answers.fail(asked, error, false)))
   app.setNotFoundHandler(neverCalled)

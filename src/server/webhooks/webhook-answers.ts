@@ -1,36 +1,19 @@
-import { errorCodeOf } from '../../core/error-code-of.js'
-import { type CastellanError, ForbiddenError } from '../../core/errors.js'
+import { ForbiddenError } from '../../core/errors.js'
 import type { Logger } from '../../core/model.js'
 import type { Shares } from '../../core/shares.js'
-import { ANONYMOUS, refusalStatus } from '../../http/access/access.js'
-import { ApiError, type ErrorAnswer, ErrorAnswers } from '../../http/api/api-answers.js'
+import { ANONYMOUS } from '../../http/access/access.js'
+import { ApiError, type ProblemAnswers } from '../../http/api/api-answers.js'
 import { authorize, type EndpointBase, type Params } from '../../http/api/endpoint.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import { isOfThisMachine } from '../../http/exchange/client.js'
-import type { Exchange, Reply } from '../../http/exchange/exchange.js'
-import { JSON_TYPE, problemAnswer, statusByCode } from '../../http/exchange/modern-answers.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
 import { rightsOf, type VerbPath } from '../../verbs/facts.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import { groupOfWebhook, type WebhookDefinition } from '../../webhooks/definition.js'
 import type { WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
 
-export class WebhookAnswers extends ErrorAnswers {
-  protected write({ status, message, details: { cause, members, headers } }: ApiError): ErrorAnswer {
-    return { ...problemAnswer(status, message, undefined, cause, members), headers, cause }
-  }
-
-  protected toApiError(error: CastellanError): ApiError {
-    const status = refusalStatus(error) ?? statusByCode[errorCodeOf(error)]
-    return new ApiError(status, error.message, { cause: error })
-  }
-
-  ok(asked: Reply, body: object): void {
-    this.send(asked, 200, JSON_TYPE, JSON.stringify(body))
-  }
-}
-
 export interface WebhookParts extends EndpointBase {
-  readonly answers: WebhookAnswers
+  readonly answers: ProblemAnswers
   readonly pool: BufferPool
   readonly lookUps: Shares
   readonly webhooks: WebhooksOfAll
