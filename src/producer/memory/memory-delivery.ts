@@ -28,7 +28,7 @@ import { type MemoryReceipts, type Topics, topicsOf } from './memory-receipts.js
 import type { IdRefusal } from './numbering.js'
 import type { PartitionProducer } from './partition-producer.js'
 import { type Partitioner, partitionerOf } from './partitioners.js'
-import { type KeyTag, MemoryPendingProduce, type PendingProduce, type Row } from './pending-produce.js'
+import { type KeyTag, MemoryPendingProduce, type PendingProduce } from './pending-produce.js'
 import { checkProduceCall, checkRecord } from './record-checks.js'
 import { toDeliverySettings } from './settings.js'
 import { type MemoryDeps, Topic } from './topic.js'
@@ -45,6 +45,21 @@ const DEFAULT_PRODUCE_TIMEOUT_MS = 30_000
 /** Limit of records that are examined together and then taken in one go. */
 const MOST_IN_A_ROW = 256
 
+/** A call of {@link MemoryDelivery.accept}. */
+interface AcceptCall {
+  readonly records: readonly ProduceRecord[]
+  readonly options: ProduceOptions
+  readonly holder: ReceiptHolder | undefined
+  readonly pendingProduce: MemoryPendingProduce
+  /** For records without a timestamp. */
+  readonly timestampMs: number
+  readonly partitioner: Partitioner
+  /** Limit of a record. */
+  readonly maxBytes: number
+  /** Why all records are refused that were not taken yet. */
+  refusal: RecordFailure | undefined
+}
+
 /** Delivery from memory: one flush per tick of the event loop, and one coarse timer for all deadlines. */
 export class MemoryDelivery implements Delivery {
   readonly #deps: MemoryDeps
@@ -58,8 +73,6 @@ export class MemoryDelivery implements Delivery {
   #ticker: NodeJS.Timeout | undefined
   #tickAt = 0
   #lastTopic: Topic | undefined
-  /** The holder of the request whose records are being taken. */
-  #holder: ReceiptHolder | undefined
   #ticksToReport = 0
   #isClosed = false
   #whenEmpty: (() => void)[] = []
@@ -123,10 +136,10 @@ export class MemoryDelivery implements Delivery {
   ): PendingProduce {
     checkProduceCall(records, options)
     const nowMs = this.#deps.clock()
-    const timestampMs = this.#deps.ownTime.now()
     const { capacityWaitMs = 0 } = options
+    const { length } = records
     const pendingProduce = new MemoryPendingProduce(
-      records.length,
+      length,
       nowMs + this.#waitMsOf(options),
       nowMs,
       nowMs + capacityWaitMs,
@@ -134,91 +147,66 @@ export class MemoryDelivery implements Delivery {
       options,
       tag
     )
-    const { length } = records
+    const call: AcceptCall = {
+      records,
+      options,
+      holder,
+      pendingProduce,
+      timestampMs: this.#deps.ownTime.now(),
+      partitioner: partitionerOf(options.partitioner),
+      maxBytes: options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes,
+      refusal: refusalOf(options)
+    }
     const inTurns = length > MOST_IN_A_ROW ? holder?.inTurns : undefined
     if (inTurns === undefined) {
-      this.#holder = holder
-      this.#take(records, 0, length, options, timestampMs, pendingProduce, refusalOf(options))
-      this.#holder = undefined
-      this.#taken(records, options, pendingProduce, holder)
+      this.#take(call, 0, length)
+      this.#taken(call)
     } else {
       // No record counts as accepted before the last one is accepted.
       pendingProduce.wait()
-      inTurns(this.#takeInTurns(records, options, timestampMs, pendingProduce, holder))
+      inTurns(this.#takeInTurns(call))
     }
     return pendingProduce
   }
 
-  *#takeInTurns(
-    records: readonly ProduceRecord[],
-    options: ProduceOptions,
-    timestampMs: number,
-    pendingProduce: MemoryPendingProduce,
-    holder: ReceiptHolder | undefined
-  ): InPieces<void> {
-    let refusal = refusalOf(options)
+  *#takeInTurns(call: AcceptCall): InPieces<void> {
+    const { records, options, pendingProduce } = call
+    // The call may have been aborted while it waited for its turn.
+    call.refusal = refusalOf(options)
     for (let from = 0, to = 0; from < records.length; from = to) {
       let cost = 0
       while (to < records.length && cost < PIECE_COST) cost += costOf(roughSizeOf(records[to++]!), 1)
-      this.#holder = holder
-      refusal = this.#take(records, from, to, options, timestampMs, pendingProduce, refusal)
-      this.#holder = undefined
+      this.#take(call, from, to)
       yield cost
     }
-    this.#taken(records, options, pendingProduce, holder)
+    this.#taken(call)
     pendingProduce.waited()
   }
 
-  /**
-   * Takes the records from `from` to `to`, without the latter.
-   *
-   * @returns why all later ones are refused
-   */
-  #take(
-    records: readonly ProduceRecord[],
-    from: number,
-    to: number,
-    options: ProduceOptions,
-    timestampMs: number,
-    pendingProduce: MemoryPendingProduce,
-    before: RecordFailure | undefined
-  ): RecordFailure | undefined {
-    const partitioner = partitionerOf(options.partitioner)
-    const maxBytes = options.maxRecordBytes ?? this.#deps.settings.maxRecordBytes
-    const nowMs = pendingProduce.acceptedAt
-    let refusal = before
+  /** Takes the records from `from` to `to`, without the latter. */
+  #take(call: AcceptCall, from: number, to: number): void {
+    const { records, options, pendingProduce } = call
     // After a failed attempt to take a row, the next attempt is delayed more and more: each attempt looks at many records.
     let nextRowAt = from
     let pause = 1
     for (let index = from; index < to; index++) {
-      if (index >= nextRowAt && index < to - 1 && refusal === undefined) {
-        const row = { records, from: index, to, timestampMs, pendingProduce }
-        const taken = this.#putRow(row, partitioner, maxBytes, nowMs)
+      if (index >= nextRowAt && index < to - 1 && call.refusal === undefined) {
+        const taken = this.#putRow(call, index, to)
         pause = taken > 0 ? 1 : 2 * pause
         index += taken
         nextRowAt = index + pause
         if (index === to) break
       }
-      const record = records[index]!
-      const failure =
-        refusal ??
-        checkRecord(record, maxBytes) ??
-        this.#put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
+      const failure = call.refusal ?? checkRecord(records[index]!, call.maxBytes) ?? this.#put(call, index)
       if (failure === undefined) continue
       this.#deps.counters.refused++
-      if (options.stopsWhereFull === true && failure.code === 'overloaded') refusal = failure
-      if (refusal === undefined) pendingProduce.refuseTaken(index, failure)
+      if (options.stopsWhereFull === true && failure.code === 'overloaded') call.refusal = failure
+      if (call.refusal === undefined) pendingProduce.refuseTaken(index, failure)
       else pendingProduce.refuse(index, failure)
     }
-    return refusal
   }
 
-  #taken(
-    records: readonly ProduceRecord[],
-    options: ProduceOptions,
-    pendingProduce: MemoryPendingProduce,
-    holder: ReceiptHolder | undefined
-  ): void {
+  #taken({ records, options, pendingProduce, holder }: AcceptCall): void {
     if (pendingProduce.isWaiting) this.#startTicking()
     if (options.signal !== undefined) pendingProduce.onAbort(options.signal, () => this.#withdraw(pendingProduce))
     // A caller that waits for the outcomes learns them without a receipt.
@@ -254,45 +242,35 @@ export class MemoryDelivery implements Delivery {
     return typeof deadlineMs === 'number' && deadlineMs <= timeoutMs ? deadlineMs : timeoutMs
   }
 
-  #put(
-    record: ProduceRecord,
-    partitioner: Partitioner,
-    timestampMs: number,
-    pendingProduce: MemoryPendingProduce,
-    index: number,
-    nowMs: number
-  ): RecordFailure | undefined {
+  #put(call: AcceptCall, index: number): RecordFailure | undefined {
+    const { partitioner, timestampMs, pendingProduce } = call
+    const record = call.records[index]!
+    const nowMs = pendingProduce.acceptedAt
     if (this.#isClosed) return failures.shuttingDown()
     if (pendingProduce.capacityUntil <= nowMs && !this.#budget.hasCapacity(roughSizeOf(record) + overheadOf(index))) {
       return failures.overloaded('the buffer of records for kafka is', this.#budget.maxBytes, 'delivery.maxBytes')
     }
-    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, pendingProduce)
+    const topic = record.topic === this.#lastTopic?.name ? this.#lastTopic : this.#topicOf(record.topic, call)
     if (!(topic instanceof Topic)) return topic
     this.#lastTopic = topic
     if (record.partition !== undefined) pendingProduce.names(index, index + 1)
     return topic.put(record, partitioner, record.timestampMs ?? timestampMs, pendingProduce, index, nowMs)
   }
 
-  #topicOf(name: string, pendingProduce: MemoryPendingProduce): Topic | RecordFailure {
+  #topicOf(name: string, { holder, pendingProduce }: AcceptCall): Topic | RecordFailure {
     const known = this.#topics.get(name)
     if (known !== undefined) return known
     if (!isLegalTopicName(name)) return failures.invalidTopic(name)
-    return this.#topics.open(name, this.#holder?.client, pendingProduce)
+    return this.#topics.open(name, holder?.client, pendingProduce)
   }
 
   /**
    * Takes consecutive records for one partition in one go: a record by itself costs several times as much.
    *
-   * @param row begins with the record `from`, and ends before the record `to` at the latest
+   * @param from the first record @param until ends before this record at the latest
    * @returns how many records were taken; the next one has to be looked at by itself
    */
-  #putRow(
-    row: Row & { readonly pendingProduce: MemoryPendingProduce },
-    partitioner: Partitioner,
-    maxBytes: number,
-    nowMs: number
-  ): number {
-    const { records, from, to: until, timestampMs, pendingProduce } = row
+  #putRow({ records, partitioner, maxBytes, timestampMs, pendingProduce }: AcceptCall, from: number, until: number) {
     const topic = this.#lastTopic
     if (topic === undefined || this.#isClosed || checkRecord(records[from]!, maxBytes) !== undefined) return 0
     const { partition } = records[from]!
@@ -307,7 +285,8 @@ export class MemoryDelivery implements Delivery {
       bytes += roughSizeOf(record) + overheadOf(to)
     }
     if (to - from < 2) return 0
-    const taken = topic.putRow({ records, from, to, timestampMs, pendingProduce }, partition, partitioner, bytes, nowMs)
+    const row = { records, from, to, timestampMs, pendingProduce }
+    const taken = topic.putRow(row, partition, partitioner, bytes, pendingProduce.acceptedAt)
     if (partition !== undefined && taken > 0) pendingProduce.names(from, from + taken)
     return taken
   }
