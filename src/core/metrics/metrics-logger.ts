@@ -51,3 +51,39 @@ export class TaggedMetricsLogger implements MetricsLogger {
     return merged
   }
 }
+
+const NO_TAGS = {}
+
+/** The names of metrics by those of their statistics, as a list. */
+export const entriesOf = <Key extends string>(names: Readonly<Record<Key, string>>) =>
+  Object.entries(names) as [Key, string][]
+
+/** Names of metrics by those of their statistics. */
+export interface StatNames<Counter extends string, Gauge extends string> {
+  readonly component: string
+  readonly counters: Readonly<Record<Counter, string>>
+  readonly gauges: Readonly<Record<Gauge, string>>
+}
+
+/** Reports statistics from time to time instead of each change: what counters have gained, and gauges that have changed. */
+export class StatsReporter<Counter extends string, Gauge extends string> {
+  readonly #metrics: MetricsLogger
+  readonly #names: StatNames<Counter, Gauge>
+  #last: Readonly<Record<Counter | Gauge, number>> | undefined
+
+  constructor(metrics: MetricsLogger, names: StatNames<Counter, Gauge>) {
+    this.#metrics = metrics
+    this.#names = names
+  }
+
+  report(stats: Readonly<Record<Counter | Gauge, number>>): void {
+    const { component, counters, gauges } = this.#names
+    for (const [name, metric] of entriesOf(counters)) {
+      const more = stats[name] - (this.#last?.[name] ?? 0)
+      if (more > 0) this.#metrics.count(component, metric, NO_TAGS, more)
+    }
+    for (const [name, metric] of entriesOf(gauges))
+      if (stats[name] !== this.#last?.[name]) this.#metrics.gauge?.(component, metric, NO_TAGS, stats[name])
+    this.#last = stats
+  }
+}

@@ -25,7 +25,7 @@ import { runsOf } from '../receipts/receipt-ids.js'
 import type { ReceiptHolder } from '../receipts/receipts.js'
 import { BatchNotes } from './batch-notes.js'
 import type { ClusterDelivery, DurableBacklog, OpenedBacklog } from './durable-backlog.js'
-import { DurableMetrics, type DurableStats } from './durable-metrics.js'
+import { type DurableStats, durableReporter } from './durable-metrics.js'
 import { topicOf, type WhyOpen } from './durable-receipts.js'
 import { DurableTopic, type DurableTopicDeps } from './durable-topic.js'
 import { durableViewOf, troubledIn, whyOpen } from './durable-topic-view.js'
@@ -96,7 +96,7 @@ export class DurableDelivery implements ClusterDelivery {
   readonly #subscription: TopicSubscription<DurableTopic>
   readonly #notes: BatchNotes
   readonly #outcomes: RecordOutcomes
-  readonly #metrics: DurableMetrics
+  readonly #metrics: ReturnType<typeof durableReporter>
   readonly #retention: RetentionWatch | undefined
   #opened: OpenedBacklog | undefined
   #topicDeps: DurableTopicDeps | undefined
@@ -150,7 +150,7 @@ export class DurableDelivery implements ClusterDelivery {
       clientOf: ({ client }) => client,
       told: (news, nowMs) => this.#told(news, nowMs)
     })
-    this.#metrics = new DurableMetrics(deps.metrics)
+    this.#metrics = durableReporter(deps.metrics)
     if (deps.retentionOf && !backlog.stampsWhenSent) this.#retention = new RetentionWatch(deps, deps.retentionOf)
     backlog.join(this)
   }

@@ -1,4 +1,4 @@
-import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
+import { entriesOf, type MetricsLogger, StatsReporter } from '../../core/metrics/metrics-logger.js'
 import type { LogStats } from '../log/availability.js'
 import type { WalSettings } from '../log/settings.js'
 import type { DeliveryCounters } from '../memory/partition-producer-deps.js'
@@ -20,22 +20,23 @@ export interface DurableStats extends Readonly<DeliveryCounters> {
   readonly retentionShare: number
 }
 
-const DELIVERY = 'durable'
 const LOG = 'wal'
 
-/** Names of metrics by counter. */
-const counted = {
-  accepted: 'accepted_records',
-  delivered: 'delivered_records',
-  refused: 'refused_records',
-  deadLettered: 'dead_lettered_records',
-  retries: 'retried_batches'
-} as const
-const gauged = {
-  topics: 'topics',
-  producers: 'partitions',
-  producersBackingOff: 'partitions_backing_off',
-  retentionShare: 'backlog_retention_ratio'
+const DURABLE = {
+  component: 'durable',
+  counters: {
+    accepted: 'accepted_records',
+    delivered: 'delivered_records',
+    refused: 'refused_records',
+    deadLettered: 'dead_lettered_records',
+    retries: 'retried_batches'
+  },
+  gauges: {
+    topics: 'topics',
+    producers: 'partitions',
+    producersBackingOff: 'partitions_backing_off',
+    retentionShare: 'backlog_retention_ratio'
+  }
 } as const
 const logGauges = {
   openEntries: 'open_records',
@@ -48,26 +49,9 @@ const logGauges = {
   lostOutcomes: 'lost_outcomes',
   damagedFiles: 'damaged_files'
 } as const
-const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
-/** Reports the statistics of delivery from the log as metrics, from time to time instead of for each record. */
-export class DurableMetrics {
-  readonly #metrics: MetricsLogger
-  #last: DurableStats | undefined
-
-  constructor(metrics: MetricsLogger) {
-    this.#metrics = metrics
-  }
-
-  report(stats: DurableStats): void {
-    for (const name of keysOf(counted)) {
-      const more = stats[name] - (this.#last?.[name] ?? 0)
-      if (more > 0) this.#metrics.count(DELIVERY, counted[name], {}, more)
-    }
-    for (const name of keysOf(gauged)) this.#metrics.gauge?.(DELIVERY, gauged[name], {}, stats[name])
-    this.#last = stats
-  }
-}
+/** Reports the statistics of delivery from the log as metrics. */
+export const durableReporter = (metrics: MetricsLogger) => new StatsReporter(metrics, DURABLE)
 
 /** Reports the statistics of the log itself, which all clusters share. */
 export class LogMetrics {
@@ -87,7 +71,7 @@ export class LogMetrics {
   /** @param oldestAgeMs how long the oldest record has waited for Kafka */
   report(stats: LogStats, oldestAgeMs: number, readAheadBytes: number): void {
     const metrics = this.#metrics
-    for (const name of keysOf(logGauges)) metrics.gauge?.(LOG, logGauges[name], {}, stats[name])
+    for (const [name, metric] of entriesOf(logGauges)) metrics.gauge?.(LOG, metric, {}, stats[name])
     this.writable(stats.state === 'ok')
     this.#waiting(oldestAgeMs, readAheadBytes)
     if (stats.syncs > this.#syncs) metrics.count(LOG, 'syncs', {}, stats.syncs - this.#syncs)

@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { type MetricsLogger, NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
+import { type MetricsLogger, NANOSECONDS_PER_MILLISECOND, StatsReporter } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
 import type { TraceContext, Tracing } from '../../core/tracing/tracing.js'
@@ -156,30 +156,34 @@ export interface Delivery extends Acceptor {
 
 const COMPONENT = 'delivery'
 const NO_TAGS = {}
-const counted = {
-  delivered: 'delivered_records',
-  failed: 'failed_records',
-  withdrawn: 'withdrawn_records',
-  refused: 'refused_records',
-  retries: 'retried_batches'
+const NAMES = {
+  component: COMPONENT,
+  counters: {
+    delivered: 'delivered_records',
+    failed: 'failed_records',
+    withdrawn: 'withdrawn_records',
+    refused: 'refused_records',
+    retries: 'retried_batches'
+  },
+  gauges: {
+    bufferedRecords: 'buffered_records',
+    bufferedBytes: 'buffered_bytes',
+    stuckBytes: 'stuck_bytes',
+    unknownTopics: 'unknown_topics',
+    producers: 'partitions',
+    producersBackingOff: 'partitions_backing_off',
+    oldestRecordAgeSeconds: 'oldest_record_age_seconds'
+  }
 } as const
-const gauged = {
-  bufferedRecords: 'buffered_records',
-  bufferedBytes: 'buffered_bytes',
-  stuckBytes: 'stuck_bytes',
-  unknownTopics: 'unknown_topics',
-  producers: 'partitions',
-  producersBackingOff: 'partitions_backing_off'
-} as const
-const keysOf = <Key extends string>(object: Record<Key, string>): Key[] => Object.keys(object) as Key[]
 
 /** Reports the statistics of delivery as metrics, from time to time instead of for each record. */
 export class DeliveryMetrics {
   readonly #metrics: MetricsLogger
-  #last: DeliveryStats | undefined
+  readonly #stats: StatsReporter<keyof typeof NAMES.counters, keyof typeof NAMES.gauges>
 
   constructor(metrics: MetricsLogger, maxBytes: number) {
     this.#metrics = metrics
+    this.#stats = new StatsReporter(metrics, NAMES)
     metrics.gauge?.(COMPONENT, 'buffer_limit_bytes', {}, maxBytes)
   }
 
@@ -192,17 +196,6 @@ export class DeliveryMetrics {
   }
 
   report(stats: DeliveryStats): void {
-    for (const name of keysOf(counted)) {
-      const more = stats[name] - (this.#last?.[name] ?? 0)
-      if (more > 0) this.#metrics.count(COMPONENT, counted[name], {}, more)
-    }
-    for (const name of keysOf(gauged)) {
-      if (stats[name] !== this.#last?.[name]) this.#metrics.gauge?.(COMPONENT, gauged[name], {}, stats[name])
-    }
-    const { oldestRecordAgeMs } = stats
-    if (oldestRecordAgeMs !== this.#last?.oldestRecordAgeMs) {
-      this.#metrics.gauge?.(COMPONENT, 'oldest_record_age_seconds', {}, oldestRecordAgeMs / 1_000)
-    }
-    this.#last = stats
+    this.#stats.report({ ...stats, oldestRecordAgeSeconds: stats.oldestRecordAgeMs / 1_000 })
   }
 }
