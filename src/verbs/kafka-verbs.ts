@@ -1,5 +1,5 @@
 import type { AckResult, Asker, ConsumeManyResult, MessageId, MessageLimits } from '../consumer/group/consume-result.js'
-import type { ConsumerGroups, TopicBeginning } from '../consumer/group/consumer-groups.js'
+import type { ConsumerGroups } from '../consumer/group/consumer-groups.js'
 import { refusalOfWebhookGroup, requireClientsGroup } from '../consumer/group/webhook-groups.js'
 import type { InstanceVerbs } from '../consumer/instance/instances.js'
 import { type QueueVerbs, tokensOf } from '../consumer/queue/queue-verbs.js'
@@ -23,7 +23,7 @@ import type { Acceptor, Delivery, ProduceOptions } from '../producer/memory/deli
 import type { Loss, Losses } from '../producer/memory/losses.js'
 import type { PendingProduce } from '../producer/memory/pending-produce.js'
 import type { ReceiptHolder } from '../producer/receipts/receipts.js'
-import type { Failure, RouterMessage } from '../router/messages/operations.js'
+import type { RouterMessage } from '../router/messages/operations.js'
 import { ownFailure } from '../router/requests/failures.js'
 import { askRouter } from '../router/routing/ask-router.js'
 import type { AdminVerbs } from './admin.js'
@@ -60,12 +60,8 @@ export interface KafkaVerbsDeps {
   readonly router: ActorRef<RouterMessage>
   /** Whether brokers may create topics that records are for. Default: not */
   readonly createTopics?: boolean | undefined
-  /** Absent: requests of consumer groups are refused. */
-  readonly groups?:
-    | (Pick<ConsumerGroups, 'requestMany' | 'ack' | 'setOffsets'> & Partial<Pick<ConsumerGroups, 'beginningOf'>>)
-    | undefined
-  /** Absent: requests of consumer instances are refused. */
-  readonly instances?: InstanceVerbs | undefined
+  readonly groups: Pick<ConsumerGroups, 'requestMany' | 'ack' | 'setOffsets' | 'beginningOf'>
+  readonly instances: InstanceVerbs
   /** Absent: requests of queues are refused. */
   readonly queues?: QueueVerbs | undefined
   /** Whether any broker is connected; called for every check of readiness. */
@@ -78,28 +74,6 @@ export interface KafkaVerbsDeps {
 
 /** The client of records that no request brought: the program itself. */
 export const PROGRAM = 'anonymous'
-
-const UNKNOWN_BEGINNING: TopicBeginning = { atEarliest: false, positions: new Map() }
-
-const NO_GROUPS = ownFailure('invalidRequest', 'this gateway was started without consumer groups', false)
-
-const refuseInstances = (): Promise<Failure> =>
-  Promise.resolve(ownFailure('invalidRequest', 'this gateway was started without consumer instances', false))
-const NO_INSTANCES: InstanceVerbs = {
-  create: refuseInstances,
-  settingsOf: refuseInstances,
-  remove: refuseInstances,
-  subscribe: refuseInstances,
-  subscription: refuseInstances,
-  describe: refuseInstances,
-  unsubscribe: refuseInstances,
-  assign: refuseInstances,
-  assignment: refuseInstances,
-  seek: refuseInstances,
-  read: refuseInstances,
-  commit: refuseInstances,
-  committed: refuseInstances
-}
 
 const NO_QUEUES = ownFailure('invalidRequest', 'this gateway was started without queues', false)
 const refuseQueues = (): Promise<never> => Promise.reject(new InvalidRequestError(NO_QUEUES.message))
@@ -117,6 +91,7 @@ const WITHOUT_QUEUES: QueueVerbs = {
 /** The verbs over one Kafka cluster: passes each on to the part of the process that carries it out, or asks the Router. */
 export class KafkaVerbs implements Verbs {
   readonly groups: GroupVerbs
+  readonly instances: InstanceVerbs
   readonly #deps: KafkaVerbsDeps
   readonly #allTopics = new AllTopics(timeoutMs => fetchTopics(this.#deps.router, null, timeoutMs))
   #admin: AdminVerbs | undefined
@@ -124,10 +99,7 @@ export class KafkaVerbs implements Verbs {
   constructor(deps: KafkaVerbsDeps) {
     this.#deps = deps
     this.groups = new KafkaGroups(deps)
-  }
-
-  get instances(): InstanceVerbs {
-    return this.#deps.instances ?? NO_INSTANCES
+    this.instances = deps.instances
   }
 
   get queues(): QueueVerbs {
@@ -227,7 +199,7 @@ class KafkaGroups implements GroupVerbs {
     const { name, message, retriable } = kafkaErrorOf(found.errorCode)
     if (found.errorCode !== errorCodes.NONE)
       throw new KafkaError(found.errorCode, `topic ${topic}: ${message} (${name})`, retriable)
-    return group.read(found, groups?.beginningOf?.(groupId, topic, found.topicId) ?? UNKNOWN_BEGINNING)
+    return group.read(found, groups.beginningOf(groupId, topic, found.topicId))
   }
 
   async commit(
@@ -239,9 +211,9 @@ class KafkaGroups implements GroupVerbs {
     requireClientsGroup(groupId)
     const group = this.#offsetsOf(groupId, timeoutMs)
     const wanted = await group.withEnds(topic, offsets)
-    const changed =
-      wanted.size === 0 ? undefined : await this.#deps.groups?.setOffsets(groupId, topic, wanted, timeoutMs)
-    if (changed === undefined || changed.type === 'notRead') return group.commit(topic, wanted)
+    if (wanted.size === 0) return group.commit(topic, wanted)
+    const changed = await this.#deps.groups.setOffsets(groupId, topic, wanted, timeoutMs)
+    if (changed.type === 'notRead') return group.commit(topic, wanted)
     if (changed.type === 'set') return changed.outcomes
     throw toError(changed, `the offsets of group ${groupId}`, timeoutMs)
   }
@@ -276,14 +248,11 @@ class KafkaGroups implements GroupVerbs {
     timeoutMs: number | undefined,
     requester: Asker<ConsumeManyResult>
   ): () => void {
-    const { groups } = this.#deps
-    if (groups) return groups.requestMany(groupId, topic, limits, timeoutMs, requester)
-    requester.reply(NO_GROUPS)
-    return () => undefined
+    return this.#deps.groups.requestMany(groupId, topic, limits, timeoutMs, requester)
   }
 
   async ack(groupId: string, message: MessageId): Promise<AckResult> {
-    return refusalOfWebhookGroup(groupId) ?? this.#deps.groups?.ack(groupId, message) ?? NO_GROUPS
+    return refusalOfWebhookGroup(groupId) ?? this.#deps.groups.ack(groupId, message)
   }
 }
 

@@ -38,6 +38,12 @@ export interface CastellanOptions {
   readonly onClient?: (client: BrokerClient) => void
 }
 
+/** A process that is a member of no group. */
+const NO_GROUPS = {
+  setOffsets: async () => ({ type: 'notRead' }),
+  beginningOf: () => ({ atEarliest: false, positions: new Map() })
+}
+
 /** Router, delivery and gateway as the app builds them, in this process and without HTTP. */
 export class Castellan {
   readonly gateway: KafkaVerbs
@@ -47,7 +53,13 @@ export class Castellan {
     readonly delivery: Delivery,
     readonly system: ActorSystem
   ) {
-    this.gateway = new KafkaVerbs({ delivery, router: router.ref, isReady: () => router.isReady })
+    this.gateway = new KafkaVerbs({
+      delivery,
+      groups: NO_GROUPS as never,
+      instances: {} as never,
+      router: router.ref,
+      isReady: () => router.isReady
+    })
   }
 
   /** One call of `gateway.produce`; the outcomes are those of its records, in order. */

@@ -6,7 +6,8 @@ describe('the administration of a cluster', () => {
     const told: unknown[] = []
     const router = { tell: (message: unknown) => told.push(message) } as never
     const delivery = { accept: () => expect.fail(), topicChanged: (topic: string) => told.push(topic) }
-    const { topicChanged } = new KafkaVerbs({ delivery, router, isReady: () => true }).admin
+    const parts = { delivery, router, groups: {} as never, instances: {} as never, isReady: () => true }
+    const { topicChanged } = new KafkaVerbs(parts).admin
     topicChanged('orders', false)
     expect(told).to.deep.equal([{ type: 'topicChanged', topic: 'orders', isDeleted: false }, 'orders'])
   })
