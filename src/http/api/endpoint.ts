@@ -71,7 +71,7 @@ export function withBytes(
   use: (bytes: Buffer) => void
 ): void {
   keepTurn(exchange)
-  collectDecoded(exchange, maxBytes, pool, (bytes, seenBytes, isRead) => {
+  collectDecoded(exchange, maxBytes, pool, (bytes, seenBytes, { isRead }) => {
     const caller = access.callerOf(exchange.request)
     const refusal = bytes instanceof Buffer ? caller.charge(0, seenBytes) : undefined
     // A decoded body is charged even if nothing can be made of it: decoding has taken its time.

@@ -209,7 +209,7 @@ export class Idempotency {
       this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.producer)
       return
     }
-    const end: BodyEnd = (body, seenBytes, isRead, _lasts, waitedMs) => {
+    const end: BodyEnd = (body, seenBytes, { isRead, waitedMs }) => {
       if (body === 'tooLarge' || body instanceof Error) {
         this.#refuseBody(request, body, seenBytes, isRead)
         return

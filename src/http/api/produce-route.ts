@@ -210,7 +210,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     keepTurn(exchange)
     const head = this.begin(exchange, params)
     if (head === undefined) return
-    const end: BodyEnd = (body, seenBytes, isRead, lasts = false, waitedMs) => {
+    const end: BodyEnd = (body, seenBytes, { isRead, lasts = false, waitedMs }) => {
       if (waitedMs !== undefined) head.waitedMs = waitedMs
       if (body instanceof Buffer) this.#read(exchange, head, body, lasts)
       else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)

@@ -1,25 +1,31 @@
+import { NOTHING } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { BodyReader, BodySource } from '../engine/body-source.js'
 
 export type { BodySource, OpenEnded } from '../engine/body-source.js'
 
+/** How a body has come. */
+export interface BodyState {
+  /** All of the body has come. */
+  readonly isRead: boolean
+  /** The bytes stay valid; absent: during the call. */
+  readonly lasts?: boolean
+  /** For how long it has waited to be decoded; absent: not at all. */
+  readonly waitedMs?: number | undefined
+}
+
+export const READ: BodyState = { isRead: true }
+export const UNREAD: BodyState = { isRead: false }
+
+const stateOf = (isRead: boolean, waitedMs: number | undefined): BodyState =>
+  waitedMs !== undefined ? { isRead, waitedMs } : isRead ? READ : UNREAD
+
 /**
  * The outcome for a body: its bytes, valid until the call returns, or why there are none.
  *
  * @param seenBytes the bytes that have been received; of a body that is announced as too large, the announced size
- * @param isRead all of the body has come
- * @param lasts the bytes stay valid; absent: during the call
- * @param waitedMs for how long it has waited to be decoded. Absent: not at all
  */
-export type BodyEnd = (
-  body: Buffer | 'tooLarge' | Error,
-  seenBytes: number,
-  isRead: boolean,
-  lasts?: boolean,
-  waitedMs?: number
-) => void
-
-const EMPTY = Buffer.alloc(0)
+export type BodyEnd = (body: Buffer | 'tooLarge' | Error, seenBytes: number, state: BodyState) => void
 
 /**
  * Assembles a request body and hands it to `end` while its bytes are valid: once, or never if the client leaves first.
@@ -36,13 +42,13 @@ export function collectBody(
   end: BodyEnd
 ): void {
   if (declaredBytes > maxBytes) {
-    end('tooLarge', declaredBytes, false)
+    end('tooLarge', declaredBytes, UNREAD)
     return
   }
   const { whole, waitedMs } = source
   if (whole !== undefined) {
     const isSmall = whole.length <= maxBytes
-    end(isSmall ? whole : 'tooLarge', whole.length, isSmall, false, waitedMs)
+    end(isSmall ? whole : 'tooLarge', whole.length, stateOf(isSmall, waitedMs))
     return
   }
   const body = new PartialBody(declaredBytes, maxBytes, pool, end, waitedMs)
@@ -89,7 +95,7 @@ class PartialBody implements BodyReader {
   }
 
   end(): void {
-    this.#finish(this.#only ?? this.#joined?.subarray(0, this.#length) ?? EMPTY)
+    this.#finish(this.#only ?? this.#joined?.subarray(0, this.#length) ?? NOTHING)
   }
 
   failed(error: Error): void {
@@ -105,7 +111,7 @@ class PartialBody implements BodyReader {
     if (this.#isOver) return
     this.#isOver = true
     try {
-      this.#end(outcome, seenBytes, outcome instanceof Buffer, false, this.#waitedMs)
+      this.#end(outcome, seenBytes, stateOf(outcome instanceof Buffer, this.#waitedMs))
     } finally {
       this.#release()
     }

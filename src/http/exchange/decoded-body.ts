@@ -3,7 +3,7 @@ import * as zlib from 'node:zlib'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { codeOf, messageOf } from '../../core/node-errors.js'
 import type { BodySource, OpenEnded } from '../engine/body-source.js'
-import { type BodyEnd, type BufferPool, collectBody } from './body-collector.js'
+import { type BodyEnd, type BufferPool, collectBody, READ, UNREAD } from './body-collector.js'
 import { BodyThreads, type Decode, type LateBody, type MakeDecoder, type UnpackedBody } from './body-threads.js'
 import type { ContentCodings } from './compressed-answer.js'
 import { type Exchange, hasBody } from './exchange.js'
@@ -136,7 +136,7 @@ export function collectDecoded(
     requireNoTransferCoding(request)
     coding = decodes && hasBody({ request }) ? codingOf(request, CODINGS) : undefined
   } catch (error) {
-    end(error as UnreadableBodyError, 0, false)
+    end(error as UnreadableBodyError, 0, UNREAD)
     return
   }
   const declaredBytes = Number(request.headers['content-length'] ?? 0)
@@ -148,9 +148,9 @@ export function collectDecoded(
 /** Decodes a body that has come, and then ends it. */
 const decoding =
   ({ request, response }: Exchange, coding: Coding, maxBytes: number, end: BodyEnd, waitMs: number): BodyEnd =>
-  (body, seenBytes, isRead) => {
+  (body, seenBytes, state) => {
     if (!(body instanceof Buffer)) {
-      end(body, seenBytes, isRead)
+      end(body, seenBytes, state)
       return
     }
     const reading: Reading = { request, response, coding, maxBytes, end }
@@ -166,7 +166,7 @@ function lateBody(reading: Reading, bytes: Buffer, waitMs: number): LateBody {
   const since = performance.now()
   const late: Reading = {
     ...reading,
-    end: (body, seenBytes, isRead, lasts) => end(body, seenBytes, isRead, lasts, performance.now() - since)
+    end: (body, seenBytes, state) => end(body, seenBytes, { ...state, waitedMs: performance.now() - since })
   }
   return {
     response,
@@ -174,7 +174,7 @@ function lateBody(reading: Reading, bytes: Buffer, waitMs: number): LateBody {
     bytes,
     waitMs: Math.min(waitMs, MAX_WAIT_MS),
     endByThread: (bytes, decode) => endByThread(late, bytes, decode),
-    refuse: refusal => end(refusal, 0, true)
+    refuse: refusal => end(refusal, 0, READ)
   }
 }
 
@@ -182,7 +182,7 @@ function lateBody(reading: Reading, bytes: Buffer, waitMs: number): LateBody {
 function endAtOnce(reading: Reading, bytes: Buffer): boolean {
   const { maxBytes, coding, end } = reading
   if (bytes.length === 0) {
-    end(bytes, 0, true)
+    end(bytes, 0, READ)
     return true
   }
   const exact = exactCoding(coding, bytes)
@@ -193,19 +193,21 @@ function endAtOnce(reading: Reading, bytes: Buffer): boolean {
     decoded = exact.atOnce(bytes, { maxOutputLength, info: true }) as typeof decoded
   } catch (error) {
     if (isTooLarge(error) && maxOutputLength < maxBytes) return false
-    end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, true)
+    end(isTooLarge(error) ? 'tooLarge' : broken(error), maxOutputLength, READ)
     return true
   }
   endWith(reading, bytes, { buffer: decoded.buffer, readBytes: decoded.engine.bytesWritten })
   return true
 }
 
+const LASTING = { isRead: true, lasts: true }
+
 function endWith({ request, end }: Reading, sent: Buffer, { buffer: made, readBytes }: UnpackedBody): void {
   // A small result is copied: as a view it would keep its whole piece in memory.
   const buffer = made.buffer.byteLength > 2 * made.length ? Buffer.from(made) : made
   // The decoded bytes are held in addition to the received ones.
   const refusal = request.holdOnly?.(sent.length + buffer.length)
-  end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, true, true)
+  end(readBytes < sent.length ? TRAILING : (refusal ?? buffer), buffer.length, LASTING)
 }
 
 const isTooLarge = (error: unknown): boolean => codeOf(error) === 'ERR_BUFFER_TOO_LARGE'
@@ -223,7 +225,7 @@ async function endByThread(reading: Reading, bytes: Buffer, decode: Decode): Pro
   }
   // A client that has left gets no answer.
   if (response.destroyed) return
-  if (decoded === undefined || decoded instanceof Error) end(decoded ?? 'tooLarge', maxBytes, true)
+  if (decoded === undefined || decoded instanceof Error) end(decoded ?? 'tooLarge', maxBytes, READ)
   else endWith(reading, bytes, decoded)
 }
 
