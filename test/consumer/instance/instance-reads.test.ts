@@ -3,7 +3,8 @@ import type { GroupRuntime } from '../../../src/consumer/group/group-runtime.js'
 import type { InstancePartition, Taking } from '../../../src/consumer/instance/instance-partition.js'
 import { InstanceReads } from '../../../src/consumer/instance/instance-reads.js'
 import type { InstanceRead, InstanceRecord, InstanceResult } from '../../../src/consumer/instance/instances.js'
-import { RecordBudget } from '../../../src/core/record-budget.js'
+import { noop } from '../../../src/core/ending.js'
+import { type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import { collectGarbage } from '../../support/held-bytes.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
@@ -93,29 +94,44 @@ describe('a read of an instance whose partition fails', () => {
   })
 })
 
-describe('a read of an instance that waits for room', () => {
-  it('goes on to wait when a partition without records has changed, and gets the record when there is room', async () => {
-    const budget = new RecordBudget(1_000, () => 0)
-    const others = budget.hold(1_000, 'others')
-    const partitionOf = (own: InstanceRecord[]): InstancePartition => {
-      const take = (taking: Taking): void => void taking.records.push(...own.splice(0))
-      const nothing = (): void => undefined
-      const partition = { epoch: 0, taken: 1, forgetProblem: nothing, fetch: nothing, readAhead: nothing, take }
-      const nextHeldBytes = { get: () => (own.length > 0 ? 200 : undefined) }
-      return Object.defineProperty(partition, 'nextHeldBytes', nextHeldBytes) as unknown as InstancePartition
-    }
-    const full = partitionOf([{ topic: 't', partition: 0, offset: 0 } as InstanceRecord])
-    const empty = partitionOf([])
-    const lingering = new Set<() => void>()
+describe('a read of an instance that waits for free bytes', () => {
+  const LIMIT_MS = 1_000
+  let budget: RecordBudget
+  let others: HeldRecords
+  /** Records in memory of the partition that has some. */
+  let inMemory: InstanceRecord[]
+  let fetches: number
+  let timers: Map<() => void, number>
+  let reads: InstanceReads
+  let empty: InstancePartition
+  let answer: InstanceResult<InstanceRead> | undefined
+  const partitionOf = (own: InstanceRecord[], fetch: () => void): InstancePartition => {
+    const take = (taking: Taking): void => void taking.records.push(...own.splice(0))
+    const partition = { epoch: 0, taken: 1, forgetProblem: noop, fetch, readAhead: noop, take }
+    const nextHeldBytes = { get: () => (own.length > 0 ? 200 : undefined) }
+    return Object.defineProperty(partition, 'nextHeldBytes', nextHeldBytes) as unknown as InstancePartition
+  }
+  const runTimers = (ofLimit: boolean): void => {
+    for (const [run, ms] of [...timers]) if (ms >= LIMIT_MS === ofLimit) run()
+  }
+
+  beforeEach(() => {
+    budget = new RecordBudget(1_000, () => 0)
+    others = budget.hold(1_000, 'others')
+    inMemory = [{ topic: 't', partition: 0, offset: 0 } as InstanceRecord]
+    fetches = 0
+    timers = new Map()
+    answer = undefined
+    empty = partitionOf([], noop)
     const after = (ms: number, run: () => void) => {
-      if (ms < 1_000) lingering.add(run)
-      return { cancel: () => lingering.delete(run) }
+      timers.set(run, ms)
+      return { cancel: () => timers.delete(run) }
     }
-    const reads = new InstanceReads({
+    reads = new InstanceReads({
       runtime: { clock: () => 0, after } as unknown as GroupRuntime,
       settings: instanceSettings,
       partitions: new Map([
-        ['t/0', full],
+        ['t/0', partitionOf(inMemory, () => fetches++)],
         ['t/1', empty]
       ]),
       tick: run => run(),
@@ -124,18 +140,39 @@ describe('a read of an instance that waits for room', () => {
       refusal: () => undefined,
       onSettled: () => undefined
     })
-    let read: InstanceRead | undefined
-    const reply = (result: InstanceResult<InstanceRead>): void => {
-      if (result.type === 'done') read = result.value
-    }
-    reads.add({ maxWaitMs: 1_000, maxBytes: 1_000, gone: undefined, reply })
+    reads.add({ maxWaitMs: LIMIT_MS, maxBytes: 1_000, gone: undefined, reply: result => (answer = result) })
     reads.proceed(empty)
-    expect([budget.isShort, read]).to.deep.equal([true, undefined])
+    expect([budget.isShort, answer]).to.deep.equal([true, undefined])
+  })
+  afterEach(() => {
+    reads.stop()
+    others.release()
+  })
+
+  it('goes on to wait when a partition without records has changed, and gets the record when there are some', async () => {
     others.release()
     await turns(2)
-    for (const run of lingering) run()
-    expect(read?.records.length).to.equal(1)
-    reads.stop()
+    runTimers(false)
+    expect(answer).to.have.nested.property('value.records.length', 1)
+  })
+
+  it('fetches again what was dropped from memory meanwhile, and is not refused when it is no longer there', async () => {
+    // Other partitions may need the memory.
+    inMemory.length = 0
+    const before = fetches
+    others.release()
+    await turns(2)
+    expect([fetches, budget.isShort]).to.deep.equal([before + 1, false])
+    reads.proceed(empty)
+    runTimers(true)
+    expect(answer).to.have.nested.property('value.records.length', 0)
+  })
+
+  it('is refused at its end when a record that was dropped from memory still has no free bytes', () => {
+    inMemory.length = 0
+    reads.proceed(empty)
+    runTimers(true)
+    expect(answer).to.include({ type: 'failed', code: 'overloaded' })
   })
 })
 
