@@ -94,9 +94,12 @@ export interface ProduceResponse extends Throttled {
 
 export type IsolationLevel = 'readUncommitted' | 'readCommitted'
 
-export interface FetchPartition extends TopicPartition {
+/** A partition as calls name it. */
+export interface NamedPartition extends TopicPartition {
   /** A broker that knows topic ids refuses the call if another topic was created under the same name. */
   readonly topicId?: string | undefined
+}
+export interface FetchPartition extends NamedPartition {
   readonly fetchOffset: Offset
   readonly maxBytes: number
   /** The broker refuses another epoch. -1: it does not check the epoch. */
@@ -114,7 +117,7 @@ export interface FetchSessionCall {
   /** Whether the session uses topic ids if the broker knows them. The value is the same in all calls of a session. */
   readonly usesTopicIds: boolean
   /** Partitions that leave the session. */
-  readonly forgotten: readonly Pick<FetchPartition, 'topic' | 'topicId' | 'partition'>[]
+  readonly forgotten: readonly NamedPartition[]
   /** All partitions of the session by `topic/partition`, each as in the last call that named it. */
   readonly partitions: ReadonlyMap<string, FetchPartition>
   /** The names of the topics of the session by their ids. */

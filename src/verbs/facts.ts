@@ -50,7 +50,7 @@ interface FactsOfAll {
   /** The command `castellan …` that does it, or why there is none. */
   readonly command: string | { readonly none: string }
   /** The kinds of trouble, as in docs/status.md, that tell operators when the verb cannot do its work. */
-  readonly troubles: readonly string[]
+  readonly troubles: readonly VerbTrouble[]
 }
 
 /**
@@ -112,6 +112,16 @@ const OF_WEBHOOKS = [
   'webhookRetention',
   'webhookForeignMember'
 ] as const
+
+/** Kinds of trouble that keep a verb from its work. */
+export type VerbTrouble =
+  | (typeof AWAY | typeof OF_RECORDS | typeof OF_DISK | typeof OF_READS | typeof OF_GROUPS | typeof OF_WEBHOOKS)[number]
+  | 'idRefused'
+  | 'settingsHidden'
+  | 'lendingStuck'
+  | 'queueNotServed'
+  | 'queueArchived'
+  | 'queueHeldLong'
 
 const READS_TOPIC: Effect = ['admin', 'topic']
 const READS_GROUP: Effect = ['admin', 'group']

@@ -16,7 +16,9 @@ interface FailureAnswer {
   readonly text: string
 }
 
-export interface AnyFailure extends Pick<CastellanError, 'code' | 'message'> {
+export interface AnyFailure {
+  readonly code: CastellanError['code']
+  readonly message: string
   readonly setting?: string | undefined
   /** Kafka's protocol error code when a broker said so. */
   readonly errorCode?: number | undefined

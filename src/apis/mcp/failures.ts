@@ -90,19 +90,23 @@ const RETRY_SECONDS: Partial<Record<FailureCode, number>> = {
   logUnavailable: 5
 }
 
+/** What Kafka has said of a failed call. */
+interface KafkaAnswer {
+  /** Only for calls that write: whether the record is in Kafka. */
+  readonly persisted?: 'no' | 'unknown'
+  /** Words of Kafka, which are no words of ours. */
+  readonly kafka?: { readonly errorCode: number; readonly message: string }
+}
+
 /** A call fails for a reason that no error of the process has. */
 export class ToolError extends StacklessError {
   readonly code: FailureCode
   /** Names of our own arguments that are wrong. */
   readonly names: readonly string[]
   /** Further members of the result. */
-  readonly further: Pick<ToolFailure, 'kafka' | 'persisted'>
+  readonly further: KafkaAnswer
 
-  constructor(
-    code: FailureCode,
-    names: readonly string[] = [],
-    further: Pick<ToolFailure, 'kafka' | 'persisted'> = {}
-  ) {
+  constructor(code: FailureCode, names: readonly string[] = [], further: KafkaAnswer = {}) {
     super(code)
     this.code = code
     this.names = names
@@ -111,16 +115,12 @@ export class ToolError extends StacklessError {
 }
 
 /** Result of a failed call. */
-export interface ToolFailure {
+export interface ToolFailure extends KafkaAnswer {
   readonly error: FailureCode
   readonly message: string
   readonly retryAfterSeconds?: number
   /** Arguments that are wrong. */
   readonly arguments?: readonly string[]
-  /** Only for calls that write: whether the record is in Kafka. */
-  readonly persisted?: 'no' | 'unknown'
-  /** Words of Kafka, which are no words of ours. */
-  readonly kafka?: { readonly errorCode: number; readonly message: string }
   /** Words of the schema registry, which are no words of ours. */
   readonly registry?: { readonly errorCode: number; readonly message: string }
 }

@@ -1,7 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { ForbiddenError } from '../../core/errors.js'
 import { isLoopback } from '../../core/settings/units.js'
-import { ANONYMOUS, type Caller } from '../access/access.js'
+import { ANONYMOUS } from '../access/access.js'
 
 /** A request that came to a listener; others have no guard. */
 interface Guarded extends IncomingMessage {
@@ -24,17 +24,21 @@ interface Addressed extends IncomingMessage {
 /** The address of a client as limits count it; `undefined`: it has none. */
 export const addressOf = (request: Addressed): string | undefined => request.holder?.address.key
 
+interface WithPrincipal {
+  readonly principal: string
+}
+
 /**
  * The client to which a limited thing, such as a group or a tail, is counted: the principal, or the address of an
  * anonymous client.
  *
  * @returns `undefined`: it has no address, since it came by a unix socket
  */
-export const clientOf = (request: IncomingMessage, caller: Pick<Caller, 'principal'>): string | undefined =>
+export const clientOf = (request: IncomingMessage, caller: WithPrincipal): string | undefined =>
   clientAt(addressOf(request), caller)
 
 /** @param address as quotas count it */
-export const clientAt = (address: string | undefined, { principal }: Pick<Caller, 'principal'>): string | undefined => {
+export const clientAt = (address: string | undefined, { principal }: WithPrincipal): string | undefined => {
   if (principal !== ANONYMOUS) return `principal ${principal}`
   return address ? `address ${address}` : undefined
 }

@@ -124,7 +124,11 @@ export const codeOfStatus = (status: number): ErrorCode => codeByStatus.get(stat
 
 const RETRIABLE: ReadonlySet<number> = new Set([408, 429, 500, 502, 503, 504])
 
-export type Cause = Pick<CastellanError, 'code' | 'retriable'>
+/** Why a request fails. */
+export interface Cause {
+  readonly code: CastellanError['code']
+  readonly retriable: boolean
+}
 
 /**
  * @param body the API's own words, which become the detail

@@ -2,6 +2,7 @@ import { WEBHOOK_GROUPS } from '../../consumer/group/webhook-groups.js'
 import { groupBy } from '../../core/maps.js'
 import { DAY_MS } from '../../core/model.js'
 import { type Notice, textsOf } from '../../core/notice.js'
+import type { VerbTrouble } from '../../verbs/facts.js'
 import { BEYOND_END } from '../../verbs/lag.js'
 import type {
   ClusterRow,
@@ -75,9 +76,9 @@ const ofWebhook = (isSo: (row: WebhookRow) => boolean, tell: (row: WebhookRow) =
 
 /** Troubles that no request meets, so that the log has to tell them. */
 export type Quiet = Pick<Judged, 'certificates' | 'clocks'> & {
-  readonly queues: Pick<Judged['queues'], 'rows'>
-  readonly openTransactions: Pick<Judged['openTransactions'], 'rows'>
-  readonly webhooks: Pick<Judged['webhooks'], 'rows'>
+  readonly queues: { readonly rows: readonly QueueRow[] }
+  readonly openTransactions: { readonly rows: readonly OpenTransactionRow[] }
+  readonly webhooks: { readonly rows: readonly WebhookRow[] }
 }
 
 /** The setting of the certificate for other gateways. */
@@ -327,7 +328,7 @@ const troubles = {
           ...only(isFull, `Records of ALL topics that need it are refused${refusedText(refused)}.`),
           ...because
         ].join(' '),
-        next: `${first} Until then only more room helps: wal.maxBytes, or a larger disk.`,
+        next: `${first} Until then only more space helps: wal.maxBytes, or a larger disk.`,
         see: 'wal.maxBytes'
       }
     }
@@ -659,7 +660,7 @@ const troubles = {
       see: 'wal.timestamps'
     })
   )
-} satisfies Record<Notice['kind'], Kind> & Record<string, Kind>
+} satisfies Record<Notice['kind'] | VerbTrouble, Kind> & Record<string, Kind>
 
 export const RANKS = Object.keys(troubles) as readonly (keyof typeof troubles)[]
 

@@ -1,5 +1,12 @@
 import { topicPartitionKey } from '../../core/model.js'
-import type { FetchCall, FetchPartition, FetchPartitionResponse, FetchResponse, IsolationLevel } from '../calls.js'
+import type {
+  FetchCall,
+  FetchPartition,
+  FetchPartitionResponse,
+  FetchResponse,
+  IsolationLevel,
+  NamedPartition
+} from '../calls.js'
 import { decodeFetchedRecords } from '../fetched-records.js'
 import { DecompressionAllowance, defaultDecompressionLimits } from '../packed-records.js'
 import { type Api, inVersions } from './api.js'
@@ -83,7 +90,7 @@ function writeHead(writer: ProtocolWriter, call: FetchCall): void {
  * Keeps the order of the partitions, because brokers serve them in this order. A topic may therefore occur more than
  * once.
  */
-function writeInOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(
+function writeInOrder<T extends NamedPartition>(
   writer: ProtocolWriter,
   version: 11 | 13,
   partitions: readonly T[],
@@ -99,7 +106,7 @@ function writeInOrder<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(
 }
 
 /** Groups adjacent partitions of the same topic. */
-function neighbours<T extends Pick<FetchPartition, 'topic' | 'topicId'>>(partitions: readonly T[]): T[][] {
+function neighbours<T extends NamedPartition>(partitions: readonly T[]): T[][] {
   const groups: T[][] = []
   for (const partition of partitions) {
     const last = groups.at(-1)
