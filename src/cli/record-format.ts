@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { NOTHING } from '../core/bytes.js'
 import type { KafkaRecord, RecordContent, TopicPartition } from '../core/model.js'
 import { printable, printableJson, printableLines } from '../core/printable.js'
 import type { RecordJson } from '../schemas/record-json.js'
@@ -15,7 +16,6 @@ export const recordFormats: readonly LineStyle[] = ['value', 'key-value', 'json'
 
 const NEWLINE = Buffer.from('\n')
 const TAB = Buffer.from('\t')
-const NOTHING = Buffer.alloc(0)
 
 /**
  * Formats a record as one line of output.

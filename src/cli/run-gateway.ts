@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { apis } from '../apis/apis.js'
+import { pause } from '../core/ending.js'
 import { ConfigError } from '../core/errors.js'
 import type { Logger } from '../core/model.js'
 import { codeOf } from '../core/node-errors.js'
@@ -148,7 +149,7 @@ async function runWorkers(
   const code = await untilEnd(crashed, stopped, log)
   const { lostRecords } = await workers.stop()
   const exitCode = lostRecords > 0 ? EXIT_FAILURE : code
-  await Promise.race([flush(stdout), new Promise(resolve => setTimeout(resolve, LAST_WORDS_MS))])
+  await Promise.race([flush(stdout), pause(LAST_WORDS_MS)])
   // Lines that nothing reads do not keep the process.
   if (stdout.writableLength > 0) process.exit(exitCode)
   return exitCode

@@ -1,5 +1,10 @@
 import { type Bytes, type KafkaRecord, type ProduceRecord, type RecordContent, sizeOfRecord } from './model.js'
 
+export const KIB = 1024
+export const MIB = 1024 * KIB
+
+export const NOTHING = Buffer.alloc(0)
+
 /** A Buffer of the same memory: a Buffer from another thread, or of a program, may be a plain Uint8Array. */
 export const toBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 

@@ -41,6 +41,8 @@ export function unlessAborted<Value, Aborted = never>(
   })
 }
 
+export const noop = (): void => {}
+
 /** Resolves after so many milliseconds, or when the signal is aborted. */
 export const pause = (ms: number, signal?: AbortSignal): Promise<void> =>
   new Promise(resolve => {

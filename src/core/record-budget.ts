@@ -1,4 +1,5 @@
 import { getHeapStatistics } from 'node:v8'
+import { MIB } from './bytes.js'
 import { OverloadedError } from './errors.js'
 import { Line } from './line.js'
 import { deleteFrom, getOrAdd } from './maps.js'
@@ -9,7 +10,6 @@ import { Shares } from './shares.js'
 export const ANSWERS_SETTING = 'advanced.http.answersMaxBytes'
 /** The client to whose share an answer counts when it has no name: all clients of a unix socket share one. */
 export const NAMELESS = 'unix socket'
-const MIB = 1024 * 1024
 const HEAP_SHARE = 1 / 8
 
 /** The limit of a process that is told none. */

@@ -1,4 +1,5 @@
 import type { Socket } from 'node:net'
+import { pause } from '../core/ending.js'
 import { ProtocolError } from '../core/errors.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { ProtocolReader, ProtocolWriter } from '../kafka/protocol/encoding.js'
@@ -237,12 +238,12 @@ export class ClientConnection implements Peer, ByteHolder {
 
   async #answerWithFaults(answer: () => Promise<void> | undefined, call: Call): Promise<void> {
     const { delayMs, answerDelayMs, transport } = call.faults
-    await pause(delayMs)
+    if (delayMs > 0) await pause(delayMs)
     if (this.#isKilled) return
     if (transport?.type === 'dropRequest') return
     if (transport?.type === 'close' && !transport.afterWork) return void this.#socket.destroy()
     await answer()
-    await pause(answerDelayMs)
+    if (answerDelayMs > 0) await pause(answerDelayMs)
     switch (transport?.type) {
       case undefined:
         return this.#sendAnswer(call)
@@ -266,9 +267,6 @@ export class ClientConnection implements Peer, ByteHolder {
 
 /** Returns the plain address of an IPv4 client. On a socket for IPv4 and IPv6 it has the prefix `::ffff:`. */
 const plainAddress = (address: string): string => address.replace(/^::ffff:(?=\d+\.)/, '')
-
-const pause = (ms: number): Promise<void> | undefined =>
-  ms > 0 ? new Promise(resolve => setTimeout(resolve, ms)) : undefined
 
 /** Finishes a response, with its length first. */
 function sealed(response: ProtocolWriter): readonly Buffer[] {

@@ -1,3 +1,4 @@
+import { NOTHING } from '../core/bytes.js'
 import { embeddedLimits } from './settings.js'
 import { FramePool } from './shared-capacity.js'
 
@@ -8,7 +9,6 @@ const LENGTH_BYTES = 4
 const FIRST_FRAME_BYTES = 1024 * 1024
 /** Larger buffers are not reused. */
 const LARGEST_SPARE_BYTES = 16 * 1024 * 1024
-const NOTHING = Buffer.alloc(0)
 
 /**
  * Cuts a byte stream into frames. A frame is a 4-byte length and this many bytes. A frame within one chunk is a view of

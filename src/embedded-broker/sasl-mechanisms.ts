@@ -1,7 +1,7 @@
 import { createHash, createHmac, pbkdf2Sync, randomBytes, timingSafeEqual } from 'node:crypto'
+import { NOTHING } from '../core/bytes.js'
 import type { SaslOptions } from './embedded-cluster.js'
 
-const NOTHING = Buffer.alloc(0)
 const BEARER = 'auth=Bearer '
 
 /** PLAIN. The message is `authorization NUL user NUL password`. */

@@ -1,11 +1,11 @@
 import { z } from 'zod'
+import { MIB } from '../core/bytes.js'
 import {
   bytes,
   constantOptions,
   count,
   host,
   listenPort,
-  MIB,
   milliseconds,
   millisecondsOrZero,
   nonEmpty,

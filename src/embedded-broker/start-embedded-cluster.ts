@@ -1,7 +1,7 @@
+import { MIB } from '../core/bytes.js'
 import { InvalidRequestError } from '../core/errors.js'
 import { type BrokerNode, isLegalTopicName, type KafkaRecord, type Offset } from '../core/model.js'
 import { parseOptions } from '../core/settings/options.js'
-import { MIB } from '../core/settings/units.js'
 import { prepareCompression } from '../kafka/compression.js'
 import { ServedCluster } from './cluster.js'
 import type {

@@ -2,6 +2,7 @@ import { acksIn, isOfAnother, markIn, STORED_LATEST, setToEnd, withoutMark } fro
 import type { TopicBeginning } from '../consumer/group/consumer-groups.js'
 import { FIRST_COMMIT_PAUSE_MS, MAX_COMMIT_PAUSE_MS } from '../consumer/group/offset-change.js'
 import type { ActorRef } from '../core/actor/actor.js'
+import { pause } from '../core/ending.js'
 import { errorOfFailure } from '../core/error-of-failure.js'
 import { type CastellanError, TimedOutError } from '../core/errors.js'
 import {
@@ -131,7 +132,7 @@ export class GroupOffsets {
       const outcome = await this.#tryToCommit(topicPartition, offsetAndMetadata)
       if (outcome !== 'unknownTopicOrPartition' || this.#limit.remainingMs <= pauseMs) return outcome
       if (!(await this.#exists(topicPartition))) return outcome
-      await new Promise(resolve => setTimeout(resolve, pauseMs))
+      await pause(pauseMs)
     }
   }
 

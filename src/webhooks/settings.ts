@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { MIB } from '../core/bytes.js'
 import { isLegalTopicName } from '../core/model.js'
-import { count, MIB, network, nonEmpty, secret, yesOrNo } from '../core/settings/units.js'
+import { count, network, nonEmpty, secret, yesOrNo } from '../core/settings/units.js'
 import { urlProblem } from './endpoint/webhook-url.js'
 
 /** Each is a member of a group at each gateway, with heartbeats and rebalances of its own. */

@@ -1,6 +1,7 @@
 import { withMark } from '../consumer/group/ack-encoding.js'
 import { isOfCastellan } from '../consumer/group/start-messages.js'
 import type { ActorRef } from '../core/actor/actor.js'
+import { NOTHING } from '../core/bytes.js'
 import type { TopicPartition } from '../core/model.js'
 import { errorCodes } from '../kafka/error-codes.js'
 import { decodeSubscription, userDataOfSubscription } from '../kafka/protocol/consumer-protocol.js'
@@ -8,8 +9,6 @@ import { AS_STORED, type RouterMessage } from '../router/messages/operations.js'
 import { askRouter, mapInPortions } from '../router/routing/ask-router.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
 import { asLeader, KAFKA_TIMEOUT_MS, type MemberTimes } from './start-leader.js'
-
-const NONE = Buffer.alloc(0)
 
 /** State of a webhook in Kafka. Everything `undefined`: no broker has answered. */
 export interface KafkaState {
@@ -45,7 +44,7 @@ export async function lookAtKafka(
     partitions: isThere ? known.partitions.map(({ partition }) => partition) : [],
     isMissing,
     broken: brokenBy(isMissing, isThere, known?.topicId),
-    foreignMember: members.some(({ metadata = NONE }) => metadata.length > 0 && !isOfCastellan(userDataOf(metadata)))
+    foreignMember: members.some(({ metadata = NOTHING }) => metadata.length > 0 && !isOfCastellan(userDataOf(metadata)))
   }
 
   function brokenBy(isMissing: boolean, isThere: boolean, topicId: string | undefined): string | undefined {
@@ -62,7 +61,7 @@ function userDataOf(metadata: Buffer): Buffer {
   try {
     return userDataOfSubscription(metadata)
   } catch {
-    return NONE
+    return NOTHING
   }
 }
 
@@ -119,7 +118,7 @@ async function hasBegun(
   const group = await askRouter(router, { type: 'describeGroup', groupId, timeoutMs: KAFKA_TIMEOUT_MS })
   if (group.type === 'notFound') return false
   // Kafka tells what members read only between rebalances; the leader learns it in any case.
-  return group.type === 'success' ? group.members.some(({ metadata = NONE }) => isOfReader(metadata)) : undefined
+  return group.type === 'success' ? group.members.some(({ metadata = NOTHING }) => isOfReader(metadata)) : undefined
 }
 
 async function hasCommits(

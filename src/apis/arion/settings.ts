@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { bytes, MIB, milliseconds, millisecondsOrZero, yesOrNo } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { bytes, milliseconds, millisecondsOrZero, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability } from '../../http/api/api.js'
 
 /** The settings of Arion's API. `castellan arion` sets most of them from Arion's environment variables. */

@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { NOTHING } from '../../core/bytes.js'
 import { ByteEscapes } from '../../core/json/byte-escapes.js'
 import { isJson } from '../../core/json/is-json.js'
 import { base64Part, textPart } from '../../core/json/json-parts.js'
@@ -103,7 +104,6 @@ export type EventBody = Buffer | SegmentedBody
 export const memoryOf = (body: EventBody): number => (body instanceof SegmentedBody ? body.heldBytes : body.length)
 
 const NO_HEADERS = {}
-const EMPTY = Buffer.alloc(0)
 
 /** Source: HTTP protocol binding 1.0.2, section 3.1. An answer with more headers than clients read has no use for encoded ones. */
 export function binaryOutput({ attributes, data }: ReadEvent): Output & { readonly body: Buffer } {
@@ -114,7 +114,7 @@ export function binaryOutput({ attributes, data }: ReadEvent): Output & { readon
     length += value.length
     headers[headerOf(name)] = length > MAX_HEADER_BYTES ? value : headerValue(name, value)
   }
-  return { type: attributes.get('datacontenttype'), headers, body: data === null ? EMPTY : Buffer.from(data) }
+  return { type: attributes.get('datacontenttype'), headers, body: data === null ? NOTHING : Buffer.from(data) }
 }
 
 /** Bytes and number of headers that clients read: Node takes 16 KiB, Python 100. An answer has about ten of its own. */

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { MIB } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 export const cloudeventsSettings = z

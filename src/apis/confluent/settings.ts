@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { count, HOUR_MS, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { count, HOUR_MS, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, MAX_RECORDS_OF_BODY, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Confluent's API. `castellan confluent` sets them from `kafka-rest.properties`. */

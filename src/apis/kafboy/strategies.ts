@@ -1,4 +1,5 @@
 import { ownCopyOf } from '../../core/bytes.js'
+import { pause } from '../../core/ending.js'
 import { isLegalTopicName, type MonotonicClock, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import type { ApiContext } from '../../http/api/api.js'
@@ -161,7 +162,7 @@ export class RecordPlacer {
       if (found !== undefined)
         known.refusal = LASTING.get(found.errorCode) ?? (found.creationWaits === true ? WAITS : MISSING)
       if (found === undefined || count !== undefined || !isPicked || !MAY_APPEAR.has(known.refusal)) break
-      await new Promise(resolve => setTimeout(resolve, Math.min(RETRY_MS, leftMs)))
+      await pause(Math.min(RETRY_MS, leftMs))
     }
     // A broker may lose sight of a topic for a while, so a known number stays until another one is known.
     known.count = count ?? known.count

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { NOTHING } from '../../core/bytes.js'
 import { type CastellanError, OverloadedError } from '../../core/errors.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { addTo } from '../../core/maps.js'
@@ -26,7 +27,7 @@ interface ParsedQuery {
   readonly flaw: string | undefined
 }
 
-const NOTHING: ParsedQuery = { values: new Map(), flaw: undefined }
+const NO_QUERY: ParsedQuery = { values: new Map(), flaw: undefined }
 const SEMICOLON = 'invalid semicolon separator in query'
 
 /**
@@ -37,7 +38,7 @@ const SEMICOLON = 'invalid semicolon separator in query'
  * Source: Go 1.19, net/url, ParseQuery.
  */
 export function parseQuery(text: string): ParsedQuery {
-  if (text === '') return NOTHING
+  if (text === '') return NO_QUERY
   const values = new Map<string, string[]>()
   let flaw: string | undefined
   for (const pair of text.split('&')) {
@@ -193,7 +194,6 @@ export function allows(
   return refusal === undefined
 }
 
-const EMPTY = Buffer.alloc(0)
 const NO_VALUES: Values = new Map()
 
 /**
@@ -217,7 +217,7 @@ export function readForm(parts: RouteParts, request: PixyRequest, use: (form: Va
     } else if (body === 'tooLarge') answers.error(exchange, 413, 'the body is too large', { isRead: false })
     else if (body instanceof Buffer) {
       try {
-        if (isFormType(headers['content-type'])) use(parseQuery(body.toString('latin1')).values, EMPTY)
+        if (isFormType(headers['content-type'])) use(parseQuery(body.toString('latin1')).values, NOTHING)
         else use(NO_VALUES, body)
       } catch (error) {
         parts.fail(request, error)

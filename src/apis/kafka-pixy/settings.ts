@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { bytes, count, host, listenPort, MIB, nonEmpty, yesOrNo } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { bytes, count, host, listenPort, nonEmpty, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of Kafka-Pixy's API. `castellan kafka-pixy` sets most of them from Kafka-Pixy's configuration file. */

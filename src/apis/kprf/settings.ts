@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { z } from 'zod'
-import { bytes, listenPort, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { bytes, listenPort, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { commonSettings, durability, whenFull } from '../../http/api/api.js'
 
 const rateLimitRule = z.strictObject({

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { MIB, milliseconds, nonEmpty } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { milliseconds, nonEmpty } from '../../core/settings/units.js'
 import { commonSettings, durability, syncTimeoutMs } from '../../http/api/api.js'
 
 /** The settings of the API of Strimzi's bridge. `castellan strimzi` sets them from `application.properties`. */

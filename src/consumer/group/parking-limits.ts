@@ -1,6 +1,6 @@
+import { MIB } from '../../core/bytes.js'
 import type { TopicPartition } from '../../core/model.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
-import { MIB } from '../../core/settings/units.js'
 import { Shares } from '../../core/shares.js'
 
 const MOST_PARKED_BYTES = 64 * MIB

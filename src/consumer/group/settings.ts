@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { MIB } from '../../core/bytes.js'
 import { defaultsOf } from '../../core/settings/options.js'
-import { bytes, constantOptions, count, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { bytes, constantOptions, count, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 /** Constants of consumer groups. No deployment has needed other values. Tests pass other values to `openCastellan`. */
 const constants = {

@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import { pause } from '../../core/ending.js'
 import type { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord, Logger, LogPosition, Offset } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -81,7 +82,7 @@ export class CompactedTopic {
       if (next !== undefined) [this.#next, shortReads] = [next, 0]
       // A new leader shows the former end when its followers have caught up.
       else if (++shortReads > MAX_SHORT_READS) throw new TopicError(LATE)
-      else await new Promise(resolve => setTimeout(resolve, SHORT_READ_PAUSE_MS))
+      else await pause(SHORT_READ_PAUSE_MS)
     }
   }
 

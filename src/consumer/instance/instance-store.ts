@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { addCount } from '../../core/counts.js'
+import { pause } from '../../core/ending.js'
 import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
@@ -252,7 +253,7 @@ export class InstanceStore {
     const failure = (await this.#tried(write)) ?? (await this.catchUp())
     // Some brokers may not know a topic yet that was just created.
     for (let looks = 1; !failure && this.#readTo < offset && looks <= MAX_LOOKS; looks++) {
-      await new Promise(resolve => setTimeout(resolve, LOOK_AGAIN_MS))
+      await pause(LOOK_AGAIN_MS)
       await this.catchUp()
     }
     return failure ?? (this.#readTo < offset || this.#ignored.delete(offset) ? TAKEN : undefined)

@@ -1,6 +1,6 @@
+import { MIB } from '../../core/bytes.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
-import { MIB } from '../../core/settings/units.js'
 import { Alarm, type Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
 

@@ -1,6 +1,6 @@
+import { MIB } from '../../core/bytes.js'
 import { CastellanError } from '../../core/errors.js'
 import type { KafkaRecord } from '../../core/model.js'
-import { MIB } from '../../core/settings/units.js'
 import type { IsolationLevel } from '../../kafka/calls.js'
 import type { Failure } from '../../router/messages/request.js'
 import type { Asker } from '../group/consume-result.js'

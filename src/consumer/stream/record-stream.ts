@@ -1,5 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
-import { type EndingLoop, endingAtOnce, onAbort, unlessAborted } from '../../core/ending.js'
+import { type EndingLoop, endingAtOnce, noop, onAbort, unlessAborted } from '../../core/ending.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import type { KafkaRecord, Offset, RecordBatch, TopicPartition } from '../../core/model.js'
 import { checkOptionNames, topicsIn } from '../../core/settings/call-options.js'
@@ -15,7 +15,6 @@ import { readTopic, requireTopic } from './topic-readers.js'
 /** Records that are made into something else at a time, where that takes a while. */
 const MAX_BEGUN = 16
 const DEFAULT_REQUEST_TIMEOUT_MS = 10_000
-const doNothing = (): void => undefined
 
 /** The options for reading topics. All of them have defaults. */
 export interface ReadOptions {
@@ -115,7 +114,7 @@ async function* recordsIn<Given>(
           const given = toGiven({ topic, partition, ...record })
           if (given instanceof Promise) {
             // A failure is thrown when the record's turn comes.
-            given.catch(doNothing)
+            given.catch(noop)
             if (begun.push(given) === MAX_BEGUN) yield await begun.shift()!
           } else yield given
         }
@@ -144,7 +143,7 @@ class FedBatches {
   readonly #fed: FedBatch[] = []
   #problem: CastellanError | undefined
   #isOver = false
-  #wake = doNothing
+  #wake = noop
 
   /** No batch follows those that are here. */
   get isOver(): boolean {
@@ -162,7 +161,7 @@ class FedBatches {
   }
 
   /** Callbacks for the batches, warnings and problems of readers. */
-  asRuntime(onWarning: (message: string) => void = doNothing) {
+  asRuntime(onWarning: (message: string) => void = noop) {
     const warn = (message: string): void => resultOfUser('onWarning', () => onWarning(message), undefined, onWarning)
     return {
       write: (topicPartition: TopicPartition, batch: RecordBatch, end: Offset) =>

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { closeSync, linkSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
+import { pause } from '../ending.js'
 import { codeOf, tryTo } from '../node-errors.js'
 
 const LOCK = 'LOCK'
@@ -113,7 +114,7 @@ async function claim(own: string, path: string, directory: string, words: LockWo
       continue
     }
     // A process that found the old lock dead may remove ours by mistake: it puts ours back, or we try again.
-    await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+    await pause(SETTLE_MS)
     if (inodeOf(path) === inodeOf(own)) return
   }
 }

@@ -3,8 +3,6 @@ import { z } from 'zod'
 import { MAX_TIMER_MS } from '../model.js'
 import { parseUrl } from '../parse-url.js'
 
-export const KIB = 1024
-export const MIB = 1024 * 1024
 export const HOUR_MS = 3_600_000
 
 export const milliseconds = z.int().min(1).max(MAX_TIMER_MS)

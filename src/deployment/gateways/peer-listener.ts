@@ -1,6 +1,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
+import { NOTHING } from '../../core/bytes.js'
 import { addCount } from '../../core/counts.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { inTime } from '../../core/in-time.js'
@@ -46,8 +47,7 @@ const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_MS = 30_000
 /** Longer answers may wait in this process for a caller that does not read. */
 const LONG_BYTES = 65_536
-const EMPTY = Buffer.alloc(0)
-const LATE: CallAnswer = { status: NO_ANSWER_IN_TIME, answer: EMPTY }
+const LATE: CallAnswer = { status: NO_ANSWER_IN_TIME, answer: NOTHING }
 
 export interface PeerListenerDeps {
   readonly id: string
@@ -186,14 +186,14 @@ export class PeerListener {
     const from = String(headers[FROM_HEADER] ?? '')
     if (url === HELLO_PATH) {
       this.#deps.onHello(from)
-      return this.#answer(request, response, OK, EMPTY, { [SERVES_HEADER]: [...this.#deps.serves()].join(',') })
+      return this.#answer(request, response, OK, NOTHING, { [SERVES_HEADER]: [...this.#deps.serves()].join(',') })
     }
-    if (headers[TO_HEADER] !== id) return this.#answer(request, response, OTHER_PROCESS, EMPTY)
+    if (headers[TO_HEADER] !== id) return this.#answer(request, response, OTHER_PROCESS, NOTHING)
     const length = Number(headers['content-length'])
     const use = this.#uses.get(from) ?? noUse()
     const isFull = use.calls.value >= MAX_CALLS_OF_CALLER || use.bytes.value + length > MAX_BYTES_OF_CALLER
     if (!(length <= MAX_BODY_BYTES) || isFull) {
-      return this.#answer(request, response, TOO_MANY_CALLS, EMPTY)
+      return this.#answer(request, response, TOO_MANY_CALLS, NOTHING)
     }
     this.#uses.set(from, use)
     use.calls.add(1)

@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
 import type { ServedCluster } from '../cluster.js'
@@ -100,7 +101,6 @@ function waitForBytes({ topics, minBytes, maxWaitMs, isReadCommitted }: FetchReq
   })
 }
 
-const NO_RECORDS = Buffer.alloc(0)
 const NO_SESSION_ID = 0
 const LARGEST_EPOCH = 0x7fffffff
 /** Limit of a response, even if a client asks for more. */
@@ -244,7 +244,7 @@ function readOne(
   left: number,
   wholeFirst: boolean
 ): PartitionToRead {
-  const failed = (errorCode: number) => ({ asked, errorCode, records: NO_RECORDS, log: undefined, aborted: [] })
+  const failed = (errorCode: number) => ({ asked, errorCode, records: NOTHING, log: undefined, aborted: [] })
   const log = call.cluster.topics.partition(topic, asked.partition)?.log
   const refusal = partitionError(call, topic, asked)
   if (!log || refusal) return failed(refusal)

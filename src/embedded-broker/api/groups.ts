@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ServedCluster } from '../cluster.js'
 import type { Group } from '../groups/group.js'
@@ -162,7 +163,6 @@ const leaveGroup = defineApi({
   }
 })
 
-const NOTHING = Buffer.alloc(0)
 /** Without ACLs everything is allowed. A bit for each operation on groups, as in Kafka. */
 const ALL_OPERATIONS = 0xd48
 

@@ -1,8 +1,7 @@
+import { NOTHING } from '../../core/bytes.js'
 import { messageOf } from '../../core/node-errors.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { type Call, defineApi, type ServedApi } from './api.js'
-
-const NOTHING = Buffer.alloc(0)
 
 const saslHandshake = defineApi({
   key: 17,

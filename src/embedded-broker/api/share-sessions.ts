@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import { groupBy } from '../../core/maps.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { ProtocolReader } from '../../kafka/protocol/encoding.js'
@@ -24,7 +25,6 @@ const ENDS = -1
 /** First version with renewals, and with a limit of records that is exact. */
 const EXACT_SINCE = 2
 const EXACT = 1
-const NOTHING = Buffer.alloc(0)
 
 interface AcknowledgedPartition extends TopicIdPartition {
   readonly ranges: readonly AcknowledgedRange[]

@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import { MEMBER_BYTES } from './group-bytes.js'
 
 export interface OfferedProtocol {
@@ -55,8 +56,7 @@ export interface SyncResult {
   readonly assignment: Buffer
 }
 
-const NO_BYTES = Buffer.alloc(0)
-export const refusedSync = (errorCode: number): SyncResult => ({ errorCode, assignment: NO_BYTES })
+export const refusedSync = (errorCode: number): SyncResult => ({ errorCode, assignment: NOTHING })
 export const refusedJoin = (errorCode: number, memberId = ''): JoinResult => ({
   errorCode,
   generationId: -1,
@@ -80,7 +80,7 @@ export class Member {
   protocols: readonly OfferedProtocol[]
   sessionTimeoutMs: number
   rebalanceTimeoutMs: number
-  assignment: Buffer = NO_BYTES
+  assignment: Buffer = NOTHING
   chargedBytes = 0
   hasSynced = false
   #joined: ((result: JoinResult) => void) | undefined
@@ -125,7 +125,7 @@ export class Member {
   }
 
   metadataFor(protocol: string): Buffer {
-    return this.protocols.find(({ name }) => name === protocol)?.metadata ?? NO_BYTES
+    return this.protocols.find(({ name }) => name === protocol)?.metadata ?? NOTHING
   }
 
   /**

@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import { BatchView, splitBatches } from '../protocol/record-batch.js'
 import { KnownProducer, LeaderEpochs, TransactionIndex } from './batch-history.js'
 import type { DamagedRange } from './recover-segment.js'
@@ -26,8 +27,6 @@ export interface Recovery {
   /** Called for offsets that no file has. @param toOffset the first offset after the gap */
   readonly missing: (fromOffset: number, toOffset: number) => void
 }
-
-const NOTHING = Buffer.alloc(0)
 
 /** The records of one partition, in segments of whole batches, oldest first. Offsets only increase. */
 export class SegmentedLog {

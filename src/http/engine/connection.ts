@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net'
+import { NOTHING } from '../../core/bytes.js'
+import { noop } from '../../core/ending.js'
 import { IncomingBody } from './chunks.js'
 import type { AddressUse } from './client-addresses.js'
 import { type Broken, ConnectionEnd } from './connection-end.js'
@@ -83,7 +85,7 @@ export class Connection extends RequestsOfConnection {
     this.#answers = new AnswerLine(socket, host, this)
     ;(socket as Connected)[CONNECTION] = this
     // Without a listener, an error would end the process.
-    socket.on('error', ignore)
+    socket.on('error', noop)
     socket.on('end', Connection.#onEnd)
     socket.on('close', Connection.#onClose)
     socket.on('drain', Connection.#onDrain)
@@ -444,6 +446,4 @@ export class Connection extends RequestsOfConnection {
   }
 }
 
-const ignore = (): void => {}
-const NOTHING = Buffer.alloc(0)
 const isLineEnd = (byte: number): boolean => byte === 13 || byte === 10

@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { noop } from '../../core/ending.js'
 import type { OverloadedError } from '../../core/errors.js'
 import type { BodyReader, BodySource } from './body-source.js'
 import type { AddressUse } from './client-addresses.js'
@@ -403,6 +404,5 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
 /** The request as the engine's own type, for listeners: each of their requests is one. */
 export const engineRequest = (request: IncomingMessage): EngineRequest => request as EngineRequest
 
-const ignore = (): void => {}
 /** Replaces a reader that has got the whole body. */
-const READ: BodyReader = { chunk: ignore, end: ignore, failed: ignore, closed: ignore }
+const READ: BodyReader = { chunk: noop, end: noop, failed: noop, closed: noop }

@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { noop } from '../../core/ending.js'
 import { asServerResponse, QuietEmitter, type ResponseState } from './lazy-streams.js'
 import type { AnswersHost, WaitingAnswer } from './open-requests.js'
 import type { EngineRequest } from './request.js'
@@ -169,7 +170,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
     const encoding = typeof encodingOrDone === 'string' ? encodingOrDone : 'utf8'
     const callback = typeof encodingOrDone === 'function' ? encodingOrDone : done
     if (this.finished || this.destroyed) {
-      process.nextTick(callback ?? ignore, new Error(this.finished ? 'write after end' : 'the answer was destroyed'))
+      process.nextTick(callback ?? noop, new Error(this.finished ? 'write after end' : 'the answer was destroyed'))
       return false
     }
     if (!this.headersSent) this.#makeHead()
@@ -443,7 +444,6 @@ export class AnswerLine {
 }
 
 const NOTHING: Piece = { data: '', encoding: 'latin1' }
-const ignore = (): void => {}
 
 const sent = (what: string): Error =>
   Object.assign(new Error(`Cannot ${what} headers after they are sent to the client`), {

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
+import { noop } from '../../core/ending.js'
 
 /** Size of the buffer. Node reads as many bytes at once. */
 const READ_BYTES = 64 * 1024
@@ -64,7 +65,6 @@ export interface KeptPiece {
 
 const MAX_SPARE_BUFFERS = 64
 const spareBuffers: Buffer[] = []
-const nothing = (): void => {}
 
 /**
  * Keeps a large piece. A piece whose buffer will be reused is copied into a spare buffer, which costs less than a new one.
@@ -73,7 +73,7 @@ const nothing = (): void => {}
  */
 export function keepPiece(piece: Buffer, lasts: boolean): KeptPiece | undefined {
   if (piece.length * 2 < READ_BYTES || piece.length > READ_BYTES) return undefined
-  if (lasts) return { bytes: piece, release: nothing }
+  if (lasts) return { bytes: piece, release: noop }
   const memory = spareBuffers.pop() ?? Buffer.allocUnsafeSlow(READ_BYTES)
   memory.set(piece)
   const release = (): void => {

@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import type { Logger } from '../../core/model.js'
 import { VarintReader, VarintWriter } from '../../core/varints.js'
 import type { SealedBatch } from '../../router/messages/operations.js'
@@ -60,7 +61,6 @@ export interface BatchNotesOptions {
 }
 
 const REREAD_BYTES = 1024 * 1024
-const NOTHING = Buffer.alloc(0)
 
 /**
  * Notes the last batch of each partition in the log before the batch is sent, and reads noted batches again. Notes are not

@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { HOUR_MS, MIB, milliseconds } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { HOUR_MS, milliseconds } from '../../core/settings/units.js'
 
 /** The section `idempotency` of the configuration. */
 export const idempotencySettings = z

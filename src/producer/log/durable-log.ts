@@ -1,4 +1,4 @@
-import { toBuffer } from '../../core/bytes.js'
+import { NOTHING, toBuffer } from '../../core/bytes.js'
 import { unlessAborted } from '../../core/ending.js'
 import { CastellanError, OverloadedError, UnavailableError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
@@ -334,8 +334,6 @@ export class DurableLog {
 }
 
 const usedBytes = ({ bytes, usedBytes }: Chunk): Buffer => bytes.subarray(0, usedBytes)
-
-const NOTHING = Buffer.alloc(0)
 
 function settle(
   waiters: readonly AppendWaiter[],

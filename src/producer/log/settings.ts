@@ -1,5 +1,6 @@
 import { z } from 'zod'
-import { bytes, bytesOrZero, count, MIB, milliseconds, nonEmpty, yesOrNo } from '../../core/settings/units.js'
+import { MIB } from '../../core/bytes.js'
+import { bytes, bytesOrZero, count, milliseconds, nonEmpty, yesOrNo } from '../../core/settings/units.js'
 
 const GIB = 1024 * MIB
 

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { MIB } from '../../core/bytes.js'
 import { defaultsOf, parseOptions } from '../../core/settings/options.js'
-import { bytes, constantOptions, MIB, milliseconds, yesOrNo } from '../../core/settings/units.js'
+import { bytes, constantOptions, milliseconds, yesOrNo } from '../../core/settings/units.js'
 import { defaultRouterSettings, type RouterSettingsOverrides } from '../../router/routing/settings.js'
 
 /** Constants of delivery: no deployment has needed other values. Tests pass other values to `startDelivery`. */

@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { MIB } from '../../core/bytes.js'
 import { defaultsOf } from '../../core/settings/options.js'
-import { bytesOrZero, HOUR_MS, MIB, millisecondsOrZero } from '../../core/settings/units.js'
+import { bytesOrZero, HOUR_MS, millisecondsOrZero } from '../../core/settings/units.js'
 
 const section = z.strictObject({
   retentionMs: millisecondsOrZero

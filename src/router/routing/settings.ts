@@ -1,6 +1,7 @@
 import { z } from 'zod'
+import { MIB } from '../../core/bytes.js'
 import { defaultsOf, parseOptions } from '../../core/settings/options.js'
-import { bytes, constantOptions, count, MIB, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
+import { bytes, constantOptions, count, milliseconds, millisecondsOrZero } from '../../core/settings/units.js'
 
 /** Constants of a Router. No deployment has needed other values. Tests pass other values to `startRouter`. */
 const constants = {

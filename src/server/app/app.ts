@@ -4,6 +4,7 @@ import { openSchemas } from '../../client/schemas.js'
 import { ActorSystem } from '../../core/actor/actor.js'
 import { bound } from '../../core/bound.js'
 import { performanceClock } from '../../core/clocks.js'
+import { pause } from '../../core/ending.js'
 import { readTlsFiles } from '../../core/files/tls-files.js'
 import { LoopTurns } from '../../core/loop-turns.js'
 import { NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
@@ -418,7 +419,7 @@ class ProcessParts implements App {
     if (drainMs === 0 || this.#http === undefined) return
     this.#http.leave()
     this.#clusters.endWaits()
-    await new Promise(resolve => setTimeout(resolve, drainMs))
+    await pause(drainMs)
   }
 
   async #startClusters(embeddedBootstrap: string | undefined): Promise<void> {

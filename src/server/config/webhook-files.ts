@@ -1,5 +1,5 @@
+import { MIB } from '../../core/bytes.js'
 import { readRegularFile } from '../../core/files/regular-file.js'
-import { MIB } from '../../core/settings/units.js'
 import { recordHeaderProblem } from '../../http/exchange/record-headers.js'
 import { readWebhookFiles, type WebhookFiles } from '../../webhooks/definitions.js'
 import type { Config } from './schema.js'

@@ -1,3 +1,4 @@
+import { NOTHING } from '../../core/bytes.js'
 import { SECOND_MS } from '../../core/model.js'
 import { HOUR_MS } from '../../core/settings/units.js'
 
@@ -12,7 +13,6 @@ const CHUNK_LINE = /^([\da-f]{1,4})[ \t]*(?:;.*)?$/i
 const HEADER_NAME = /^[\w!#$%&'*+.^`|~-]+$/
 /** Matches the beginning of a date, in its present and its two former forms. */
 const HTTP_DATE = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)/
-const NOTHING = Buffer.alloc(0)
 const HEAD_END = '\r\n\r\n'
 const LINE_END = '\r\n'
 /** How the end of a body is known. */

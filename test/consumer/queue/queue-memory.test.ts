@@ -1,6 +1,6 @@
 import { expect } from 'chai'
+import { MIB } from '../../../src/core/bytes.js'
 import type { HeldRecords } from '../../../src/core/record-budget.js'
-import { MIB } from '../../../src/core/settings/units.js'
 import { LOCK_MS, type QueuesScript, ScriptedQueues } from './scripted-queues.js'
 
 describe('a queue whose records take memory', () => {

@@ -1,6 +1,6 @@
+import { NOTHING } from '../../../core/bytes.js'
 import { BACKSLASH, CLOSE_LIST, CLOSE_OBJECT, OPEN_LIST, OPEN_OBJECT, QUOTE } from '../../../core/json/characters.js'
 
-const NOTHING = Buffer.alloc(0)
 const LINE_END = 0x0a
 const SMALLEST_KEPT_BYTES = 1_024
 /** Texts up to this length are passed byte by byte: for names and short values that costs less than a native search. */

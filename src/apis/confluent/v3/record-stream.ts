@@ -1,3 +1,4 @@
+import { NOTHING } from '../../../core/bytes.js'
 import { CastellanError, OverloadedError, QuotaExceededError } from '../../../core/errors.js'
 import { costOf, type TurnTaker } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordOutcome } from '../../../core/model.js'
@@ -57,7 +58,6 @@ interface Group {
 }
 
 const WAITS_FOR_KAFKA = { isSync: true }
-const NO_BYTES = Buffer.alloc(0)
 const SMALL_BYTES = 8 * 1024
 
 /**
@@ -168,7 +168,7 @@ export class RecordStream implements TurnTaker {
    *
    * @param more what has come behind it
    */
-  #keep(more: Buffer = NO_BYTES): void {
+  #keep(more: Buffer = NOTHING): void {
     const rest = this.#piece!.subarray(this.#pieceAt)
     const length = rest.length + more.length
     const before = this.#memory

@@ -1,5 +1,5 @@
+import { KIB } from '../../../core/bytes.js'
 import { LoopTurns, TICK_LIMITS, type TickLimits, type TurnTaker } from '../../../core/loop-turns.js'
-import { KIB } from '../../../core/settings/units.js'
 
 export interface TurnLimits extends TickLimits {
   /** All streams together may have so much without an answer; streams that have something in flight share it. */

@@ -1,6 +1,6 @@
 import { type ServerUnaryCall, status } from '@grpc/grpc-js'
 import { BudgetWait } from '../../../core/budget-wait.js'
-import { memoryOfRecords, sizeOfRecords } from '../../../core/bytes.js'
+import { memoryOfRecords, NOTHING, sizeOfRecords } from '../../../core/bytes.js'
 import { NAMELESS, type RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
 import type { AccessTarget } from '../../../http/access/access.js'
@@ -50,7 +50,6 @@ export interface GrpcMethod {
   run(verbs: Verbs, request: GrpcRequestFields, call: ReceivedCall, origin: ProduceOrigin): Promise<object>
 }
 
-const EMPTY = Buffer.alloc(0)
 const OVERSIZED = recordRefusal('recordTooLarge', TOO_LARGE, false)
 /** Answer for a message whose partition and offset are unknown. */
 const NO_PLACE = { partition: -1, offset: -1 }
@@ -313,10 +312,10 @@ function failureOf(result: NoMessage, isReady: boolean): StatusError {
 const toAnswer = ({ partition, offset, key, value, headers }: AcquiredMessage): object => ({
   partition,
   offset,
-  key_value: key ?? EMPTY,
+  key_value: key ?? NOTHING,
   key_undefined: key === null,
-  message: value ?? EMPTY,
-  headers: headers.map(header => ({ key: header.key, value: header.value ?? EMPTY }))
+  message: value ?? NOTHING,
+  headers: headers.map(header => ({ key: header.key, value: header.value ?? NOTHING }))
 })
 
 function requirePlace(partition: number, offset: number): void {

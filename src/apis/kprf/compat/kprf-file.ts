@@ -1,7 +1,7 @@
 import { extname, join, parse } from 'node:path'
+import { KIB } from '../../../core/bytes.js'
 import { ConfigError } from '../../../core/errors.js'
 import { codeOf } from '../../../core/node-errors.js'
-import { KIB } from '../../../core/settings/units.js'
 import {
   areBrokersNamed,
   entriesOf,
