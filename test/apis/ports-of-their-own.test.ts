@@ -56,7 +56,7 @@ async function statusOf({ api, path, body }: Case, durability: Durability, full:
   return statusCode
 }
 
-describe('the room that requests wait for', () => {
+describe('the capacity that requests wait for', () => {
   for (const one of cases) {
     const { name } = one.api
     for (const [durability, other] of [

@@ -14,7 +14,7 @@ import { turns } from '../support/ticks.js'
 
 const admission = { tryAdmit: () => true, waitMs: 700 } as unknown as Admission
 
-/** Its records wait for room until the test decides. */
+/** Its records wait for capacity until the test decides. */
 class FullVerbs extends FakeVerbs {
   decide: (failure: RecordFailure | undefined) => void = () => undefined
   options: ProduceOptions | undefined
@@ -33,7 +33,7 @@ class FullVerbs extends FakeVerbs {
 
 const push = JSON.stringify({ records: [{ topic: 'orders', data: 'x' }], wait_for_send: false })
 
-describe('an asynchronous record that waits for room', () => {
+describe('an asynchronous record that waits for capacity', () => {
   for (const [api, path, body, accepted, refused] of [
     [kprf as unknown as HttpApi, '/push', push, 200, 500],
     [kafboy as unknown as HttpApi, '/async/orders', '{}', 200, 503],
@@ -65,7 +65,7 @@ describe('an asynchronous record that waits for room', () => {
       expect(asked.answer!.headers['x-castellan-persisted']).to.equal('pending')
     })
 
-    it(`is refused by ${api.name} when there was no room in time`, async () => {
+    it(`is refused by ${api.name} when there was no capacity in time`, async () => {
       const verbs = new FullVerbs()
       const asked = await ask(verbs)
       verbs.decide(failure('overloaded'))

@@ -109,7 +109,7 @@ describe('gateways and the directory of the durable log', function () {
       expect((await post(gateway, 'x'.repeat(100_000))).status, 'the disk is still full').to.equal(503)
       cluster.createTopic('orders', { partitions: 1 })
       await until('the log drains on the full disk', async () => cluster.highWatermark('orders', 0) === accepted)
-      // The segments that were drained made room; the ballast is still there.
+      // The segments that were drained made space; the ballast is still there.
       await until('it takes records again', async () => (await post(gateway, 'again')).status === 202)
       rmSync(ballast)
       await until('they arrive', async () => cluster.highWatermark('orders', 0) === accepted + 1)

@@ -4,7 +4,7 @@ import { type HeldRecords, RecordBudget } from '../../src/core/record-budget.js'
 import { FakeTime } from '../support/fake-time.js'
 import { turns } from '../support/ticks.js'
 
-describe('core: waits for room', () => {
+describe('core: waits for capacity', () => {
   let time: FakeTime
   let records: RecordBudget
   /** What was told, and all that is held. */
@@ -44,7 +44,7 @@ describe('core: waits for room', () => {
   }
   const FULL = 'answers hold too many bytes of records (limit 64 of all clients; advanced.http.answersMaxBytes)'
 
-  it('go on once when there is room, and begin again where it was taken meanwhile', async () => {
+  it('go on once when there is capacity, and begin again where it was taken meanwhile', async () => {
     const wait = waitOf('a')
     expect([wait.take(8), wait.take(8), wait.isWaiting]).to.deep.equal([undefined, undefined, true])
     held[0]!.add(-8)
@@ -58,7 +58,7 @@ describe('core: waits for room', () => {
     expect([told, records.bytesOf('a'), wait.isWaiting]).to.deep.equal([['a', 'a'], 8, false])
   })
 
-  it('have no room before their turn has come', async () => {
+  it('have no capacity before their turn has come', async () => {
     const wait = waitOf('a')
     expect(wait.has(8)).to.equal(false)
     held[0]!.release()
@@ -91,7 +91,7 @@ describe('core: waits for room', () => {
     expect(told).to.deep.equal([])
   })
 
-  it('take the room before others are told of it', async () => {
+  it('take the capacity before others are told of it', async () => {
     const all = [take('a', 20), take('b', 20)]
     await turns(2)
     held[0]!.add(-30)

@@ -31,7 +31,7 @@ describe('maps', () => {
 })
 
 describe('entries of a map that are forgotten', () => {
-  it('are the oldest ones, so many that the next ones find room without another search', () => {
+  it('are the oldest ones, so many that the next ones find capacity without another search', () => {
     const entries = new Map(upTo(1_000).map(name => [name, true]))
     forgetOldest(entries, 1_000)
     expect(entries.size, 'as many as there may be').to.equal(1_000)

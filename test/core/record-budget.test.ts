@@ -144,7 +144,7 @@ describe('the budget of records', () => {
     expect(isServed).to.equal(true)
   })
 
-  it('keeps room for a client that has waited for a second, although others take small answers as they become free', async () => {
+  it('keeps capacity for a client that has waited for a second, although others take small answers as they become free', async () => {
     const small = Array.from({ length: 8 }, (_, at) => hold(7, `s${at}`))
     let isServed = false
     budget.whenFree('a', 30, () => {
@@ -199,7 +199,7 @@ describe('the budget of records', () => {
     for (const end of [...slow, ...waits]) end()
   })
 
-  it('tells another one of room that was told of and not used', async () => {
+  it('tells another one of capacity that was told of and not used', async () => {
     const all = hold(64)
     const told: string[] = []
     budget.whenFree('a', 10, () => told.push('first'))

@@ -5,7 +5,7 @@ import { FakeVerbs } from '../support/fake-verbs.js'
 import { RawSocket } from '../support/raw-socket.js'
 
 describe('shares of clients', () => {
-  it('leave room for one more client, however many there are', () => {
+  it('leave capacity for one more client, however many there are', () => {
     const shares = new Shares(5_000, 'places')
     const taken: (() => void)[] = []
     const takeAll = (client: string | undefined): number => {

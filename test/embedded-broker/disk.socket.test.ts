@@ -89,7 +89,7 @@ describe('broker: a disk that fails', () => {
   const send = async (value: string, topic = 'orders') => (await produce(client, topic, 0, batchOf([value]))).errorCode
   const nextTurn = () => new Promise(resolve => setImmediate(resolve))
 
-  it('is full: a batch is answered 56, half of it does not stay, and room heals it', async () => {
+  it('is full: a batch is answered 56, half of it does not stay, and space heals it', async () => {
     cluster.createTopic('orders', { partitions: 1 })
     expect(await send('a')).to.equal(0)
     disk.isFull = true
@@ -116,7 +116,7 @@ describe('broker: a disk that fails', () => {
     expect(values()).to.deep.equal(['b'])
   })
 
-  it('what is changed while the disk is full is written once there is room, without being asked', async () => {
+  it('what is changed while the disk is full is written once there is space, without being asked', async () => {
     disk.isFull = true
     cluster.createTopic('orders', { partitions: 1 })
     while (warnings.length === 0) await nextTurn()

@@ -74,7 +74,7 @@ describe('broker: fetch sessions', () => {
     expect((await waiting).told).to.deep.equal([[2, true]])
   })
 
-  it('serve partitions with records in turn where not all have room', async () => {
+  it('serve partitions with records in turn where not all have capacity', async () => {
     for (const partition of [0, 1, 2]) await write(partition)
     const { sessionId } = await fetch(client, 'orders', START, { sessionEpoch: 0, maxBytes: 1 })
     const first: unknown[] = []

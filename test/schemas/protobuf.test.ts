@@ -276,7 +276,7 @@ describe('Protobuf', () => {
     expect(await errorOf(() => schema.encode(`{"packed":${nested(150)}}`))).to.match(/nested too deeply/)
   })
 
-  it('reads where there is room for exactly its JSON, and nowhere else', () =>
+  it('reads where there is capacity for exactly its JSON, and nowhere else', () =>
     checkRows([...written, ...dynamic.map(json => [`{"any":${json}}`] as const)], async ([json]) => {
       const stage = new SchemasStage()
       const bytes = (await resolve(stage)).encode(json)

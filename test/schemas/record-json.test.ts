@@ -24,7 +24,7 @@ describe('records as JSON, for one answer', () => {
     expect(jsons.map(({ value }) => value.length)).to.deep.equal([1_500_002, 1_500_002])
     const longest = 'x'.repeat(4 * 1024 * 1024 - 4)
     expect(await recordJsons(stage.schemas, [recordOf(longest), recordOf('y')], LIMITS)).to.have.length(1)
-    // Its key needs nearly all room.
+    // Its key needs nearly all capacity.
     const pair = { ...recordOf(long), key: recordOf(longest).value }
     const [whole, ...others] = await recordJsons(stage.schemas, [pair, recordOf('y')], LIMITS)
     expect([whole!.key.length, whole!.value.length, others.length]).to.deep.equal([

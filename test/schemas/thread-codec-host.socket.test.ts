@@ -221,7 +221,7 @@ describe('the thread of the schemas', () => {
     await Promise.all([codecOf(STRING), codecOf(STRING), codecOf(STRING)])
   }).timeout(20_000)
 
-  it('reads a schema again that it had no room to keep', async () => {
+  it('reads a schema again that it had no capacity to keep', async () => {
     open({ cacheMaxBytes: 300 })
     const codecs = [await codecOf(STRING), await codecOf('"int"'), await codecOf('"long"')]
     const values = ['"a"', '1', '2']
@@ -236,7 +236,7 @@ describe('the thread of the schemas', () => {
     )
   })
 
-  it('reads a schema again whose room others have taken in the message that has read it', async () => {
+  it('reads a schema again whose capacity others have taken in the message that has read it', async () => {
     const code = `
       import { parentPort } from 'node:worker_threads'
       const known = new Set()

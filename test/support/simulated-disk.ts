@@ -15,7 +15,7 @@ interface Folder {
   readonly folders: Map<string, Folder>
 }
 
-/** What lies behind a buffer that has grown: the room of the newest one only. */
+/** What lies behind a buffer that has grown: the space of the newest one only. */
 const rooms = new WeakMap<Buffer, Buffer>()
 
 /** The same bytes and zeros behind them. A file that is appended to many times is copied a few times only. */

@@ -65,7 +65,7 @@ describe('open records of webhooks', () => {
     expect(stage.records.heldBytes).to.equal(0)
   })
 
-  it('are taken again, of the partitions that were refused, when others have left room', async () => {
+  it('are taken again, of the partitions that were refused, when others have left capacity', async () => {
     const taken = run(0, PARTITIONS).map(partition => fill(partition, 2_000))
     const last = taken.length - 1
     expect(stage.run.mayPark({ topic: TOPIC, partition: last })).to.equal(false)

@@ -69,7 +69,7 @@ describe('the request of a record', () => {
     expect(attemptOf(key, ['x-a', 'x'.repeat(5_000)], ['x-b', 'x'.repeat(2_000)]).leftOut).to.equal(1)
   })
 
-  it('tells only the length of a key for which the attributes of an event leave no room', () => {
+  it('tells only the length of a key for which the attributes of an event leave no capacity', () => {
     const eventOf = () => ({ headers: [['ce-a', 'x'.repeat(9_000)] as const], body: Buffer.alloc(0) })
     const record = { offset: 1, timestampMs: 0, key: Buffer.alloc(2_000), value: null, headers: [] }
     const given = { ...definition, format: 'cloudevents' } as const

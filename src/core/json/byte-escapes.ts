@@ -100,7 +100,7 @@ export class ByteEscapes {
   }
 
   /**
-   * Writes a text up to a character for which there is no room.
+   * Writes a text up to a character for which there is no space.
    *
    * @param text UTF-8
    * @param from its first byte that is written

@@ -6,7 +6,7 @@ import type { HeldForOwner } from '../../http/api/key-owners.js'
 
 /** Requests that are held, of all owners; one client has about half. */
 const MAX_HELD = 1_000
-/** Bytes of their bodies: a quarter of all that are in flight, so that other requests have room. */
+/** Bytes of their bodies: a quarter of all that are in flight, so that others remain for other requests. */
 const HELD_BYTES_SHARE = 1 / 4
 const TRY_EVERY_MS = 500
 /** Requests that leave at a time: fewer than the calls that may be in progress at one gateway. */

@@ -44,7 +44,7 @@ export interface AskedTake {
   readonly topic: GroupTopic
   readonly maxMessages: number
   readonly maxBytes: number
-  /** No larger message is lent: the gateway that borrows has room for this one and `maxBytes`. */
+  /** No larger message is lent: the gateway that borrows has space for this one and `maxBytes`. */
   readonly maxMessageBytes: number
 }
 
@@ -77,7 +77,7 @@ export interface LendingTime {
 }
 
 /**
- * Groups with longer ids, in characters, neither lend nor borrow. Many such wants would leave no room in calls for those of others, and V8
+ * Groups with longer ids, in characters, neither lend nor borrow. Many such wants would leave no space in calls for those of others, and V8
  * hashes very long strings by their length only, so that a map of them becomes a list.
  */
 const MAX_GROUP_ID_LENGTH = 255

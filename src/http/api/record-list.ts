@@ -105,7 +105,7 @@ class ListBody implements PiecedBody {
     for (let index = 0; index < this.#rows.length; index++) {
       const row = this.#rows[index]!
       const sizeBytes = this.#sizes[index] ?? this.#sizeOf(row, index)
-      // The end of the list has room behind any record.
+      // The end of the list has space behind any record.
       if (at > 0 && at + sizeBytes >= piece.length) {
         yield piece.subarray(0, at)
         at = 0
@@ -161,7 +161,7 @@ class ListBody implements PiecedBody {
     return this.#frame
   }
 
-  /** @returns the position behind the record, for which there is room */
+  /** @returns the position behind the record, for which there is space */
   #write(piece: Buffer, at: number, row: RecordRow, index: number): number {
     const { start, end } = this.#frameOf(row)
     const members = this.#members[index]

@@ -84,7 +84,7 @@ export class Connections implements ConnectionHost {
   )
   readonly #endedUnread = counterFamily(
     'castellan_http_connections_ended_unread_total',
-    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s, or less than 45 kB/s while others waited for room'
+    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s, or less than 45 kB/s while others waited for memory'
   )
   readonly #addresses: ClientAddresses
   readonly #open = new Set<Connection>()

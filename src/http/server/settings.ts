@@ -1,11 +1,11 @@
 import { isIP } from 'node:net'
 import { z } from 'zod'
+import { MIB } from '../../core/bytes.js'
 import {
   bytes,
   count,
   host,
   listenPort,
-  MIB,
   milliseconds,
   millisecondsOrZero,
   nonEmpty,
@@ -167,7 +167,7 @@ export const httpSettings = z
     admissionWaitMs: milliseconds
       .default(1_000)
       .describe(
-        'How long a produce request waits, unread, for room in the buffer of records (`delivery.maxBytes`), or in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. It extends `http.requestTimeoutMs`'
+        'How long a produce request waits, unread, for space in the buffer of records (`delivery.maxBytes`), or in the memory for records that wait for the disk (`advanced.wal.maxWaitingBytes`), before it is refused as overload. It extends `http.requestTimeoutMs`'
       ),
     maxEventLoopDelayMs: millisecondsOrZero
       .default(500)

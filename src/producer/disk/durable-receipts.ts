@@ -15,7 +15,7 @@ export type WhyOpen = (sequence: number) => string
 
 const LOST_SIGHT: RecordState = {
   state: 'unknown',
-  why: 'its outcome was not kept: receipts were switched off when it was settled, the disk had no room for it, or files of the durable log are damaged'
+  why: 'its outcome was not kept: receipts were switched off when it was settled, the disk had no space for it, or files of the durable log are damaged'
 }
 const SET_ASIDE: RecordState = {
   state: 'waiting',

@@ -170,7 +170,7 @@ export function openLogFile(file: string, setting: string, mode?: number): Appen
   const options = { ...(mode !== undefined && { mode }), dest: file, append: true, mkdir: false }
   return whileOpenToAppend(file, setting, mode, () => {
     const lines = pino.destination({ sync: true, maxLength: MAX_WAITING_BYTES, ...options })
-    // A line that is dropped is not tried: those that wait for room on the disk are.
+    // A line that is dropped is not tried: those that wait for space on the disk are.
     return lines.on('drop', () => {
       droppedLogLines.series({}).value++
       lines.write('')
@@ -193,7 +193,7 @@ export const LAST_WORDS_MS = 1_000
 
 /**
  * Opens stdout or stderr for log lines. Where it is a pipe that is not read, or on a full disk, lines wait, and are dropped beyond
- * a limit: the process goes on. The number of dropped lines is written once there is room, and the last one of them after it.
+ * a limit: the process goes on. The number of dropped lines is written once there is space, and the last one of them after it.
  *
  * @param textOf makes the line that tells the number, from JSON
  */

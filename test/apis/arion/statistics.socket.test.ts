@@ -175,7 +175,7 @@ describe('arion: the measurements of Kafka that clients read', () => {
     })
   })
 
-  it('have no negative room and no infinite rate', async () => {
+  it('have no negative capacity and no infinite rate', async () => {
     const { counter, gauge, read } = stage()
     gauge('castellan_delivery_buffered_bytes')().value = 1_500
     gauge('castellan_delivery_buffer_limit_bytes')().value = 1_000
@@ -238,7 +238,7 @@ describe('arion: what becomes of a message that Kafka did not take', () => {
     }
   })
 
-  it('leaves room for a key as long as a request line beside the largest message', () => {
+  it('leaves capacity for a key as long as a request line beside the largest message', () => {
     const settings = arionSettings.parse({ maxMessageBytes: 5_000, partitioner: 'murmur2', durability: 'disk' })
     expect(produceOptions(settings, 70)).to.deep.equal({
       partitioner: 'murmur2',

@@ -143,7 +143,7 @@ describe('arion: a session of a websocket', () => {
     })
   })
 
-  it('reads on while there is room, and stops where 1,000 messages or 4 MiB are in flight', async () => {
+  it('reads on while there is capacity, and stops where 1,000 messages or 4 MiB are in flight', async () => {
     for (const texts of [Array.from({ length: 999 }, () => 'x'), ['x'.repeat(4 * 1024 * 1024 - 1)]]) {
       const { websocket, receive, settle, values } = setUp()
       await receive(...texts)
@@ -157,7 +157,7 @@ describe('arion: a session of a websocket', () => {
     }
   })
 
-  it('hands on as many of those that came as there is room for, and the rest behind them', async () => {
+  it('hands on as many of those that came as there is capacity for, and the rest behind them', async () => {
     const { receive, settle, values } = setUp()
     const texts = Array.from({ length: 1_001 }, (_, at) => `m${at}`)
     await receive(...texts)
@@ -191,7 +191,7 @@ describe('arion: a session of a websocket', () => {
     expect([websocket.isPaused, values(), charges]).to.deep.equal([false, ['a,b,c'], ['2 2', '3 3']])
   })
 
-  it('offers messages that found no room again every 50 ms, and follows those that did', async () => {
+  it('offers messages that found no capacity again every 50 ms, and follows those that did', async () => {
     const full = { is: true }
     const verbs = new FakeVerbs({
       outcome: 'by hand',
@@ -334,7 +334,7 @@ describe('arion: a session of a websocket', () => {
     expect(heldAfter(...Array.from({ length: 10 }, () => inMore), [700, [692]])[10]).to.equal(0)
   })
 
-  it('closes when there is no room for bytes that come, and reads nothing more', () => {
+  it('closes when there is no capacity for bytes that come, and reads nothing more', () => {
     const { websocket, socket } = setUp()
     socket.isCapacityUsedUp = true
     socket.emit('data', Buffer.from([0x81]))

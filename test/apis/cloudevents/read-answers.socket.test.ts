@@ -265,7 +265,7 @@ describe('cloudevents: answers to requests for events', () => {
     })
     afterEach(() => all.release())
 
-    it('reads on when there is room, and gives it back with the answer', async () => {
+    it('reads on when there is capacity, and gives it back with the answer', async () => {
       const answer = get('/orders?from=latest')
       await verbs.followed
       const { sink } = verbs
@@ -303,7 +303,7 @@ describe('cloudevents: answers to requests for events', () => {
       while (patient.heldBytes > 0) await turns(1)
     })
 
-    it('answers what it has found when there is no room for more', async () => {
+    it('answers what it has found when there is no capacity for more', async () => {
       all.release()
       const answer = get('/orders?from=latest&count=5')
       await verbs.followed

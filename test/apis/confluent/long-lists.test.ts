@@ -186,7 +186,7 @@ describe('confluent: long lists', () => {
       for (const result of results) if (result.status === 'fulfilled') result.value?.held.release()
     })
 
-    describe('of which a client has made more than it has room for', () => {
+    describe('of which a client has made more than it has capacity for', () => {
       const ITEM = 'x'.repeat(10_000)
       const FEW = 3 * MIB
       let clock: sinon.SinonFakeTimers

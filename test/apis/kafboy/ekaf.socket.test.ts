@@ -360,7 +360,7 @@ describe('ekaf: the batches', () => {
     expect(await served.counted()).to.include('kafboy_hook_problems_total{problem="threw"} 2')
   })
 
-  it('records that wait for the hook are bounded: further ones are 503, counted, and taken when there is room', async () => {
+  it('records that wait for the hook are bounded: further ones are 503, counted, and taken when there is capacity', async () => {
     served = await serve({ settings: { bufferTtlMs: 60_000, maxBodyBytes: 1_048_576 }, hooks: { massageBuffer } })
     const large = JSON.stringify('x'.repeat(1_040_000))
     const statuses: number[] = []

@@ -175,7 +175,7 @@ describe('kafboy over a fake gateway', () => {
     })
 
     for (const path of ['/async/t', '/batch/async/t', '/batch/sync/t']) {
-      it(`${path}: a record that finds no room is 503, with whenFull: drop 200`, async () => {
+      it(`${path}: a record that finds no capacity is 503, with whenFull: drop 200`, async () => {
         const full = (): FakeVerbs => new FakeVerbs({ refuse: () => failure('overloaded') })
         served = await serve({ verbs: full() })
         const refused = await served.post(path, 'a=1')

@@ -63,7 +63,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     }
   })
 
-  it('waits as long as its settings say: for Kafka, for an outcome nobody waits for, and for room', async () => {
+  it('waits as long as its settings say: for Kafka, for an outcome nobody waits for, and for capacity', async () => {
     served = await serve({ settings: { syncTimeoutMs: 70 } })
     await served.post('/sync/t', 'a=1')
     await served.post('/async/t', 'a=1')

@@ -10,7 +10,7 @@ import { FakeVerbs, failure } from '../../support/fake-verbs.js'
 
 const FORM = 'application/x-www-form-urlencoded'
 
-/** There is room in memory, and none on the way to the disk. */
+/** There is space in memory, and none on the way to the disk. */
 const admission = { tryAdmit: () => true, waitMs: 0 } as unknown as Admission
 const diskAdmission = {
   tryAdmit: () => false,
@@ -27,7 +27,7 @@ class DiskIsFull extends FakeVerbs {
   }
 }
 
-describe('pixy: messages that are kept on disk, when there is no room for it', () => {
+describe('pixy: messages that are kept on disk, when there is no space for it', () => {
   const ask = async (query: string, type: string, payload: string): Promise<string> => {
     const app = fastify({ logger: false, genReqId: () => 'made-up' })
     const settings = kafkaPixy.settings.parse({ durability: 'disk' })

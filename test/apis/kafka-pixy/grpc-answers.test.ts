@@ -451,7 +451,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
     expect(play.verbs.told).to.deep.equal(['given back'])
   })
 
-  describe('without room for their message', () => {
+  describe('without capacity for their message', () => {
     const ROOM_MS = 10_000
     let clock: sinon.SinonFakeTimers
     beforeEach(() => {
@@ -459,7 +459,7 @@ describe("Kafka-Pixy's gRPC service: ConsumeNAck and Ack", () => {
     })
     afterEach(() => clock.restore())
 
-    it('give it back, and get it when there is room', async () => {
+    it('give it back, and get it when there is capacity', async () => {
       const play = withMessage()
       const all = play.records.hold(1_000_000, 'others')
       const waiting = play.ask('ConsumeNAck', { no_ack: true })

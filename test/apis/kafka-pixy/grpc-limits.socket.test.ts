@@ -195,7 +195,7 @@ describe("limits of Kafka-Pixy's gRPC port", function () {
     expect(addresses).to.deep.equal(['127.0.0.1', '127.0.0.1', '0:0:0:0'])
   })
 
-  it('the room for bodies is shared with HTTP, and a large message that is not complete gives way to a small one', async () => {
+  it('the capacity for bodies is shared with HTTP, and a large message that is not complete gives way to a small one', async () => {
     service = await RawService.start({ http: { maxBodiesInFlightBytes: 215_000 } })
     const large = call(await service.connect())
     const told = answerOf(large)

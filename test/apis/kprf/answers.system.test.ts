@@ -83,7 +83,7 @@ const many = (count: number, topic: string): string[] => Array.from({ length: co
 
 /** What every kprf client may be told while no rate limit is reached. */
 const cases: readonly Case[] = [
-  // Asynchronous: only what found no room is complained of.
+  // Asynchronous: only what found no capacity is complained of.
   ['async: taken', pushOf(['t'], false), 'pending', ok],
   ['async: many taken', pushOf(many(1_000, 't'), false), 'pending', ok],
   ['async: wait_for_send absent', one('d'), 'pending', ok],

@@ -168,7 +168,7 @@ describe('tools for agents', () => {
     expect(structuredContent).to.deep.include({ next: { 0: 2 }, at_end: true })
   })
 
-  it('hold the bytes of an answer until it has left, and wait for room', async () => {
+  it('hold the bytes of an answer until it has left, and wait for capacity', async () => {
     const records = new RecordBudget(1024 * 1024, () => performance.now())
     const verbs = new FollowedVerbs(1)
     const other = records.hold(1024 * 1024, 'another client')
@@ -213,7 +213,7 @@ describe('tools for agents', () => {
     socket.destroy()
   })
 
-  it('hold no large message while it waits for room', async () => {
+  it('hold no large message while it waits for capacity', async () => {
     const records = new RecordBudget(1024 * 1024, () => performance.now())
     const other = records.hold(1024 * 1024, 'another client')
     const opened = await open(new FollowedVerbs(1), { records })

@@ -153,7 +153,7 @@ describe('queues: a request to acquire messages', () => {
     expect([messages[1]!.value, messages[2]!.value]).to.deep.equal([2, 3].map(id => framed(id).toString('base64')))
   })
 
-  it('by schema is answered in base64 when there is no room for the work, or no time', async () => {
+  it('by schema is answered in base64 when there is no capacity for the work, or no time', async () => {
     const overloaded = async (): Promise<never> => {
       throw new OverloadedError('too much work')
     }

@@ -526,7 +526,7 @@ describe('a consumer instance', () => {
 
   describe('that reads few records of large batches', () => {
     const BATCH_BYTES = 10_000_000
-    /** Ten records of each batch in its memory, which has room for thousands. */
+    /** Ten records of each batch in its memory, which has capacity for thousands. */
     const runtimeOf = (record: (part: Buffer, offset: number) => Partial<KafkaRecord>): FakeRuntime => {
       const runtime = new FakeRuntime(run(0, 20))
       runtime.batchSize = 10

@@ -368,7 +368,7 @@ describe('a subscription to a topic', () => {
     expect(stage.questions).to.deep.equal(['2@0', '0@7'])
   })
 
-  it('gives nothing to a sink without room, holds no batch, and gives the rest once it has room', async () => {
+  it('gives nothing to a sink without capacity, holds no batch, and gives the rest once it has capacity', async () => {
     await stage.follow([
       [0, 0],
       [1, 0]

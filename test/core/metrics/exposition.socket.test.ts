@@ -144,7 +144,7 @@ describe('the metrics of the gateway', function () {
     }
   })
 
-  /** Metrics of a process in which a request waited for capacity: others announced larger bodies than there is room for. */
+  /** Metrics of a process in which a request waited for capacity: others announced larger bodies than there is capacity for. */
   async function metricsOfAWait(): Promise<string> {
     const full = await startTestApp('127.0.0.1:1', {
       'delivery.maxBytes': String(1024 * 1024),

@@ -82,7 +82,7 @@ describe('PrometheusMetricsLogger', () => {
     }
   })
 
-  it('has room for topics named after properties of objects', async () => {
+  it('has capacity for topics named after properties of objects', async () => {
     for (const topic of ['__proto__', 'constructor', 'hasOwnProperty']) logger.count('router', 'proto', { topic })
     const text = await registry.metrics()
     for (const topic of ['__proto__', 'constructor', 'hasOwnProperty']) {

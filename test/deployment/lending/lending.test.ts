@@ -228,7 +228,7 @@ describe('lending, between a gateway and another one', () => {
     expect(lending.counts).to.deep.equal({ wants: 0, wantsOfOthers: 0, loans: 0, takes: 0, settlements: 0 })
   })
 
-  it('has room for the largest message that is lent, whatever size it is offered', async () => {
+  it('has capacity for the largest message that is lent, whatever size it is offered', async () => {
     call('offer', [{ topic: ['billing', 'orders'], bytes: 1e300 }])
     await time.pass(10)
     expect(called.map(({ body }) => body)).to.containSubset([[{ maxMessageBytes: 16 * 1_048_576 }]])

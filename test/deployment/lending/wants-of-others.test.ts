@@ -64,7 +64,7 @@ describe('what clients of other gateways wait for', () => {
     expect(wants.told('b', [ORDERS], 2_000).length, 'those before have ended').to.equal(1)
   })
 
-  it('knows no long names of groups: many would leave no room for others', () => {
+  it('knows no long names of groups: many would leave no capacity for others', () => {
     const ofLength = (length: number): GroupTopic => ['\u0001'.repeat(length), 'orders']
     expect(wants.told('b', [ofLength(256), ORDERS, ofLength(255)], 0)).to.deep.equal([ORDERS, ofLength(255)])
     expect(keyOfTopic(['ab', 'c'])).to.not.equal(keyOfTopic(['a', 'bc']))

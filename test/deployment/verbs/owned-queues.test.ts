@@ -219,7 +219,7 @@ describe('the queues of several workers', () => {
     })
     const VALUE = 'x'.repeat(400)
 
-    it('ask the owner when the client has room, and for no more than that', async () => {
+    it('ask the owner when the client has capacity, and for no more than that', async () => {
       const unread = other.records.hold(600, 'x')
       const client = await acquire(OTHER, { count: 5 })
       expect(owner.readers).to.deep.equal([])
@@ -232,7 +232,7 @@ describe('the queues of several workers', () => {
       unread.release()
     })
 
-    it('give the next client what came while the room went, and tell that it went', async () => {
+    it('give the next client what came while the capacity went, and tell that it went', async () => {
       const clients = [await acquire(OTHER), await acquire(OTHER), await acquire(OTHER)]
       const answers: HeldRecords[] = []
       for (const offset of [7, 8, 9]) {
@@ -253,7 +253,7 @@ describe('the queues of several workers', () => {
       expect([client.offsets, owner.records.heldBytes]).to.deep.equal([[7], 0])
     })
 
-    it('wait for room no longer than their clients wait, who are told so, and nothing is left of one that has gone', async () => {
+    it('wait for capacity no longer than their clients wait, who are told so, and nothing is left of one that has gone', async () => {
       const unread = other.records.hold(600, 'x')
       const [client, gone] = [await acquire(OTHER, { waitMs: 1_000 }), await acquire(OTHER)]
       gone.leave()

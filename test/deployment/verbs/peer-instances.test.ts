@@ -245,7 +245,7 @@ describe('instances of several processes', () => {
       expect([budget.bytesOf('a'), budget.heldBytes]).to.deep.equal([0, 0])
     })
 
-    it('asks the owner for as many bytes as the client has room for', async () => {
+    it('asks the owner for as many bytes as the client has capacity for', async () => {
       const held = budget.hold(MIB / 4, 'a')
       await readOf()
       await readOf({ maxBytes: 1_000 })
@@ -254,7 +254,7 @@ describe('instances of several processes', () => {
       expect(asked).to.deep.equal([1 / 4, 1_000 / MIB])
     })
 
-    it('waits for room before it asks, and refuses when there was none in its time', async () => {
+    it('waits for capacity before it asks, and refuses when there was none in its time', async () => {
       const held = budget.hold(MIB, 'b')
       const late = verbs.read(instance, { ...limits, client: 'a' })
       await clock.tickAsync(100)
@@ -279,7 +279,7 @@ describe('instances of several processes', () => {
       expect(owner.calls).to.deep.equal([])
     })
 
-    it('leaves to the next read what other answers have taken the room for meanwhile', async () => {
+    it('leaves to the next read what other answers have taken the capacity for meanwhile', async () => {
       owner.records = recordsOf(4, MIB / 8 - 100)
       const reading = readOf()
       const held = budget.hold((3 * MIB) / 4, 'b')
@@ -291,7 +291,7 @@ describe('instances of several processes', () => {
       expect(owner.settled).to.deep.equal([2])
     })
 
-    it('asks again when there is room for the first record, where there was none when it came', async () => {
+    it('asks again when there is capacity for the first record, where there was none when it came', async () => {
       owner.records = recordsOf(1, MIB / 4)
       let come: () => void = () => undefined
       owner.answer = new Promise(resolve => (come = resolve))

@@ -140,7 +140,7 @@ describe('a client that waits for messages', () => {
     expect(stage.asked).to.equal(1)
   })
 
-  it('gives back messages for which there is no room, and asks again when there is', async () => {
+  it('gives back messages for which there is no capacity, and asks again when there is', async () => {
     const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
     const stage = new PollStage(true)
     const all = stage.records.hold(1_000, 'others')
@@ -185,7 +185,7 @@ describe('a client that waits for messages', () => {
     expect(stage.records.heldBytes).to.equal(0)
   })
 
-  it('fails after 10 s without room, however often it was told of some', async () => {
+  it('fails after 10 s without capacity, however often it was told of some', async () => {
     const clock = sinon.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
     try {
       const stage = new PollStage(true)
@@ -207,7 +207,7 @@ describe('a client that waits for messages', () => {
     }
   })
 
-  it('waits for room no longer than its client', async () => {
+  it('waits for capacity no longer than its client', async () => {
     const stage = new PollStage(true)
     const all = stage.records.hold(1_000, 'others')
     stage.give(1)

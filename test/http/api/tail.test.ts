@@ -296,7 +296,7 @@ describe('the stream of a tail', () => {
     expect(play.response.isCut).to.equal(true)
   })
 
-  it('goes on when both its client and its quota have room', () => {
+  it('goes on when both its client and its quota have capacity', () => {
     const play = TailPlay.begun()
     play.retryAfterSeconds = 1
     play.response.hasCapacity = false
@@ -314,7 +314,7 @@ describe('the stream of a tail', () => {
     expect([play.tail.isFull, play.told]).to.deep.equal([false, ['resume', 'resume']])
   })
 
-  it('reads nothing while there is no room for its events, and goes on when there is', async () => {
+  it('reads nothing while there is no capacity for its events, and goes on when there is', async () => {
     const play = TailPlay.begun()
     const all = play.records.hold(play.records.maxBytes, 'others')
     expect([play.tail.isFull, play.tail.isFull, play.records.isShort]).to.deep.equal([true, true, true])
@@ -326,7 +326,7 @@ describe('the stream of a tail', () => {
     expect([play.tail.isFull, play.told, play.records.isShort]).to.deep.equal([false, ['resume'], false])
   })
 
-  it('takes the room of its events until they have left, or the client has', () => {
+  it('takes the capacity of its events until they have left, or the client has', () => {
     const play = TailPlay.begun()
     play.take(3)
     expect(play.records.bytesOf('a')).to.equal('0/3 v'.length)
@@ -343,7 +343,7 @@ describe('the stream of a tail', () => {
     expect(play.records.heldBytes).to.equal(0)
   })
 
-  it('waits for room no longer than its client', async () => {
+  it('waits for capacity no longer than its client', async () => {
     const play = TailPlay.begun()
     const all = play.records.hold(play.records.maxBytes, 'others')
     expect(play.tail.isFull).to.equal(true)

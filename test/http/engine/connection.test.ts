@@ -170,7 +170,7 @@ describe('a connection of the engine', () => {
       expect(connection.unreadBytes).to.be.greaterThan(70_000)
     })
 
-    it('is broken when there is no room for them, whatever they wait for', () => {
+    it('is broken when there is no capacity for them, whatever they wait for', () => {
       connect({ maxBodiesInFlightBytes: waiting - 1 })
       client.onHandled = pause
       take(get('/1') + get('/2'))
@@ -181,7 +181,7 @@ describe('a connection of the engine', () => {
       expect([newly(), socket.newly()]).to.deep.equal([[], ['end HTTP/1.1 503 Service Unavailable', 'end']])
     })
 
-    it('is broken when there is no room for them behind answers that are not read', () => {
+    it('is broken when there is no capacity for them behind answers that are not read', () => {
       connect({ maxBodiesInFlightBytes: waiting - 1 })
       take(get('/1'))
       answers[0]!.end('x'.repeat(70_000))

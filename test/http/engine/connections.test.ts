@@ -172,8 +172,8 @@ describe('http: a connection and what it holds', () => {
     expect([whole.request.isOver, half.request.isOver, half.reader.told.at(-1)]).to.deep.equal([true, true, 'closed'])
   })
 
-  describe('when there is no room', () => {
-    /** Unfinished bodies of these sizes fill the room. */
+  describe('when there is no capacity', () => {
+    /** Unfinished bodies of these sizes fill the capacity. */
     function full(...sizes: readonly number[]) {
       const stage = setUp(
         {},
@@ -252,7 +252,7 @@ describe('http: a connection and what it holds', () => {
   })
 
   describe('of one address', () => {
-    it('is limited in bytes, whatever room there is', () => {
+    it('is limited in bytes, whatever capacity there is', () => {
       const { connect } = setUp({ perAddress: { maxBodiesInFlightBytes: 1_000 } })
       const client = connect()
       const [one, other] = [client.request(1_000), connect('10.0.0.2').request()]

@@ -111,7 +111,7 @@ describe('http: a request of the engine', () => {
     }
   })
 
-  describe('that finds no room', () => {
+  describe('that finds no capacity', () => {
     it('tells the reader of its stream, and takes no more', async () => {
       const told = readStream()
       push('ab')

@@ -59,7 +59,7 @@ class FakeRequest {
     this.#refused = refused
   }
 
-  /** What has come of the body found no room. */
+  /** What has come of the body found no capacity. */
   beRefused(error: OverloadedError): void {
     if (this.isHeld) this.#refused(error)
   }
@@ -107,13 +107,13 @@ describe('admission', () => {
     clock.restore()
   })
 
-  it('lets requests in at once while there is room', () => {
+  it('lets requests in at once while there is capacity', () => {
     const request = ask('a', 4 * KIB)
     expect(entered).to.deep.equal(['a'])
     expect(request.isHeld).to.equal(false)
   })
 
-  it('keeps a request from being read while the room is nearly full, and lets it in when some of it is free', () => {
+  it('keeps a request from being read while the capacity is nearly full, and lets it in when some of it is free', () => {
     capacity.usedBytes = 9 * MIB
     const request = ask('a', 4 * KIB)
     expect(entered).to.deep.equal([])
@@ -125,7 +125,7 @@ describe('admission', () => {
     expect(admission.waiting).to.equal(0)
   })
 
-  it('refuses a request for which no room was found in time, and says what is full', () => {
+  it('refuses a request for which no capacity was found in time, and says what is full', () => {
     capacity.usedBytes = 10 * MIB
     const request = ask('a', 4 * KIB)
     clock.tick(999)
@@ -139,7 +139,7 @@ describe('admission', () => {
     expect(entered).to.deep.equal([])
   })
 
-  it('refuses a request at once whose body found no room while it waited, and only once', () => {
+  it('refuses a request at once whose body found no capacity while it waited, and only once', () => {
     capacity.usedBytes = 10 * MIB
     const request = ask('a', 100 * KIB)
     const behind = ask('b', 4 * KIB, request.socket)
@@ -268,13 +268,13 @@ describe('admission', () => {
     expect(refused).to.have.length(0)
   })
 
-  it('lets a large request into a small room that is empty', () => {
+  it('lets a large request into a small capacity that is empty', () => {
     admission = new Admission(Object.assign(new FakeCapacity(), { maxBytes: 64 * KIB }), 1_000, () => performance.now())
     ask('large', 16 * MIB)
     expect(entered).to.deep.equal(['large'])
   })
 
-  it('lets requests without a body in, whatever there is room for', () => {
+  it('lets requests without a body in, whatever there is capacity for', () => {
     capacity.usedBytes = 10 * MIB
     const request = new FakeRequest(undefined, {})
     admission.admit(
@@ -343,7 +343,7 @@ describe('admission', () => {
     expect(entered).to.have.length(7)
   })
 
-  it('lets small requests pass a large one for which there is no room', () => {
+  it('lets small requests pass a large one for which there is no capacity', () => {
     capacity.usedBytes = 7 * MIB
     ask('large', MIB)
     clock.tick(0)
@@ -371,7 +371,7 @@ describe('admission', () => {
     expect(refused).to.have.length(0)
   })
 
-  it('lets in those behind a request that was refused, when there is room for them', () => {
+  it('lets in those behind a request that was refused, when there is capacity for them', () => {
     capacity.usedBytes = 7 * MIB
     ask('large', MIB)
     clock.tick(500)

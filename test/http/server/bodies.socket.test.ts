@@ -216,7 +216,7 @@ describe('request bodies', () => {
     await untilNothingIsHeldBut()
   })
 
-  it('make room for a small one, too, right after a large one has found none', async () => {
+  it('make capacity for a small one, too, right after a large one has found none', async () => {
     const maxBodiesInFlightBytes = 4 * MIB
     await start({ maxBodiesInFlightBytes, maxBodyBytes: 2 * MIB }, { now: () => 1 })
     const idle = await Promise.all(Array.from({ length: 4 }, () => RawSocket.open(started.http.urls.shared)))

@@ -53,7 +53,7 @@ describe('http and hostile clients', () => {
     await attack({ requestTimeoutMs: 3_000, headersTimeoutMs: 1_000 })
   })
 
-  it(`${REQUESTS} requests that are cut leave no memory held where hardly any room is left (seed ${seed})`, async function () {
+  it(`${REQUESTS} requests that are cut leave no memory held where hardly any capacity is left (seed ${seed})`, async function () {
     this.timeout(120_000 + REQUESTS * 20)
     await attack({
       requestTimeoutMs: 3_000,

@@ -137,7 +137,7 @@ describe('pipelined requests', () => {
     await untilNothingIsHeld(started)
   })
 
-  it(`with chunked bodies that wait are answered although others have taken the room`, async () => {
+  it(`with chunked bodies that wait are answered although others have taken the capacity`, async () => {
     const gates: Parameters<typeof gate>[0] = new Map()
     started = await startHttp({ http: { maxBodiesInFlightBytes: 3_000 }, plugin: loudApi(gates) })
     const hold = (name: string, bytes: number): string =>

@@ -8,7 +8,7 @@ import { startHttp, untilNothingIsHeld } from './stage.js'
 
 const nextTick = (): Promise<void> => new Promise(resolve => setImmediate(resolve))
 
-it('a body that finds no room before anybody reads it is no empty one', async () => {
+it('a body that finds no capacity before anybody reads it is no empty one', async () => {
   let open!: () => void
   let arrive!: () => void
   const isOpen = new Promise<void>(resolve => (open = resolve))

@@ -210,7 +210,7 @@ describe('trouble', () => {
       '99 % of it are in use (990 B of 1000 B): it holds its limit. Records of ALL topics that need it are refused (13 records per second). It fills because Kafka does not take the records of topic orders.'
     )
     expect(rows[1]!.next).to.equal(
-      'Mend topic orders first: its row is above. Until then only more room helps: wal.maxBytes, or a larger disk.'
+      'Mend topic orders first: its row is above. Until then only more space helps: wal.maxBytes, or a larger disk.'
     )
   })
 

@@ -43,7 +43,7 @@ describe('durable: records that Kafka refuses for good', () => {
     expect([...readDeadLetters(stage.disk.directory)]).to.have.length(1)
   })
 
-  it('durable-queue: stop their partition, and no other, while dead letters have no room', async () => {
+  it('durable-queue: stop their partition, and no other, while dead letters have no space', async () => {
     stage = new DurableStage({ topics: { orders: 1, audit: 1 }, wal: { maxDeadLetterBytes: 1 }, log })
     await stage.start()
     stage.router.partition('orders', 0).poison.add('poison')

@@ -91,7 +91,7 @@ describe('delivery from the durable log', () => {
     }
   })
 
-  it('durable 6: reads nothing again that a topic has room for when it is appended', async () => {
+  it('durable 6: reads nothing again that a topic has space for when it is appended', async () => {
     stage = new DurableStage({ topics: { orders: 2 } })
     await stage.start()
     stage.send(record('orders', 'first'))
@@ -108,7 +108,7 @@ describe('delivery from the durable log', () => {
     expect(stage.backlog.readAhead.bytes).to.equal(0)
   })
 
-  it('durable 7: reads from the log what it had no room for, in order with what comes meanwhile', async () => {
+  it('durable 7: reads from the log what it had no space for, in order with what comes meanwhile', async () => {
     stage = new DurableStage({
       topics: { orders: 1 },
       delivery: { batchMaxBytes: 4_096 },

@@ -192,7 +192,7 @@ describe('durable: topics that are open', () => {
     ])
   })
 
-  it('make room for who comes behind them when Kafka denies them, and come back when the log was looked through', async () => {
+  it('make space for who comes behind them when Kafka denies them, and come back when the log was looked through', async () => {
     await fill([4, 9])
     expect([shelved, searches.length], 'nobody waits').to.deep.equal([[], 1])
     made[9]!.lowest = 8

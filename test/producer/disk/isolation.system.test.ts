@@ -84,7 +84,7 @@ describe('durable: topics and partitions in trouble', () => {
     expect(stuck.filter(topic => numbersIn(topic, 0).length < 20)).to.deep.equal([])
   })
 
-  it('durable-queue: large records of partitions that are stuck leave room for large ones of others', async () => {
+  it('durable-queue: large records of partitions that are stuck leave space for large ones of others', async () => {
     const stuck = upTo(40).map(at => `stuck-${at}`)
     stage = new DurableStage({
       topics: Object.fromEntries([...stuck, 'orders'].map(name => [name, 1])),

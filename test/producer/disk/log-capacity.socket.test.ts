@@ -11,7 +11,7 @@ import { DurableStage } from '../durable-stage.js'
 
 const KIB = 1024
 
-describe('the room for records that wait for the disk', () => {
+describe('the space for records that wait for the disk', () => {
   let directory: string
   let backlog: DurableBacklog
   beforeEach(() => {

@@ -25,7 +25,7 @@ describe('durable: flows of a topic', () => {
     expect(cursors.lowest).to.equal(11)
   })
 
-  it('offer every entry to its flow exactly once and in order, whoever has room when', () => {
+  it('offer every entry to its flow exactly once and in order, whoever has space when', () => {
     const reads = fc.array(
       fc.record({
         length: fc.integer({ min: 1, max: 7 }),

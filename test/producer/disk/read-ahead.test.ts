@@ -18,7 +18,7 @@ describe('durable: memory for records that were read from the log', () => {
   })
   const starvedAs = (name: string): Starved => ({ fed: () => done.push(name) })
 
-  it('tells who found no room once, two milliseconds after some was given back', () => {
+  it('tells who found no space once, two milliseconds after some was given back', () => {
     memory.hold(1_000)
     memory.starve(starvedAs('a'))
     const b = starvedAs('b')
@@ -94,7 +94,7 @@ describe('durable: memory for records that were read from the log', () => {
   })
 })
 
-describe('durable: the room of partitions for records that are read from the log', () => {
+describe('durable: the space of partitions for records that are read from the log', () => {
   interface Stage {
     share: number
     free: number

@@ -176,7 +176,7 @@ describe('appending to the durable log', () => {
     await log.close()
   })
 
-  it('durable-queue 7: refuses at once what does not fit into a segment, and what does not fit into the waiting room', async () => {
+  it('durable-queue 7: refuses at once what does not fit into a segment, and what does not fit into the buffer of waiting records', async () => {
     const { log } = open({ maxWaitingBytes: 500 })
     expect(log.append([entry('x'.repeat(10_000))], () => undefined)).to.include({ kind: 'tooLarge' })
     expect(log.append([entry('x'.repeat(300))], () => undefined)).to.equal(undefined)

@@ -25,7 +25,7 @@ describe('dead letters', () => {
     ])
   })
 
-  it('stay in the log when there is no room for them among the dead', () => {
+  it('stay in the log when there is no space for them among the dead', () => {
     const disk = new SimulatedDisk()
     const { store } = openStore(disk, {}, 10)
     store.commit(group(['a']))
@@ -85,7 +85,7 @@ describe('dead letters, looked at and driven again', () => {
     expect(bodiesOf(readDeadLetters(disk.directory))).to.deep.equal([])
   })
 
-  it('stay dead when the log has no room for them', () => {
+  it('stay dead when the log has no space for them', () => {
     const disk = withDeadLetters(bodies)
     const options = storeOptions(disk, [], { maxBytes: 1_500 })
     const { count, refusal } = replayDeadLetters(options, 1_000_000, undefined)

@@ -56,7 +56,7 @@ describe('segments whose files are used again', () => {
     expect(namesOf(disk, '.spare')).to.deep.equal([])
   })
 
-  it('give their room back when the log is full, and when no segment was needed for a while', () => {
+  it('give their space back when the log is full, and when no segment was needed for a while', () => {
     const disk = new SimulatedDisk()
     let clock = 0
     const { store } = openStore(disk, { maxBytes: 5_000, clock: () => clock })

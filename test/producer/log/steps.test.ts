@@ -284,7 +284,7 @@ describe('a write that failed', () => {
     expect(stopped(['write', 'truncate', 'sync'], true)).to.equal(true)
   })
 
-  it('because the disk is full opens no other segment, and one is opened once there is room', () => {
+  it('because the disk is full opens no other segment, and one is opened once there is space', () => {
     const disk = new SimulatedDisk()
     let clock = 0
     const { store } = openStore(disk, { segmentBytes: 100_000, clock: () => clock })

@@ -91,7 +91,7 @@ describe('delivery: a record that is offered', () => {
     expect(accept(51, 10), 'smaller, too').to.equal('recordTooLarge')
   })
 
-  it('is taken where the buffer has room for it and its bookkeeping, to the byte', async () => {
+  it('is taken where the buffer has capacity for it and its bookkeeping, to the byte', async () => {
     stage = new DeliveryStage({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     await stage.warmUp('orders', 0)
     stage.router.isAway = true
@@ -107,7 +107,7 @@ describe('delivery: a record that is offered', () => {
     expect(stage.delivery.stats().bufferedBytes).to.be.within(99 * KIB, 101 * KIB)
   })
 
-  it('waits for room although nothing is held, and is told when its time is over', async () => {
+  it('waits for capacity although nothing is held, and is told when its time is over', async () => {
     stage = new DeliveryStage({ orders: 1 }, { maxBytes: 100 * KIB, maxPartitionBytes: 50 * KIB })
     await stage.warmUp('orders', 0)
     await stage.pass(1_000)

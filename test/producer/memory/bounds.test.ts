@@ -23,7 +23,7 @@ describe('delivery: its bounds', () => {
     throw new Error('it never refused')
   }
 
-  it('refuses at once what does not fit, and takes again when there is room', async () => {
+  it('refuses at once what does not fit, and takes again when there is capacity', async () => {
     await start({ maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     stage.router.partition('orders', 0).script.push({ type: 'hold' })
     const { sent, refusal } = flood('orders', 0, KIB)
@@ -47,7 +47,7 @@ describe('delivery: its bounds', () => {
     expect(flood('orders', 0, 0).sent).to.have.length.below(512)
   })
 
-  it('leaves room for the others when one partition is stuck', async () => {
+  it('leaves capacity for the others when one partition is stuck', async () => {
     await start({ maxBytes: 400 * KIB, maxPartitionBytes: 100 * KIB })
     for (let at = 0; at < 1_000; at++) {
       stage.router.partition('orders', 1).script.push({ type: 'notSent', reason: 'noLeader' })
@@ -59,7 +59,7 @@ describe('delivery: its bounds', () => {
     expect(others.flatMap(resultsOf)).to.deep.equal(['delivered', 'delivered', 'delivered'])
   })
 
-  it('gives room back when waiting records are withdrawn', async () => {
+  it('gives capacity back when waiting records are withdrawn', async () => {
     await start({ maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     stage.router.isAway = true
     for (let at = 0; at < 60; at++) stage.send(record('orders', 'x'.repeat(KIB), at % 2), 1_000)

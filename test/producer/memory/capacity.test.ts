@@ -47,7 +47,7 @@ describe('delivery: the buffer', () => {
     expect([budget.usedBytes, budget.records, changes, freed]).to.deep.equal([0, 0, 3, 1])
   })
 
-  it('has room to the last byte, and three quarters for a single request that fills its partition', () => {
+  it('has capacity to the last byte, and three quarters for a single request that fills its partition', () => {
     const budget = budgetOf()
     budget.hold(600, 1)
     expect([budget.hasCapacity(400), budget.hasCapacity(401)]).to.deep.equal([true, false])
@@ -124,7 +124,7 @@ describe('delivery: what a partition may hold', () => {
     expect(producer.allows(700, other)).to.equal(true)
   })
 
-  it('is nothing for others while records wait for room in it, in the order in which they came', () => {
+  it('is nothing for others while records wait for capacity in it, in the order in which they came', () => {
     const producer = charge()
     producer.isWaitedFor = true
     expect([producer.allows(1, pendingOf()), producer.allowsNext(1, pendingOf())]).to.deep.equal([false, true])

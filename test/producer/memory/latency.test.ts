@@ -7,7 +7,7 @@ describe('delivery: where the time of a record goes', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
 
-  it('tells how long a batch waited in its partition, and a record for room', async () => {
+  it('tells how long a batch waited in its partition, and a record for capacity', async () => {
     stage = new DeliveryStage({ orders: 1 }, { maxBytes: 400 * KIB, maxPartitionBytes: 50 * KIB })
     await stage.warmUp('orders', 0)
     const { metrics } = stage

@@ -118,7 +118,7 @@ describe('accepted records that are lost', () => {
     expect(await stage.delivery.close(0)).to.equal(3)
   })
 
-  /** One more of 10 KiB than a partition, or an unknown topic, has room for. */
+  /** One more of 10 KiB than a partition, or an unknown topic, has capacity for. */
   const tooMany = (topic: string, capacityWaitMs: number) =>
     Array.from({ length: 6 }, () =>
       stage.delivery.accept([record(topic, 'x'.repeat(10 * 1024), 0)], {

@@ -205,7 +205,7 @@ describe('delivery: records in a row', () => {
     }
   })
 
-  it('are refused one by one where the room ends, and the buffer holds no more than it may', async () => {
+  it('are refused one by one where the capacity ends, and the buffer holds no more than it may', async () => {
     const maxBytes = 64 * 1024
     stage = new DeliveryStage({ orders: 1 }, { maxBytes })
     await stage.warmUp('orders', 0)

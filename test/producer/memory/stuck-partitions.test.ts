@@ -34,7 +34,7 @@ describe('delivery: stuck partitions and the others', () => {
   const delivered = (count: number) => new Array<string>(count).fill('delivered')
 
   for (const partitions of [4, 16]) {
-    it(`leaves room to a healthy topic when ${partitions} partitions get stuck at once`, async () => {
+    it(`leaves capacity to a healthy topic when ${partitions} partitions get stuck at once`, async () => {
       await start(partitions)
       flood(partitions)
       const others = sendHealthy(4)
@@ -76,7 +76,7 @@ describe('delivery: stuck partitions and the others', () => {
     expect(buffered()).to.equal(0)
   })
 
-  it('counts the records of topics that are not known as stuck, and leaves room beside both', async () => {
+  it('counts the records of topics that are not known as stuck, and leaves capacity beside both', async () => {
     await start(16)
     for (let at = 0; at < 16; at++) stage.send(record('stuck', 'x', at))
     for (let at = 0; at < 100; at++) stage.send(record(`nowhere-${at}`, 'x'.repeat(KIB)))

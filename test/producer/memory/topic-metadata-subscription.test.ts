@@ -125,7 +125,7 @@ describe('delivery: a buffer that is full', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
 
-  it('refuses at once who does not wait for room, and names the setting; who waits has it when there is some', async () => {
+  it('refuses at once who does not wait for capacity, and names the setting; who waits has it when there is some', async () => {
     const KIB = 1024
     stage = new DeliveryStage({ orders: 4 }, { maxBytes: 100 * KIB, maxPartitionBytes: 100 * KIB })
     for (const partition of [0, 1]) await stage.warmUp('orders', partition)

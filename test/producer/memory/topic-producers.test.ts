@@ -41,7 +41,7 @@ describe('delivery: the partition of records that name none', () => {
     expect(next(), 'the first partition is kept like any other').to.equal(0)
   })
 
-  it('is another one when there is no room, only for records that may go elsewhere', () => {
+  it('is another one when there is no capacity, only for records that may go elsewhere', () => {
     const choice = choiceOf([])
     choice.choose(null, sticky, 4)
     drawn = 0.5

@@ -32,7 +32,7 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(refusalOf(stage.send(record('topic-9', 'x'.repeat(3 * KIB))))).to.equal(undefined)
   })
 
-  it('keeps the small room for names that the brokers denied', async () => {
+  it('keeps the small capacity for names that the brokers denied', async () => {
     stage = new DeliveryStage({}, { unknownTopicMaxBytes: 10 * KIB })
     const first = stage.send(record('nowhere', 'x'.repeat(100 * KIB)))
     expect(refusalOf(first)).to.equal(undefined)

@@ -5,7 +5,7 @@ import { DeliveryStage, record, resultsOf } from '../../support/delivery-stage.j
 const KIB = 1024
 const WAIT_MS = 1_000
 
-describe('delivery: records that wait for room in their partition', () => {
+describe('delivery: records that wait for capacity in their partition', () => {
   let stage: DeliveryStage
   afterEach(() => stage.restore())
 
@@ -25,7 +25,7 @@ describe('delivery: records that wait for room in their partition', () => {
     return state
   }
 
-  it('are accepted when there is room, in order', async () => {
+  it('are accepted when there is capacity, in order', async () => {
     await start()
     const sent = flood(5)
     expect(sent.map(({ pendingProduce }) => pendingProduce.isWaiting)).to.deep.equal([
@@ -80,7 +80,7 @@ describe('delivery: records that wait for room in their partition', () => {
     expect(stage.router.partition('orders', 0).values.at(-1)).to.equal('small')
   })
 
-  it('are the last of a call that stops where it is full: all behind the first without room are refused', async () => {
+  it('are the last of a call that stops where it is full: all behind the first without capacity are refused', async () => {
     await start()
     const values = Array.from({ length: 90 }, (_, at) => record('orders', String(at).padEnd(10 * KIB, '.'), 0))
     const fitting = record('orders', 'elsewhere', 1)

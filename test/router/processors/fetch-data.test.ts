@@ -213,7 +213,7 @@ describe('fetch data processor', () => {
     expect(behind).to.have.length(0)
   })
 
-  it('what was left out for want of room keeps its turn, and less is asked for', async () => {
+  it('what was left out for want of capacity keeps its turn, and less is asked for', async () => {
     const stage = new FetchStage()
     const first = stage.ask(1, B)
     const leftOut = stage.ask(10)

@@ -280,7 +280,7 @@ describe('fetch data processor: its session', () => {
     expect(stage.fetch.tail.isEmpty).to.equal(true)
   })
 
-  it('asks for a partition whose records had no room in the answer without waiting', async () => {
+  it('asks for a partition whose records had no capacity in the answer without waiting', async () => {
     const [call] = await inSession(2)
     stage.tell(call, SESSION, { 'perf/1@50': { highWatermark: 60, nextOffset: 50 } })
     expect([...stage.issue('catchUp').partitions.keys()]).to.deep.equal(['perf/1'])
@@ -304,7 +304,7 @@ describe('fetch data processor: its session', () => {
     expect(waiting).to.equal(2)
   })
 
-  it('takes turns where partitions have no room in one poll', async () => {
+  it('takes turns where partitions have no capacity in one poll', async () => {
     stage = new FetchStage(PATIENCE_MS, 'readUncommitted', 1)
     stage.identity = { topicId: 'id', leaderEpoch: 3 }
     const [first] = await waiting(25)

@@ -320,7 +320,7 @@ describe('router: faults', () => {
     expect((await castle.ask(fetchOf(20))).type).to.equal('noMessages')
   })
 
-  it('keeps room for leader elections when invented topics flood it', async () => {
+  it('keeps capacity for leader elections when invented topics flood it', async () => {
     const cluster = new ScriptedCluster([1])
     cluster.always(0, 'metadata', call =>
       metadataOf(

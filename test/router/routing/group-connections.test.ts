@@ -177,7 +177,7 @@ describe('a group that is stuck', () => {
     expect(wasDown).to.equal(true)
   })
 
-  it('cannot take more than half of the room', async () => {
+  it('cannot take more than half of the capacity', async () => {
     stuck.add('stuck')
     start({ maxWaitingRequests: 10 })
     commit('stuck')

@@ -130,7 +130,7 @@ describe('names that nobody knows', () => {
     ).to.have.length(1)
   })
 
-  it('five thousand that wait for a leaderless topic do not use up the room of others', async () => {
+  it('five thousand that wait for a leaderless topic do not use up the capacity of others', async () => {
     const { cluster, existing } = new Topics('orders')
     existing.set('leaderless', { partitions: { 0: { errorCode: 5 } } })
     const { now, pass } = fakeTime()

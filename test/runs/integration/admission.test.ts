@@ -53,7 +53,7 @@ describe('requests that find the buffer of records full', () => {
     expect(all.map(({ status, persisted }) => `${status} ${persisted}`)).to.deep.equal(all.map(() => '200 pending'))
   })
 
-  it('are refused when no room was found in time, are told when to come again, and hold up no probe', async () => {
+  it('are refused when no capacity was found in time, are told when to come again, and hold up no probe', async () => {
     await start({ 'http.admissionWaitMs': '300', 'delivery.timeoutMs': '60000' })
     await pauseAll(stage.cluster)
     const answers = fill(40)

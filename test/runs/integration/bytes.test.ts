@@ -46,7 +46,7 @@ describe('bytes', () => {
   inWorld()
   const on = onTargetCluster()
 
-  /** The first one awaited, since the room for records of a topic nobody has looked up yet is small; then none. */
+  /** The first one awaited, since the capacity for records of a topic nobody has looked up yet is small; then none. */
   async function produceInBursts(records: readonly ProduceRecord[]): Promise<RecordOutcome[]> {
     const [first, ...bursts] = Array.from({ length: records.length / burstSize }, (_, index) =>
       records.slice(index * burstSize, (index + 1) * burstSize)

@@ -10,7 +10,7 @@ const VALUE = 'x'.repeat(1_000)
 
 describe('readers that catch up', () => {
   inWorld()
-  // A response has room for a handful of partitions, and nothing is served from the cache.
+  // A response has capacity for a handful of partitions, and nothing is served from the cache.
   const on = onTargetCluster({
     router: { fetchMaxBytes: 20_000, fetchBufferBytes: 5_000, cacheMaxBytes: 1 }
   })

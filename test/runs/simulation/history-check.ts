@@ -20,7 +20,7 @@ export interface HistoryCheck {
   readonly mayBeRefused?: boolean
   /** A record that the disk has refused may be on it, and be sent after a restart. */
   readonly mayBeOnDisk?: boolean
-  /** Nothing goes wrong and there is room for everything: each record is in Kafka. */
+  /** Nothing goes wrong and there is capacity for everything: each record is in Kafka. */
   readonly isCalm?: boolean
   /** What receipts have said, and what those of acknowledged records say in the end. */
   receipts?(): readonly ToldReceipt[]

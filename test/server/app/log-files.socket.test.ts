@@ -150,7 +150,7 @@ describe('the access log', () => {
     }
   })
 
-  it('on stdout, on a full disk, is written once there is room, without another line', async () => {
+  it('on stdout, on a full disk, is written once there is space, without another line', async () => {
     const code = `
       import fs from 'node:fs'
       import { openAccessLog } from '${moduleUrl('server/app/log-files')}'
@@ -326,7 +326,7 @@ describe('the log in a file on a full disk', () => {
     expect(dropped).to.equal(2)
   })
 
-  it('writes them once there is room, also after lines were dropped', () => {
+  it('writes them once there is space, also after lines were dropped', () => {
     const folder = new TestFolder()
     try {
       const file = openLogFile('/dev/full', 'log.file')

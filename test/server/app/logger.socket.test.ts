@@ -86,7 +86,7 @@ describe('the log', () => {
         expect(numbers.length).to.be.within(900, 1_300)
         expect(numbers.length + dropped).to.equal(4_096)
         expect(written.map(({ msg }) => msg)).to.include('last words')
-        // The last one of them was kept, and is written once there is room.
+        // The last one of them was kept, and is written once there is space.
         const counted = Number((await told).replace(', dropped ', ''))
         expect(counted - dropped, 'castellan_log_dropped_lines_total').to.be.within(0, 2)
       } finally {

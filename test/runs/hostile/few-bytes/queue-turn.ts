@@ -18,7 +18,7 @@ const [HOLDER, LEAVER, NEXT] = ['127.0.0.2', '127.0.0.3', '127.0.0.4'] as const
 
 export const QUEUE_TURN = `a client with ${WAITING} acquires that wait and no room, and ${LEFT} messages that another one leaves`
 
-/** A queue in which one client has no room for the messages that another one has left. */
+/** A queue in which one client has no capacity for the messages that another one has left. */
 class LeftMessages {
   readonly #url: URL
   readonly #open = new Set<Socket>()

@@ -61,7 +61,7 @@ const failDisk: FaultKind = (targets, random) => {
   return { what: `${count} times EIO for ${kinds}`, stop }
 }
 
-/** There is hardly any room. */
+/** There is hardly any space. */
 const fillDisk: FaultKind = (targets, random) => {
   const files = someWithDisk(targets, random)?.disk?.disk
   if (files === undefined) return NO_DISK

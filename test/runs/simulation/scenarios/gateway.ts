@@ -26,7 +26,7 @@ const pauses: Readonly<Record<Manners, readonly [number, number]>> = {
 /** Its records are told apart by this name. */
 const RETRYING = 'retrying'
 
-/** So long requests wait to be admitted, and then their records for room: `http.admissionWaitMs` each. */
+/** So long requests wait to be admitted, and then their records for capacity: `http.admissionWaitMs` each. */
 const CAPACITY_WAIT_MS = 2_000
 
 /** Longer than the clock jumps: keys and outcomes are kept by the wall clock. */
@@ -88,7 +88,7 @@ export async function openGateway(
   })
   const limitsOf = (own: Partial<PusherOptions>) => {
     const { acceptedWithinMs = CAPACITY_WAIT_MS, answeredWithinMs = Number.POSITIVE_INFINITY } = { ...usual, ...own }
-    // The time within which Kafka has to answer begins when there was room for the request.
+    // The time within which Kafka has to answer begins when there was capacity for the request.
     return { acceptedWithinMs, answeredWithinMs: answeredWithinMs + CAPACITY_WAIT_MS }
   }
   const pusher = (own: OwnOptions): Pusher => {

@@ -85,7 +85,7 @@ const build =
   ({ isCalm = false, canRenumber = false } = {}) =>
   async (setting: Setting): Promise<Cast> => {
     const own = setting.random('memory for readers').pick<OwnSettings>([littleDecompressed, {}])
-    // Where everything has to succeed there is room for it, and time.
+    // Where everything has to succeed there is capacity for it, and time.
     const roomy = isCalm ? { delivery: { ...own.delivery, maxBytes: 1_000_000 } } : {}
     const service = await openService(setting, 'service', { ...own, ...roomy })
     const hastyMs: readonly [number, number] = isCalm ? [1_000, 2_000] : [50, 2_000]

@@ -28,7 +28,7 @@ function settingsOf({ random }: Setting): Record<string, string> {
   return {
     ...walSettings,
     'wal.maxBytes': '4194304',
-    // Refusals for lack of room are for other scenarios.
+    // Refusals for lack of capacity are for other scenarios.
     'delivery.maxBytes': '1000000',
     'shutdown.graceMs': String(graceMs),
     'shutdown.drainMs': String(draw.pick([0, 0, 200, graceMs / 2])),

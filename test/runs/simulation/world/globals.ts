@@ -98,7 +98,7 @@ class NothingIsCollected {
   }
 }
 
-/** So that what is dropped for lack of room does not depend on it either. */
+/** So that what is dropped for lack of capacity does not depend on it either. */
 class Kept<Target extends WeakKey> {
   readonly #target: Target
 

@@ -149,7 +149,7 @@ describe('simulation: a network in memory in the place of sockets', () => {
     expect(accepted[0]!.destroyed).to.equal(true)
   })
 
-  it('refers to what the operating system has no room for: who writes it over is found out', async () => {
+  it('refers to what the operating system has no capacity for: who writes it over is found out', async () => {
     const socket = await open()
     accepted[0]!.pause()
     const bytes = Buffer.alloc(3 * world.network.nature.capacityBytes, 'a')

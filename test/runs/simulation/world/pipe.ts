@@ -34,7 +34,7 @@ export interface PipeWorld {
 }
 
 /**
- * One direction of a connection: bytes wait with the writer until the operating system has room for them, travel, and
+ * One direction of a connection: bytes wait with the writer until the operating system has capacity for them, travel, and
  * arrive in order. What waits is referred to, not copied: who writes it over too early has written it over.
  */
 export class Pipe {
@@ -191,7 +191,7 @@ export class Pipe {
     this.#cutAfterBytes = bytes
   }
 
-  /** Moves what the operating system has room for from the writer onto the way. */
+  /** Moves what the operating system has capacity for from the writer onto the way. */
   #pump(): void {
     while (this.#waiting.length > 0) {
       const capacity = this.nature.capacityBytes - this.#heldBytes
