@@ -100,15 +100,17 @@ function checked(id: unknown, run: unknown, options: TransactionOptions) {
 
 class ProgramTransaction implements Transaction {
   readonly id: string
-  readonly signal: AbortSignal
   readonly #open: OpenTransaction
   readonly #consumed: ConsumedInTransaction
 
   constructor(open: OpenTransaction, consumed: ConsumedInTransaction) {
     this.id = open.id
-    this.signal = open.signal
     this.#open = open
     this.#consumed = consumed
+  }
+
+  get signal(): AbortSignal {
+    return this.#open.signal
   }
 
   produce(records: OneOrMany<NewRecord>, options: TransactionalProduceOptions = {}) {

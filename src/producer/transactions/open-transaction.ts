@@ -64,7 +64,8 @@ export class OpenTransaction {
   readonly #consumed: ConsumedPositions
   readonly #until: number
   readonly #clock: () => number
-  readonly #doomed = new AbortController()
+  /** `undefined`: nobody has asked for its signal. */
+  #doomed: AbortController | undefined
   readonly #settling = new Set<Promise<unknown>>()
   /** Partitions and groups that the coordinator knows of. */
   readonly #partitions = new Set<string>()
@@ -105,6 +106,8 @@ export class OpenTransaction {
 
   /** Aborted when the transaction can only abort. */
   get signal(): AbortSignal {
+    this.#doomed ??= new AbortController()
+    if (this.#failure !== undefined) this.#doomed.abort(this.#failure)
     return this.#doomed.signal
   }
 
@@ -117,7 +120,7 @@ export class OpenTransaction {
   fail(error: TransactionError): void {
     if (this.#isOver || this.#failure !== undefined) return
     this.#failure = error
-    this.#doomed.abort(error)
+    this.#doomed?.abort(error)
   }
 
   /**

@@ -62,6 +62,8 @@ export class TransactionalCalls {
   /** How many attempts had no answer, and may still reach a broker; and ends that a coordinator may be carrying out. */
   unanswered = 0
   #last: Promise<unknown> = Promise.resolve()
+  /** Calls that have not ended. */
+  #open = 0
   #interruptions = 0
   readonly #pauses = new Waiters()
 
@@ -83,8 +85,10 @@ export class TransactionalCalls {
   ask<Of extends TransactionalKind>(call: TransactionalCall<Of>, until: number): Promise<ResultOf<Of>> {
     const interruptions = this.#interruptions
     const isWanted = (): boolean => this.#interruptions === interruptions
-    const asked = this.#last.then(() => this.#askUntil(call, until, isWanted))
-    this.#last = asked.catch(() => undefined)
+    const askNow = (): Promise<ResultOf<Of>> => this.#askUntil(call, until, isWanted)
+    const asked = this.#open++ === 0 ? askNow() : this.#last.then(askNow)
+    const over = (): void => void this.#open--
+    this.#last = asked.then(over, over)
     return asked
   }
 
@@ -98,7 +102,7 @@ export class TransactionalCalls {
     let last = { type: 'timedOut' } as ResultOf<Of>
     for (let pauseMs = FIRST_PAUSE_MS; isWanted(); pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
       const timeoutMs = Math.max(1, Math.ceil(until - clock()))
-      const request: object = { ...call, transactionalId, timeoutMs }
+      const request: object = { transactionalId, timeoutMs, ...call }
       last = await askRouter<Of>(router, request as Unasked<Of> & { readonly type: Of })
       if (mayArrive(last) || mayBeDone(call.type, last)) this.unanswered++
       if (last.type !== 'timedOut' && !isAskedAgain(call.type, last)) return last

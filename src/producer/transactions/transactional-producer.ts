@@ -102,6 +102,11 @@ export class TransactionalProducer {
     return this.#identified!
   }
 
+  /** Nothing has to be asked before the next transaction. */
+  isReady(transactionTimeoutMs: number): boolean {
+    return this.#state === 'ready' && this.#doubts === this.#doubtsNow && transactionTimeoutMs <= this.#toldTimeoutMs
+  }
+
   /**
    * Makes it ready for the next transaction.
    *
@@ -110,9 +115,9 @@ export class TransactionalProducer {
    */
   async ready(transactionTimeoutMs: number, until: number): Promise<void> {
     this.#checkOwner()
+    if (this.isReady(transactionTimeoutMs)) return
     if (this.#state === 'ready' && this.#doubts !== this.#doubtsNow) this.#state = 'doubtful'
     if (this.#state === 'doubtful') await this.abort(until)
-    if (this.#state === 'ready' && transactionTimeoutMs <= this.#toldTimeoutMs) return
     if (this.#state === 'ready') this.#state = 'renewing'
     const timeoutMs = Math.max(transactionTimeoutMs, this.#toldTimeoutMs)
     const ask = { type: 'initTransactionalId', transactionTimeoutMs: timeoutMs, current: this.#identified } as const

@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { onAbort, unlessAborted } from '../../core/ending.js'
+import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
+import { Members } from '../../core/members.js'
 import { type ClusterChange, MAX_TIMER_MS } from '../../core/model.js'
 import { TransactionError, type TransactionErrorCode } from '../../core/transaction-error.js'
 import type { DeliveryDeps } from '../memory/delivery.js'
@@ -75,7 +76,9 @@ export class Transactions {
   readonly #fenced = new Set<string>()
   /** The functions in which the present code was begun, from the outer to the inner. */
   readonly #inside = new AsyncLocalStorage<readonly Running[]>()
-  readonly #closing = new AbortController()
+  /** The calls that have not ended. */
+  readonly #calls = new Members<CallTurn>()
+  #isClosing = false
   #restedAt = Number.NEGATIVE_INFINITY
 
   /** @param maxResting how many ids that rest are kept */
@@ -99,31 +102,37 @@ export class Transactions {
     const outer = (this.#inside.getStore() ?? []).filter(({ isOver }) => !isOver)
     if (outer.some(running => running.id === id))
       throw new InvalidRequestError(`the transaction ${id} is open: its function would wait for itself`)
-    const until = this.#deps.clock() + timeoutMs
-    const stop = new AbortController()
-    const stopped = (code: TransactionErrorCode, why: string, cause?: unknown) => () =>
-      stop.abort(new TransactionError(code, `the transaction ${id} ${why}`, 'no', cause))
-    const timer = setTimeout(stopped('timedOut', `has taken more than ${timeoutMs} ms`), timeoutMs)
-    const ignore = [
-      // Each wait below listens as well: while one listens, the others cost next to nothing.
-      onAbort(stop.signal, () => undefined),
-      onAbort(signal, () => stopped('aborted', 'was aborted by its signal', signal?.reason)()),
-      onAbort(this.#closing.signal, stopped('shuttingDown', 'was aborted, because the castellan is closed'))
-    ]
+    const { clock } = this.#deps
+    const until = clock() + timeoutMs
     const turns = this.#turnsOf(id)
-    const turn = new CallTurn(turns, this.#deps.clock)
+    const { producer } = turns
+    const turn = new CallTurn(turns, clock)
+    const timer = setTimeout(() => turn.stop('timedOut', `has taken more than ${timeoutMs} ms`), timeoutMs)
+    const ignore = onAbort(signal, () => turn.stop('aborted', 'was aborted by its signal', signal?.reason))
+    this.#calls.add(turn)
+    if (this.#isClosing) turn.stop(...CLOSED)
     const running = { id, isOver: false }
     try {
-      await unlessAborted(turn.begins, stop.signal)
-      await unlessAborted(turn.holds(turns.producer.ready(timeoutMs + BROKER_MARGIN_MS, until)), stop.signal)
-      const transaction = new OpenTransaction(turns.producer, consumed, until, this.#deps.clock)
-      const inside = () =>
-        this.#inside.run([...outer, running], async () => work(transaction)).finally(() => (running.isOver = true))
-      return await this.#carryOut(transaction, inside, stop.signal, until, turn)
+      // Most calls need not wait: each wait is several promises.
+      if (turn.begins !== undefined) await turn.unlessStopped(turn.begins)
+      turn.check()
+      const brokerTimeoutMs = timeoutMs + BROKER_MARGIN_MS
+      if (!producer.isReady(brokerTimeoutMs))
+        await turn.unlessStopped(turn.holds(producer.ready(brokerTimeoutMs, until)))
+      const transaction = new OpenTransaction(producer, consumed, until, clock)
+      const inside = async (): Promise<Result> => {
+        try {
+          return await work(transaction)
+        } finally {
+          running.isOver = true
+        }
+      }
+      return await this.#carryOut(transaction, () => this.#inside.run([...outer, running], inside), until, turn)
     } finally {
       clearTimeout(timer)
       running.isOver = true
-      for (const end of ignore) end()
+      ignore()
+      this.#calls.delete(turn)
       turn.ends()
     }
   }
@@ -131,23 +140,20 @@ export class Transactions {
   async #carryOut<Result>(
     transaction: OpenTransaction,
     work: () => Promise<Result>,
-    stop: AbortSignal,
     until: number,
     turn: CallTurn
   ): Promise<Result> {
-    const ignore = onAbort(stop, () => transaction.fail(stop.reason))
+    turn.transaction = transaction
     try {
-      const result = await unlessAborted(work(), stop)
+      const result = await turn.unlessStopped(work())
       await turn.holds(transaction.commit())
       return result
     } catch (error) {
       const { clock } = this.#deps
       const aborting = turn.holds(transaction.abort(Math.max(until, clock() + ABORT_MS)))
       if (transaction.isOver) throw error
-      const why = await inTime(aborting, stop.aborted ? 0 : Math.min(ABORT_MS, until - clock()), () => undefined)
+      const why = await inTime(aborting, turn.isStopped ? 0 : Math.min(ABORT_MS, until - clock()), () => undefined)
       throw error instanceof TransactionError && why?.code === 'fenced' ? why : error
-    } finally {
-      ignore()
     }
   }
 
@@ -195,42 +201,85 @@ export class Transactions {
 
   /** Aborts transactions whose functions have not resolved, and waits for the ends of all of them. */
   async close(timeoutMs: number): Promise<void> {
-    this.#closing.abort()
+    this.#isClosing = true
+    for (const turn of this.#calls.list()) turn.stop(...CLOSED)
     const turns = [...this.#turns.values()]
     await inTime(Promise.all(turns.map(({ last }) => last)), timeoutMs, () => undefined)
     await Promise.all(turns.map(({ producer }) => producer.rest()))
   }
 }
 
-/** Place of a call in the line of its transactional id. */
+const CLOSED = ['shuttingDown', 'was aborted, because the castellan is closed'] as const
+
+/** Place of a call in the line of its transactional id. It may be stopped before its function has ended. */
 class CallTurn {
-  /** Resolves when the calls before it have left. */
-  readonly begins: Promise<unknown>
+  /** Resolves when the calls before it have left; `undefined`: there is none. */
+  readonly begins: Promise<unknown> | undefined
+  /** Fails when the call is stopped. */
+  transaction: OpenTransaction | undefined
+  place = 0
   readonly #turns: TurnsOfId
   readonly #clock: () => number
-  readonly #held: Promise<unknown>[] = []
+  #held = 0
+  #hasEnded = false
+  #stopped: TransactionError | undefined
+  #onStopped: ((error: TransactionError) => void) | undefined
   #leave = (): void => undefined
 
   constructor(turns: TurnsOfId, clock: () => number) {
     this.#turns = turns
     this.#clock = clock
-    this.begins = turns.last
-    turns.waiting++
     const left = new Promise<void>(resolve => (this.#leave = resolve))
-    turns.last = turns.last.then(() => left)
+    this.begins = turns.waiting++ === 0 ? undefined : turns.last
+    turns.last = this.begins?.then(() => left) ?? left
+  }
+
+  get isStopped(): boolean {
+    return this.#stopped !== undefined
+  }
+
+  /** Stops the call: by its time limit, its signal, or the end of the castellan. The first reason counts. */
+  stop(code: TransactionErrorCode, why: string, cause?: unknown): void {
+    if (this.#stopped !== undefined) return
+    this.#stopped = new TransactionError(code, `the transaction ${this.#turns.producer.id} ${why}`, 'no', cause)
+    this.transaction?.fail(this.#stopped)
+    this.#onStopped?.(this.#stopped)
+  }
+
+  /** @throws TransactionError when it is stopped */
+  check(): void {
+    if (this.#stopped !== undefined) throw this.#stopped
+  }
+
+  /** Resolves like `work`, or rejects when the call is stopped before. Called for one after another. */
+  unlessStopped<Value>(work: Promise<Value>): Promise<Value> {
+    return new Promise((resolve, reject) => {
+      this.#onStopped = reject
+      if (this.#stopped !== undefined) reject(this.#stopped)
+      work.then(resolve, reject)
+    })
   }
 
   /** The next call does not begin before this has ended. */
   holds<Value>(work: Promise<Value>): Promise<Value> {
-    this.#held.push(work)
+    const over = (): void => {
+      this.#held--
+      this.#leaves()
+    }
+    this.#held++
+    work.then(over, over)
     return work
   }
 
   ends(): void {
-    void Promise.allSettled(this.#held).then(() => {
-      this.#turns.waiting--
-      this.#turns.usedAt = this.#clock()
-      this.#leave()
-    })
+    this.#hasEnded = true
+    this.#leaves()
+  }
+
+  #leaves(): void {
+    if (!this.#hasEnded || this.#held > 0) return
+    this.#turns.waiting--
+    this.#turns.usedAt = this.#clock()
+    this.#leave()
   }
 }

@@ -24,6 +24,10 @@ const REFRESH_AT_SHARE_OF_AGE = 0.75
 const LOOK_EVERY_MS = 500
 const LOOKS_PER_AGE = 10
 
+/** Whether those who sent the message go on only when a broker has answered, so that they cannot keep the event loop from its turn. */
+const isAnsweredByBroker = (type: RouterMessage['type']): boolean =>
+  type === 'produceBatches' || type === 'addPartitionsToTxn' || type === 'endTxn'
+
 /**
  * The Router's actor and its address. Requests come by {@link tell}, which refuses them once the Router has stopped; the actor
  * calls {@link receive} with one message after another.
@@ -75,7 +79,7 @@ class RouterActor implements ActorRef<RouterMessage>, OwnerLogic<RouterMailbox> 
 
   #tell(message: RouterMessage): void {
     if (this.#over) this.parts.admission.refuse(message, this.#over)
-    else if (message.type === 'produceBatches') this.#actor.tellSoon(message)
+    else if (isAnsweredByBroker(message.type)) this.#actor.tellSoon(message)
     else this.#actor.tell(message)
   }
 

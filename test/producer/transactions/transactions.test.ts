@@ -1,6 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import { expect } from 'chai'
+import type { TransactionError } from '../../../src/core/transaction-error.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import type { OpenTransaction } from '../../../src/producer/transactions/open-transaction.js'
 import { Transactions } from '../../../src/producer/transactions/transactions.js'
 import type { ResultOf, RouterMessage } from '../../../src/router/messages/operations.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
@@ -76,6 +78,18 @@ describe('the ids of transactions', () => {
     asked = []
     await run('a')
     expect(asked, 'it needs no other epoch').to.deep.equal([])
+  })
+
+  it('have a signal that is aborted with the reason, also for a function that asks for it later', async () => {
+    const stop = new AbortController()
+    let told: unknown
+    const limits = { ...LIMITS, signal: stop.signal }
+    const work = async (tx: OpenTransaction): Promise<void> => {
+      stop.abort('enough')
+      told = { isAborted: tx.signal.aborted, cause: (tx.signal.reason as TransactionError).cause }
+    }
+    const ran = await transactions.run('a', work, limits, NOTHING_CONSUMED).catch(error => error.code)
+    expect([ran, told]).to.deep.equal(['aborted', { isAborted: true, cause: 'enough' }])
   })
 
   it('name no former producer in another cluster', async () => {
