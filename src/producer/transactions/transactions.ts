@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { onAbort } from '../../core/ending.js'
 import { InvalidRequestError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
-import { Members } from '../../core/members.js'
+import { Line } from '../../core/line.js'
 import { type ClusterChange, MAX_TIMER_MS } from '../../core/model.js'
 import { TransactionError, type TransactionErrorCode } from '../../core/transaction-error.js'
 import type { DeliveryDeps } from '../memory/delivery.js'
@@ -77,7 +77,7 @@ export class Transactions {
   /** The functions in which the present code was begun, from the outer to the inner. */
   readonly #inside = new AsyncLocalStorage<readonly Running[]>()
   /** The calls that have not ended. */
-  readonly #calls = new Members<CallTurn>()
+  readonly #calls = new Line<CallTurn>()
   #isClosing = false
   #restedAt = Number.NEGATIVE_INFINITY
 
@@ -109,7 +109,7 @@ export class Transactions {
     const turn = new CallTurn(turns, clock)
     const timer = setTimeout(() => turn.stop('timedOut', `has taken more than ${timeoutMs} ms`), timeoutMs)
     const ignore = onAbort(signal, () => turn.stop('aborted', 'was aborted by its signal', signal?.reason))
-    this.#calls.add(turn)
+    const place = this.#calls.add(turn)
     if (this.#isClosing) turn.stop(...CLOSED)
     const running = { id, isOver: false }
     try {
@@ -132,7 +132,7 @@ export class Transactions {
       clearTimeout(timer)
       running.isOver = true
       ignore()
-      this.#calls.delete(turn)
+      place.leave()
       turn.ends()
     }
   }
@@ -202,7 +202,7 @@ export class Transactions {
   /** Aborts transactions whose functions have not resolved, and waits for the ends of all of them. */
   async close(timeoutMs: number): Promise<void> {
     this.#isClosing = true
-    for (const turn of this.#calls.list()) turn.stop(...CLOSED)
+    for (const turn of this.#calls.all) turn.stop(...CLOSED)
     const turns = [...this.#turns.values()]
     await inTime(Promise.all(turns.map(({ last }) => last)), timeoutMs, () => undefined)
     await Promise.all(turns.map(({ producer }) => producer.rest()))
@@ -217,7 +217,6 @@ class CallTurn {
   readonly begins: Promise<unknown> | undefined
   /** Fails when the call is stopped. */
   transaction: OpenTransaction | undefined
-  place = 0
   readonly #turns: TurnsOfId
   readonly #clock: () => number
   #held = 0
