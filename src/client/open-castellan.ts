@@ -136,7 +136,7 @@ export class ProgramCastellan implements Castellan {
     this.instances = verbs.instances
     this.admin = new ProgramAdmin(verbs)
     this.createClient = cluster.createClient
-    this.transaction = programTransactions(() => cluster.transactions())
+    this.transaction = programTransactions(cluster)
     this.#queues = new ProgramQueues(() => cluster.openQueues({ limits: programQueueLimits }), log)
   }
 

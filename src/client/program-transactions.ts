@@ -75,10 +75,10 @@ export type RunTransaction = <Result>(
 ) => Promise<Result>
 
 export const programTransactions =
-  (load: () => Promise<Transactions>): RunTransaction =>
+  (cluster: { transactions(): Promise<Transactions> }): RunTransaction =>
   async (id, run, options = {}) => {
     const limits = checked(id, run, options)
-    const transactions = await load()
+    const transactions = await cluster.transactions()
     const consumed = new TransactionOffsets()
     return transactions.run(id, open => run(new ProgramTransaction(open, consumed)), limits, consumed)
   }

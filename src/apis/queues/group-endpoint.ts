@@ -40,7 +40,8 @@ const noGroup = (error: unknown): never => {
 
 /** `POST /{topic}/{group}/reset`: moves the group to other offsets. */
 export function reset(parts: QueueParts, exchange: Exchange, params: Params): void {
-  const { shareGroups, topic, group } = queueOf(parts, exchange, params)
+  const { topic, group } = queueOf(parts, exchange, params)
+  const { shareGroups } = verbsOf(parts, params.cluster)
   if (!admits(parts, exchange, 'shareGroups.reset', { topic, group })) return
   withJson(parts, exchange, resetting, ({ to, dryRun }) =>
     answerWork(parts, exchange, async () => {
@@ -52,7 +53,8 @@ export function reset(parts: QueueParts, exchange: Exchange, params: Params): vo
 
 /** `DELETE /{topic}/{group}`: the group forgets the topic. */
 export function forget(parts: QueueParts, exchange: Exchange, params: Params): void {
-  const { shareGroups, topic, group } = queueOf(parts, exchange, params)
+  const { topic, group } = queueOf(parts, exchange, params)
+  const { shareGroups } = verbsOf(parts, params.cluster)
   if (!admits(parts, exchange, 'shareGroups.forget', { topic, group })) return
   answerWork(parts, exchange, async () => {
     await shareGroups.forget(topic, group, LOOK_UP_TIMEOUT_MS).catch(noGroup)

@@ -6,14 +6,13 @@ import { ApiError } from '../../http/api/api-answers.js'
 import { admits, type Params } from '../../http/api/endpoint.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, isEscaped } from '../../http/exchange/exchange.js'
-import type { QueueVerbs, ShareGroupVerbs, Verbs } from '../../verbs/verbs.js'
+import type { QueueVerbs, Verbs } from '../../verbs/verbs.js'
 import type { QueueParts } from './queue-answers.js'
 
 /** The queue that a path names. */
 export interface NamedQueue {
   /** Queues of the cluster. */
   readonly queues: QueueVerbs
-  readonly shareGroups: ShareGroupVerbs
   readonly topic: string
   readonly group: string
   /** Path below the prefix of the API. */
@@ -37,7 +36,7 @@ export function queueOf(
   { cluster, topic = '', group = '' }: Params
 ): NamedQueue {
   if (isEscaped(request)) throw new ApiError(400, 'the path is not percent-encoded UTF-8')
-  const { queues, shareGroups } = verbsOf(parts, cluster)
+  const { queues } = verbsOf(parts, cluster)
   if (topic === '' || group === '')
     throw new ApiError(400, `the name of the ${topic === '' ? 'topic' : 'group'} is empty`)
   for (const [what, name] of [
@@ -48,13 +47,7 @@ export function queueOf(
   if (group.trim() === '') throw new ApiError(400, 'the name of the group is white space')
   if (group.includes('\0')) throw new ApiError(400, 'the name of the group has the character NUL')
   const start = cluster === undefined ? '' : `/clusters/${encodeURIComponent(cluster)}`
-  return {
-    queues,
-    shareGroups,
-    topic,
-    group,
-    path: `${start}/${encodeURIComponent(topic)}/${encodeURIComponent(group)}`
-  }
+  return { queues, topic, group, path: `${start}/${encodeURIComponent(topic)}/${encodeURIComponent(group)}` }
 }
 
 /** Refuses a client that may not read the topic for the group. @returns whether it may */
