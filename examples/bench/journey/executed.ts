@@ -22,25 +22,37 @@ export interface Executed {
   readonly packages: ReadonlyMap<string, ReadonlyMap<string, readonly FunctionCalls[]>>
 }
 
+/** What was called in a window of time, and how many requests it had. */
+export interface Window {
+  readonly calls: readonly FileCalls[]
+  readonly requests: number
+}
+
+/** Two windows of the same length. */
+export interface Round {
+  readonly many: Window
+  readonly few: Window
+}
+
 /**
- * Sums up which functions a work executes. A function is left out when it is called at least half as often in windows
- * of the same length without work, because then timers call it. Node's own code and the code of the benchmark are not
- * counted.
+ * Sums up which functions one request executes: those that in each round are called for at least every second request. What
+ * timers call is left out, also where they run only while requests come: they call it as often among few requests, so
+ * only the calls and requests that `many` has more are compared. Work that many requests share, such as a fetch of many
+ * messages, is left out by this, and so are Node's own code and the code of the benchmark.
  *
  * @param folder the URL of the folder with what is built of Castellan, with a slash at the end
  * @param textOf the text of a file in it
  */
-export function executedBy(
-  work: readonly FileCalls[],
-  idle: readonly FileCalls[],
-  folder: string,
-  textOf: (url: string) => string
-): Executed {
-  const idleCalls = new Map(totals(idle).map(({ url, start, calls }) => [`${url}:${start}`, calls]))
+export function executedBy(rounds: readonly Round[], folder: string, textOf: (url: string) => string): Executed {
+  const counts = rounds.map(({ many, few }) => {
+    const [ofMany, ofFew] = [many, few].map(({ calls }) => new Map(totals(calls).map(one => [keyOf(one), one.calls])))
+    return (key: string) => (ofMany!.get(key) ?? 0) - (ofFew!.get(key) ?? 0) >= (many.requests - few.requests) / 2
+  })
   const ours = new Map<string, FunctionCalls[]>()
   const packages = new Map<string, Map<string, FunctionCalls[]>>()
-  for (const { url, name, start, calls } of totals(work)) {
-    if (calls <= 2 * (idleCalls.get(`${url}:${start}`) ?? 0)) continue
+  for (const one of totals(rounds.flatMap(({ many }) => many.calls))) {
+    if (!counts.every(isOften => isOften(keyOf(one)))) continue
+    const { url, name, start, calls } = one
     const files = filesOf(url, start)
     if (files === undefined) continue
     files.map.set(files.file, [...(files.map.get(files.file) ?? []), { name, start, calls }])
@@ -66,12 +78,14 @@ function sourceAt(text: string, position: number): string | undefined {
   return named === -1 ? undefined : lines.slice(named + '\n// '.length, lines.indexOf('\n', named + 1))
 }
 
+const keyOf = ({ url, start }: { readonly url: string; readonly start: number }): string => `${url}:${start}`
+
 /** The number of calls of each called function in all windows and threads. */
 function totals(windows: readonly FileCalls[]): (FunctionCalls & { readonly url: string })[] {
   const sums = new Map<string, FunctionCalls & { readonly url: string }>()
   for (const { url, functions } of windows) {
     for (const { name, start, calls } of functions) {
-      const key = `${url}:${start}`
+      const key = keyOf({ url, start })
       sums.set(key, { url, name, start, calls: calls + (sums.get(key)?.calls ?? 0) })
     }
   }
@@ -80,12 +94,3 @@ function totals(windows: readonly FileCalls[]): (FunctionCalls & { readonly url:
 
 export const functionsIn = (files: ReadonlyMap<string, readonly FunctionCalls[]>): number =>
   [...files.values()].reduce((sum, functions) => sum + functions.length, 0)
-
-/** Those of the functions that were called so often: others are work of the background that fell into these windows. */
-export function calledAtLeast(
-  calls: number,
-  files: ReadonlyMap<string, readonly FunctionCalls[]>
-): ReadonlyMap<string, readonly FunctionCalls[]> {
-  const often = [...files].map(([file, functions]) => [file, functions.filter(one => one.calls >= calls)] as const)
-  return new Map(often.filter(([, functions]) => functions.length > 0))
-}

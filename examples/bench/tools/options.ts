@@ -31,7 +31,7 @@ export interface BenchCommand extends BenchOptions {
 const IDLE_SECONDS = 10
 const SECONDS = 2
 const ROUNDS = 5
-/** `journey` counts files, which is the same in each round, and runs nine works one after another. */
+/** `journey` counts files, which is the same in each round, and runs eleven works one after another. */
 const JOURNEY_ROUNDS = 2
 
 /**
