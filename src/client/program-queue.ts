@@ -1,11 +1,11 @@
-import type { Word } from '../consumer/queue/queue-messages.js'
+import type { AcknowledgeType } from '../consumer/queue/queue-messages.js'
 import {
   ACQUIRE,
   leftOfLock,
   MIN_LOCK_MS,
-  NO_WORDS,
-  type ToldResult,
-  toldResult
+  NOTHING_TO_SETTLE,
+  type ResultForClient,
+  resultForClient
 } from '../consumer/queue/queue-verbs.js'
 import type { Queues } from '../consumer/queue/queues.js'
 import { queueSettings } from '../consumer/queue/settings.js'
@@ -81,7 +81,7 @@ export interface QueueRunOptions extends Pick<QueueAcquireOptions, 'lockMs' | 's
  * Result of settling a message. `done`; `lost`: its lock was over, and the message comes or came again; `unknown`: it
  * was sent to Kafka, and no answer came; `failed`: Kafka has refused it with `code`.
  */
-export type Settled = Omit<ToldResult, 'token'>
+export type Settled = Omit<ResultForClient, 'token'>
 
 /** A message that this program holds, until it settles it or its lock ends. */
 export interface QueueMessage extends KafkaRecord {
@@ -228,7 +228,7 @@ class ProgramQueue implements Queue {
   #valid(verbs: QueueVerbs, messages: readonly Acquired[]): readonly Acquired[] {
     const now = performance.now()
     const valid = messages.filter(({ lockEndsAt }) => leftOfLock(lockEndsAt, now) > 0)
-    if (valid.length < messages.length) verbs.unseen(messages.filter(message => !valid.includes(message)))
+    if (valid.length < messages.length) verbs.takeBack(messages.filter(message => !valid.includes(message)))
     return valid
   }
 
@@ -244,11 +244,11 @@ class ProgramQueue implements Queue {
   }
 
   #given(verbs: QueueVerbs, { record, lockEndsAt, ...message }: Acquired): QueueMessage {
-    const settle = async (word: Word, delayMs = 0): Promise<Settled> => {
-      const [result] = (await this.#settle(verbs, word, [message.token], delayMs)) as [TokenResult]
+    const settle = async (type: AcknowledgeType, delayMs = 0): Promise<Settled> => {
+      const [result] = (await this.#settle(verbs, type, [message.token], delayMs)) as [TokenResult]
       if (result.outcome !== 'failed') this.#unsettled.delete(result.token)
       if (result.lockEndsAt !== undefined) this.#keep(result.token, result.lockEndsAt)
-      const { token: _, ...settled } = toldResult(result, performance.now())
+      const { token: _, ...settled } = resultForClient(result, performance.now())
       return settled
     }
     this.#keep(message.token, lockEndsAt)
@@ -268,9 +268,14 @@ class ProgramQueue implements Queue {
     }
   }
 
-  #settle(verbs: QueueVerbs, word: Word, tokens: readonly string[], delayMs: number): Promise<readonly TokenResult[]> {
+  #settle(
+    verbs: QueueVerbs,
+    type: AcknowledgeType,
+    tokens: readonly string[],
+    delayMs: number
+  ): Promise<readonly TokenResult[]> {
     const { topic, group } = this.#of
-    return verbs.settle(topic, group, { ...NO_WORDS, [word]: tokens, delayMs }, PROGRAM)
+    return verbs.settle(topic, group, { ...NOTHING_TO_SETTLE, [type]: tokens, delayMs }, PROGRAM)
   }
 
   /** Keeps a token as long as its lock. The oldest ones that are over are dropped. */
@@ -311,7 +316,7 @@ class ProgramQueue implements Queue {
         const asked = { count, waitMs, maxBytes, lockMs, start, client: PROGRAM, mayAlter: true }
         const messages = await this.#next(verbs, asked, end.signal)
         // The messages came, the signal was aborted, then this goes on.
-        if (end.signal.aborted) verbs.unseen(messages)
+        if (end.signal.aborted) verbs.takeBack(messages)
         else for (const one of messages) inFlight.add(this.#handle(handler, this.#given(verbs, one), lockMs))
         if (inFlight.size >= concurrency) await inFlight.oneEnded()
       }

@@ -12,7 +12,7 @@ const MAX_WAITING = 1_000
 /** A limit of the gateway, and no failure of the registry: it is not remembered. */
 export const TOO_MANY_QUESTIONS = new OverloadedError('too many schemas are asked for at the same time')
 
-interface Entry {
+interface RememberedAnswer {
   readonly result: { readonly value: unknown } | { readonly error: Error }
   readonly until: number
 }
@@ -23,7 +23,7 @@ interface Entry {
  * other owners ask in turn.
  */
 export class RememberedAnswers {
-  readonly #entries: LRUCache<string, Entry>
+  readonly #entries: LRUCache<string, RememberedAnswer>
   readonly #waiting = new Map<string, { readonly answer: Promise<unknown>; readonly owner: string | undefined }>()
   readonly #shares = new Shares(MAX_WAITING, 'questions to the schema registry')
   readonly #sizeOf: (value: unknown) => number
@@ -81,7 +81,7 @@ export class RememberedAnswers {
     key: string,
     ask: () => Promise<Value>,
     lastsMs: (value: Value) => number,
-    old: Entry | undefined
+    old: RememberedAnswer | undefined
   ): Promise<Value> {
     try {
       const value = await ask()
@@ -99,7 +99,7 @@ export class RememberedAnswers {
     }
   }
 
-  #remember(key: string, result: Entry['result'], lastsMs: number): void {
+  #remember(key: string, result: RememberedAnswer['result'], lastsMs: number): void {
     const size = key.length + this.#sizeOf('value' in result ? result.value : undefined)
     // The cache takes nothing that is larger than itself, and each request would ask for it again.
     this.#entries.set(

@@ -206,7 +206,7 @@ export const VERB_FACTS = {
     command: CURL,
     troubles: [...AWAY, 'queueNotServed', 'queueArchived', 'queueHeldLong']
   },
-  'queues.unseen': OWN,
+  'queues.takeBack': OWN,
   'queues.settle': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, 'queueHeldLong'] },
   'queues.count': OWN,
   'queues.describe': { ...PROMPT, effects: [OFFSETS], command: 'queues describe', troubles: AWAY },

@@ -82,7 +82,7 @@ const WITHOUT_QUEUES: QueueVerbs = {
     asker.reply(NO_QUEUES)
     return () => undefined
   },
-  unseen: () => undefined,
+  takeBack: () => undefined,
   settle: async (_topic, _groupId, settlement) => tokensOf(settlement).map(token => ({ token, outcome: 'invalid' })),
   describe: refuseQueues,
   configure: refuseQueues

@@ -109,8 +109,8 @@ export class WrappedQueues implements Complete<QueueVerbs> {
   acquire(...asked: Parameters<QueueVerbs['acquire']>) {
     return this.own.acquire(...asked)
   }
-  unseen(...asked: Parameters<QueueVerbs['unseen']>) {
-    this.own.unseen(...asked)
+  takeBack(...asked: Parameters<QueueVerbs['takeBack']>) {
+    this.own.takeBack(...asked)
   }
   settle(...asked: Parameters<QueueVerbs['settle']>) {
     return this.own.settle(...asked)

@@ -20,13 +20,13 @@ export interface KafkaState {
   readonly foreignMember: boolean
 }
 
-type Asked = Pick<WebhookDefinition, 'name' | 'topic' | 'deadLetters'>
+type WebhookTopics = Pick<WebhookDefinition, 'name' | 'topic' | 'deadLetters'>
 type Router = ActorRef<RouterMessage>
 
 /** @returns `undefined`: no broker has answered */
 export async function lookAtKafka(
   router: Router,
-  { name, topic, deadLetters }: Asked
+  { name, topic, deadLetters }: WebhookTopics
 ): Promise<KafkaState | undefined> {
   const topics = deadLetters === undefined ? [topic] : [topic, deadLetters]
   const [found, group] = await Promise.all([

@@ -11,7 +11,7 @@ export interface ToldWebhook {
 }
 
 /** Processes that were asked and did not answer in time, or could not. */
-interface Asked {
+interface SilentProcesses {
   readonly silent: readonly string[]
 }
 
@@ -20,11 +20,11 @@ export interface WebhooksOfAll {
   /** Definitions in the settings of this process. */
   readonly defined: readonly WebhookDefinition[]
   /** @param name absent: all webhooks */
-  status(name?: string): Promise<Asked & { readonly told: readonly ToldWebhook[] }>
+  status(name?: string): Promise<SilentProcesses & { readonly told: readonly ToldWebhook[] }>
   /** Asks the process that has the record. */
-  skip(name: string, partition: number, offset: Offset): Promise<Asked & { readonly result: SkipResult }>
+  skip(name: string, partition: number, offset: Offset): Promise<SilentProcesses & { readonly result: SkipResult }>
   /** Sends a request from this process, or from the one that runs the webhook. */
   test(name: string): Promise<TestResult>
   /** @returns `resumed`: it was gone, or paused, in one of the processes at least */
-  resume(name: string): Promise<Asked & { readonly result: ResumeResult }>
+  resume(name: string): Promise<SilentProcesses & { readonly result: ResumeResult }>
 }

@@ -218,7 +218,7 @@ const emptyQueues: QueueVerbs = {
     reply({ type: 'acquired', messages: [], isNewGroup: false })
     return () => undefined
   },
-  unseen: () => undefined,
+  takeBack: () => undefined,
   settle: async (_topic, _group, settlement) => tokensOf(settlement).map(token => ({ token, outcome: 'invalid' })),
   describe: async () => ({ state: 'absent', members: [], partitions: [], settings: undefined, topics: [] }),
   configure: refuse

@@ -39,7 +39,7 @@ const wrapped = (own: Verbs): WrappedVerbs =>
 
 describe('wrapped verbs', () => {
   /** They have no answer. */
-  const TOLD = ['lost', 'queues.unseen', 'queues.count', 'admin.topicChanged']
+  const TOLD = ['lost', 'queues.takeBack', 'queues.count', 'admin.topicChanged']
 
   for (const verb of PATHS) {
     it(`pass on ${verb}, with all that it is asked`, () => {

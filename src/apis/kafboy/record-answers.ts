@@ -3,13 +3,13 @@ import type { RecordFailure, RecordOutcome } from '../../core/model.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 
 /** The answer to a failure: Kafka's error number, or a word where Kafka has no number. */
-interface Told {
+interface NumberedFailure {
   readonly error: number | string
   readonly status: 502 | 503 | 504
 }
 
-const refused = (error: number | string): Told => ({ error, status: 502 })
-const away = (error: number | string): Told => ({ error, status: 503 })
+const refused = (error: number | string): NumberedFailure => ({ error, status: 502 })
+const away = (error: number | string): NumberedFailure => ({ error, status: 503 })
 
 /** No broker can be reached: the word is ekaf's. */
 const downtime = away('downtime')
@@ -42,10 +42,10 @@ const byCode = {
   aborted: { error: 'timeout', status: 504 },
   protocol: refused(errorCodes.UNKNOWN_SERVER_ERROR),
   kafka: refused(errorCodes.UNKNOWN_SERVER_ERROR)
-} as const satisfies Record<ErrorCode, Told>
+} as const satisfies Record<ErrorCode, NumberedFailure>
 
 /** @param isReady whether any broker can be reached: a time-out without one is a downtime */
-export function toldOf({ code, errorCode }: RecordFailure, isReady: boolean): Told {
+export function toldOf({ code, errorCode }: RecordFailure, isReady: boolean): NumberedFailure {
   if (code === 'timedOut' && !isReady) return downtime
   const told = byCode[code]
   return errorCode === undefined ? told : { ...told, error: errorCode }

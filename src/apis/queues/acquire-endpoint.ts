@@ -19,9 +19,9 @@ import {
   type AcquireResult,
   leftOfLock,
   type QueueMessage,
-  type TokenResult,
-  type ToldResult,
-  toldResult
+  type ResultForClient,
+  resultForClient,
+  type TokenResult
 } from '../../verbs/verbs.js'
 import { addMessage, type Parts, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
@@ -38,7 +38,7 @@ const MAX_JSON_BYTES = 6 * 1024 * 1024
 type AcquireBody = z.output<typeof acquireBody>
 
 /** A request to acquire messages, as it was read. */
-interface Asked {
+interface AcquireRequest {
   readonly exchange: Exchange
   readonly queue: NamedQueue
   readonly wanted: AcquireBody
@@ -89,7 +89,7 @@ export class AcquireEndpoint {
     return isBytes
   }
 
-  #wait(asked: Asked, settled?: readonly TokenResult[]): void {
+  #wait(asked: AcquireRequest, settled?: readonly TokenResult[]): void {
     const { exchange, queue } = asked
     // The client may have left while its messages were settled.
     if (exchange.response.destroyed) return
@@ -106,7 +106,7 @@ export class AcquireEndpoint {
 /** A client that waits for messages of a queue. */
 class OpenAcquire extends MessageWait {
   readonly #parts: QueueParts
-  readonly #asked: Asked
+  readonly #asked: AcquireRequest
   readonly #settled: readonly TokenResult[] | undefined
   readonly #caller: Caller
   readonly #client: string
@@ -116,7 +116,7 @@ class OpenAcquire extends MessageWait {
   #hasComeAgain = false
 
   /** @param settled what was done before; `undefined`: nothing was asked for */
-  constructor(parts: QueueParts, asked: Asked, settled: readonly TokenResult[] | undefined) {
+  constructor(parts: QueueParts, asked: AcquireRequest, settled: readonly TokenResult[] | undefined) {
     super(asked.exchange.response, parts.records)
     this.#parts = parts
     this.#asked = asked
@@ -153,7 +153,7 @@ class OpenAcquire extends MessageWait {
   fail(error: unknown): void {
     if (!this.#answersNow()) return
     this.decide()
-    this.giveBack()
+    this.releaseMessages()
     this.#parts.answers.fail(this.#asked.exchange, error)
   }
 
@@ -168,7 +168,7 @@ class OpenAcquire extends MessageWait {
     const { queues, topic, group } = this.#asked.queue
     if (this.isDecided) {
       // It was on its way when the wait ended.
-      if (result.type === 'acquired' && result.messages.length > 0) queues.unseen(result.messages)
+      if (result.type === 'acquired' && result.messages.length > 0) queues.takeBack(result.messages)
     } else if (result.type === 'failed' && this.#comesAgain(result)) return
     else if (result.type === 'failed') this.#refuse(result)
     else {
@@ -192,14 +192,14 @@ class OpenAcquire extends MessageWait {
 
   #refuse(failure: FailureCause): void {
     this.isDecided = true
-    const settled = this.#toldSettled
+    const settled = this.#settledForClient
     this.fail(this.#parts.answers.problemOf(failure, settled && { settled }))
   }
 
   /** Results of what the request has settled first, with the time that is left of renewed locks. */
-  get #toldSettled(): readonly ToldResult[] | undefined {
+  get #settledForClient(): readonly ResultForClient[] | undefined {
     const now = this.#parts.clock()
-    return this.#settled?.map(result => toldResult(result, now))
+    return this.#settled?.map(result => resultForClient(result, now))
   }
 
   #write(messages: readonly QueueMessage[]): void {
@@ -228,9 +228,9 @@ class OpenAcquire extends MessageWait {
       const parts = decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text')
       addMessage(body, message, parts, leftOfLock(message.lockEndsAt, now))
     }
-    this.giveBack(this.#messages.slice(count))
+    this.releaseMessages(this.#messages.slice(count))
     body.add(given.length === 0 ? '{"messages":[]' : ']')
-    const settled = this.#toldSettled
+    const settled = this.#settledForClient
     body.add(settled === undefined ? '}' : `,"settled":${JSON.stringify(settled)}}`)
     return { status: 200, type: JSON_TYPE, body, madeBytes: body.madeBytes }
   }
@@ -245,7 +245,7 @@ class OpenAcquire extends MessageWait {
   /** The messages that the client gets now. Messages whose locks have ended meanwhile go to the next client. */
   #given(messages: readonly QueueMessage[], now: number): readonly QueueMessage[] {
     const isOver = ({ lockEndsAt }: QueueMessage): boolean => leftOfLock(lockEndsAt, now) === 0
-    this.giveBack(messages.filter(isOver))
+    this.releaseMessages(messages.filter(isOver))
     return messages.filter(message => !isOver(message))
   }
 
@@ -284,12 +284,12 @@ class OpenAcquire extends MessageWait {
     this.#messages = []
   }
 
-  protected giveBack(messages = this.#messages): void {
+  protected releaseMessages(messages = this.#messages): void {
     if (messages.length === 0) return
     const given = new Set(messages)
     this.#messages = this.#messages.filter(message => !given.has(message))
     this.held?.add(-memoryOfRecords(recordsOf(messages)))
-    this.#asked.queue.queues.unseen(messages)
+    this.#asked.queue.queues.takeBack(messages)
   }
 }
 

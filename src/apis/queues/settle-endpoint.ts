@@ -3,7 +3,7 @@ import { IGNORED_BYTES, type Params, withBytes } from '../../http/api/endpoint.j
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { MULTI_STATUS } from '../../http/exchange/modern-answers.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
-import { NO_WORDS, type Settlement, type TokenResult, toldResult } from '../../verbs/verbs.js'
+import { NOTHING_TO_SETTLE, resultForClient, type Settlement, type TokenResult } from '../../verbs/verbs.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf } from './named-queue.js'
 import type { QueueAnswers, QueueParts } from './queue-answers.js'
 import { requireAtMost, settling, withJson } from './requests.js'
@@ -28,7 +28,7 @@ export function settleMany(parts: QueueParts, exchange: Exchange, params: Params
       results => {
         const status = results.every(({ outcome }) => outcome === 'done') ? 200 : MULTI_STATUS
         const now = parts.clock()
-        const told = results.map(result => toldResult(result, now))
+        const told = results.map(result => resultForClient(result, now))
         parts.answers.ok(exchange, { results: told }, status)
       },
       error => parts.answers.fail(exchange, error)
@@ -43,7 +43,7 @@ export function acceptOne(parts: QueueParts, exchange: Exchange, params: Params)
   const queue = queueOf(parts, exchange, params)
   if (!admitsConsumer(parts, exchange, 'queues.settle', queue)) return
   withBytes(parts, exchange, IGNORED_BYTES, TOO_LARGE_TO_IGNORE, () => {
-    settle(parts, exchange, queue, { ...NO_WORDS, accept: [params.token!] }).then(
+    settle(parts, exchange, queue, { ...NOTHING_TO_SETTLE, accept: [params.token!] }).then(
       ([result]) => {
         const problem = problemOf(result!, parts.answers)
         if (problem === undefined) parts.answers.noContent(exchange)

@@ -38,7 +38,7 @@ export interface ToldRecord {
   readonly why?: string
 }
 
-interface Told {
+interface ReceiptPage {
   readonly records: readonly ToldRecord[]
   readonly next?: number
 }
@@ -62,7 +62,7 @@ async function tell(line: Command, process: Process): Promise<number> {
 }
 
 /** @throws CommandError when there is no answer, or no such receipt */
-async function ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<Told> {
+async function ask(url: URL, headers: Readonly<Record<string, string>>, signal: AbortSignal): Promise<ReceiptPage> {
   const response = await fetch(url, { headers, signal }).catch((error: unknown) => {
     throw new CommandError(whyNoAnswer(url, error))
   })

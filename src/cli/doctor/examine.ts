@@ -13,7 +13,7 @@ import {
 } from '../../kafka/broker-client.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
 import type { AclRight } from '../../kafka/features.js'
-import { type Answers, type DoctorFinding, findingsOf, type Told } from './findings.js'
+import { type Answers, type DoctorFinding, findingsOf, type KafkaAnswer } from './findings.js'
 
 /** Topics, group and other names to ask Kafka about. */
 export interface Question {
@@ -73,7 +73,7 @@ export class Doctor {
     const settings = await this.#settings(nodes[0]!, question, offers('describeShareGroupOffsets'))
     const group = await this.#group(first, question.group, offers)
     const idCode = await this.#untilCoordinated(() => this.#codeOf(first.initProducerId({})))
-    const told = (name: string): Told => {
+    const told = (name: string): KafkaAnswer => {
       const { errorCode = errorCodes.NONE, authorizedOperations } =
         metadata.topics.find(({ topic }) => topic === name) ?? {}
       return { name, errorCode, operations: authorizedOperations, tried: settings.tried('topic', name) }
@@ -179,9 +179,13 @@ export class Doctor {
   }
 
   /** Asks for the rights of the principal on the group; `undefined`: no group was named. */
-  async #group(first: BrokerClient, name: string | undefined, offers: Answers['offers']): Promise<Told | undefined> {
+  async #group(
+    first: BrokerClient,
+    name: string | undefined,
+    offers: Answers['offers']
+  ): Promise<KafkaAnswer | undefined> {
     if (name === undefined) return undefined
-    let operations: Told['operations']
+    let operations: KafkaAnswer['operations']
     let describe: number = errorCodes.NONE
     const errorCode = await this.#untilCoordinated(async () => {
       const found = await this.#inTime(first.findCoordinator({ groupId: name, keyType: 'group' })).catch(asCode)

@@ -37,7 +37,7 @@ export const finding = (about: string, outcome: DoctorFinding['outcome'], detail
 })
 
 /** Kafka's answer about a topic or a group. */
-export interface Told {
+export interface KafkaAnswer {
   readonly name: string
   readonly errorCode: number
   /** `undefined`: the broker does not tell them. */
@@ -47,11 +47,11 @@ export interface Told {
 }
 
 export interface Answers {
-  readonly topics: readonly Told[]
+  readonly topics: readonly KafkaAnswer[]
   /** `undefined`: none was named. */
-  readonly group: Told | undefined
+  readonly group: KafkaAnswer | undefined
   /** The topic of consumer instances. `undefined`: they are kept in memory. */
-  readonly instances: Told | undefined
+  readonly instances: KafkaAnswer | undefined
   /** Kafka's code for InitProducerId. */
   readonly idCode: number
   /** Kafka's code for the settings of a broker. */
@@ -94,7 +94,7 @@ export const findingsOf = (answers: Answers): readonly DoctorFinding[] => [
     }))
 ]
 
-const withoutFacts = (kind: 'topic' | 'group', { name, errorCode }: Told): readonly DoctorFinding[] =>
+const withoutFacts = (kind: 'topic' | 'group', { name, errorCode }: KafkaAnswer): readonly DoctorFinding[] =>
   errorCode === errorCodes.NONE || REFUSED.has(errorCode)
     ? []
     : [finding(`${kind} ${name}`, 'cannot tell', kafkaErrorOf(errorCode).message)]
@@ -162,7 +162,7 @@ function byCode(errorCode: number, right: AclRight, name: string): KnownRight {
   return unknown(`${textOf({ right, name })}: ${kafkaErrorOf(errorCode).message}`)
 }
 
-function of(right: AclRight, { name, errorCode, operations, tried }: Told): KnownRight {
+function of(right: AclRight, { name, errorCode, operations, tried }: KafkaAnswer): KnownRight {
   const [operation, resource] = right
   if (REFUSED.has(errorCode)) return { is: 'missing', right, name }
   if (errorCode !== errorCodes.NONE)

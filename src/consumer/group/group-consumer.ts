@@ -318,7 +318,7 @@ export class GroupConsumer implements LoopGroup {
     const { refusal } = this.#member
     if (refusal) request.answer(refusal)
     else {
-      topic.consumer.enqueue(request)
+      topic.consumer.addRequest(request)
       if (topic.refusal) topic.consumer.forbid(topic.refusal)
       else if (topic.consumer.waitsInVain) this.#member.hurry()
     }

@@ -99,7 +99,7 @@ interface GroupLogic<Message> {
 }
 
 /** A message, or the call of a callback. */
-type Entry<Message> = { readonly message: Message } | { readonly run: () => void }
+type GroupTask<Message> = { readonly message: Message } | { readonly run: () => void }
 
 /**
  * The actor of a group, and its runtime: answers and timers call back in its ticks.
@@ -113,11 +113,11 @@ export class GroupActor<Message> implements GroupRuntime {
   readonly log: Logger
   readonly metrics: MetricsLogger
   readonly #shared: SharedRuntime
-  readonly #actor: ActorRef<Entry<Message>[]>
+  readonly #actor: ActorRef<GroupTask<Message>[]>
   /** The newest batch. The next message is added to it, unless the actor has begun to handle it. */
-  #open: Entry<Message>[] | undefined
+  #open: GroupTask<Message>[] | undefined
   /** Batches that the actor has not begun to handle, in order. */
-  #unhandled: Entry<Message>[][] = []
+  #unhandled: GroupTask<Message>[][] = []
 
   constructor(name: string, groupId: string, shared: SharedRuntime, logic: GroupLogic<Message>) {
     this.groupId = groupId
@@ -125,7 +125,7 @@ export class GroupActor<Message> implements GroupRuntime {
     this.log = logOfGroup(shared.log, groupId)
     this.metrics = shared.metrics
     this.#shared = shared
-    this.#actor = shared.system.spawnOwner<Entry<Message>[]>(name, {
+    this.#actor = shared.system.spawnOwner<GroupTask<Message>[]>(name, {
       receive: batch => {
         if (batch === this.#open) this.#open = undefined
         if (batch === this.#unhandled[0]) this.#unhandled.shift()
@@ -182,7 +182,7 @@ export class GroupActor<Message> implements GroupRuntime {
     }
   }
 
-  #add(entry: Entry<Message>): void {
+  #add(entry: GroupTask<Message>): void {
     if (this.#open && this.#open.length < MAX_PER_TICK) {
       this.#open.push(entry)
       return
@@ -193,7 +193,7 @@ export class GroupActor<Message> implements GroupRuntime {
   }
 }
 
-const messagesIn = <Message>(batches: readonly (readonly Entry<Message>[])[]): readonly Message[] =>
+const messagesIn = <Message>(batches: readonly (readonly GroupTask<Message>[])[]): readonly Message[] =>
   batches.flat().flatMap(entry => ('message' in entry ? [entry.message] : []))
 
 /** A log whose lines name the group. Names come from clients and have up to 32,767 characters, so they are cut. */

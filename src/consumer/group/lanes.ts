@@ -31,7 +31,7 @@ export interface Turn<Item> {
 }
 
 /** A message among those that are ready, or behind others of its lane. One that comes again stands nowhere until it is ready. */
-class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
+class ParkedItem<Item> extends LinePlace<Item> implements Turn<Item> {
   declare readonly item: Item
   readonly lane: Lane<Item>
   readonly limit: ParkingLimit | undefined
@@ -40,7 +40,7 @@ class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
   readonly isAgain: boolean
   isReady = false
   /** The next one of those whose serial numbers end alike. */
-  next: Entry<Item> | undefined
+  next: ParkedItem<Item> | undefined
 
   constructor(item: Item, lane: Lane<Item>, limit: ParkingLimit | undefined, bytes: number, isAgain: boolean) {
     super(item)
@@ -54,16 +54,16 @@ class Entry<Item> extends LinePlace<Item> implements Turn<Item> {
 /** The parked ones, by the serial number of their offer. It is no Map, for the reason why a {@link Line} is no Set. */
 class Entries<Item extends Parkable> {
   /** By the last bits of the number. */
-  #lists: (Entry<Item> | undefined)[] = [undefined]
+  #lists: (ParkedItem<Item> | undefined)[] = [undefined]
   size = 0
 
-  get(serial: number): Entry<Item> | undefined {
+  get(serial: number): ParkedItem<Item> | undefined {
     let entry = this.#lists[serial & (this.#lists.length - 1)]
     while (entry !== undefined && entry.item.serial !== serial) entry = entry.next
     return entry
   }
 
-  add(entry: Entry<Item>): void {
+  add(entry: ParkedItem<Item>): void {
     if (++this.size > this.#lists.length) {
       const all = this.all
       this.#lists = Array.from({ length: 2 * this.#lists.length }, () => undefined)
@@ -72,13 +72,13 @@ class Entries<Item extends Parkable> {
     this.#put(entry)
   }
 
-  #put(entry: Entry<Item>): void {
+  #put(entry: ParkedItem<Item>): void {
     const at = entry.item.serial & (this.#lists.length - 1)
     entry.next = this.#lists[at]
     this.#lists[at] = entry
   }
 
-  delete(entry: Entry<Item>): void {
+  delete(entry: ParkedItem<Item>): void {
     const at = entry.item.serial & (this.#lists.length - 1)
     const first = this.#lists[at]
     if (first === entry) this.#lists[at] = entry.next
@@ -92,8 +92,8 @@ class Entries<Item extends Parkable> {
   }
 
   /** In order of arrival: numbers rise. */
-  get all(): Entry<Item>[] {
-    const all: Entry<Item>[] = []
+  get all(): ParkedItem<Item>[] {
+    const all: ParkedItem<Item>[] = []
     for (let entry of this.#lists) for (; entry !== undefined; entry = entry.next) all.push(entry)
     return all.sort((one, other) => one.item.serial - other.item.serial)
   }
@@ -103,7 +103,7 @@ interface Lane<Item> {
   /** `undefined`: no other message comes into it. */
   readonly name: LaneName | undefined
   /** The message that was begun, and comes again before those behind it. */
-  again: Entry<Item> | undefined
+  again: ParkedItem<Item> | undefined
   /** Messages behind the one that is ready or begun, in order of arrival. `undefined`: there was none. */
   behind: Line<Item> | undefined
 }
@@ -181,12 +181,12 @@ export class Lanes<Item extends Parkable> {
 
   /** Parks the message of this turn again. It is the next one of its lane. */
   parkAgain(turn: Turn<Item>, item: Item): void {
-    const { lane, limit } = turn as Entry<Item>
+    const { lane, limit } = turn as ParkedItem<Item>
     lane.again = this.#entryOf(item, lane, limit, true)
   }
 
-  #entryOf(item: Item, lane: Lane<Item>, limit: ParkingLimit | undefined, isAgain: boolean): Entry<Item> {
-    const entry = new Entry(item, lane, limit, this.#limits?.bytesOf(item) ?? 0, isAgain)
+  #entryOf(item: Item, lane: Lane<Item>, limit: ParkingLimit | undefined, isAgain: boolean): ParkedItem<Item> {
+    const entry = new ParkedItem(item, lane, limit, this.#limits?.bytesOf(item) ?? 0, isAgain)
     this.#parked.add(entry)
     entry.limit?.park(entry.bytes)
     return entry
@@ -194,7 +194,7 @@ export class Lanes<Item extends Parkable> {
 
   /** Begins the message that has been ready for longest. `undefined`: none is ready. */
   next(): Turn<Item> | undefined {
-    const entry = this.#inTurn.firstPlace as Entry<Item> | undefined
+    const entry = this.#inTurn.firstPlace as ParkedItem<Item> | undefined
     if (entry === undefined) return undefined
     this.#leaveLine(entry)
     this.#parked.delete(entry)
@@ -204,7 +204,7 @@ export class Lanes<Item extends Parkable> {
 
   /** The message of this turn is done with: the next one of its lane is ready. To be called once. */
   leave(turn: Turn<Item>): void {
-    const { lane, limit } = turn as Entry<Item>
+    const { lane, limit } = turn as ParkedItem<Item>
     this.#goOn(lane)
     limit?.leave()
   }
@@ -228,13 +228,13 @@ export class Lanes<Item extends Parkable> {
   }
 
   #goOn(lane: Lane<Item>): void {
-    const next = lane.again ?? (lane.behind?.firstPlace as Entry<Item> | undefined)
+    const next = lane.again ?? (lane.behind?.firstPlace as ParkedItem<Item> | undefined)
     lane.again = undefined
     if (next !== undefined) this.#becomesReady(next)
     else if (lane.name !== undefined) this.#lanes.delete(lane.name)
   }
 
-  #becomesReady(entry: Entry<Item>): void {
+  #becomesReady(entry: ParkedItem<Item>): void {
     entry.leave()
     this.#inTurn.put(entry)
     entry.isReady = true
@@ -243,7 +243,7 @@ export class Lanes<Item extends Parkable> {
   }
 
   /** @returns whether it was ready */
-  #leaveLine(entry: Entry<Item>): boolean {
+  #leaveLine(entry: ParkedItem<Item>): boolean {
     entry.leave()
     if (!entry.isReady) return false
     entry.isReady = false

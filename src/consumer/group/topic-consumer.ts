@@ -76,7 +76,7 @@ interface Taker {
  * this topic that the member reads. Only {@link TopicConsumer.#serve} answers requests with messages of these
  * partitions. Then it serves the loops, which take from several topics in turn. It is called when:
  *
- *   a request comes       enqueue ─▶ #serve, which tells idle partitions that a message is wanted ─▶ want
+ *   a request comes       addRequest ─▶ #serve, which tells idle partitions that a message is wanted ─▶ want
  *   a read has ended      GroupLogReader: onReady ─▶ PartitionConsumer#prefetch: a message is at hand ─▶ demand.prefetched ─▶ #serve
  *   one is acknowledged   PartitionConsumer.ack ─▶ #prefetch, which may have waited for that (maxPendingMessages)
  *   one comes back        releaseAll ─▶ PartitionConsumer.release ─▶ demand.prefetched ─▶ #serve
@@ -101,7 +101,7 @@ export class TopicConsumer implements LoopTopic {
   readonly #setAside = new Set<number>()
   /** Loop => the prefetched partitions that it has not refused. The loop that was served last comes last. */
   readonly #loops = new Map<LoopDemand, TurnOrder>()
-  #queue: WaitingRequest[] = []
+  #requests: WaitingRequest[] = []
   #lastServed = -1
   #isPaused = true
   #isServing = false
@@ -112,7 +112,7 @@ export class TopicConsumer implements LoopTopic {
 
   get waiting(): number {
     let waiting = 0
-    for (const { settled } of this.#queue) if (!settled) waiting++
+    for (const { settled } of this.#requests) if (!settled) waiting++
     for (const { isAsking } of this.#loops.keys()) if (isAsking) waiting++
     return waiting
   }
@@ -154,17 +154,17 @@ export class TopicConsumer implements LoopTopic {
     return longest
   }
 
-  enqueue(request: WaitingRequest): void {
+  addRequest(request: WaitingRequest): void {
     const { maxWaitingRequests } = this.#options
-    if (this.#queue.length > maxWaitingRequests) this.#queue = this.#queue.filter(({ settled }) => !settled)
-    if (this.#queue.length > maxWaitingRequests) {
+    if (this.#requests.length > maxWaitingRequests) this.#requests = this.#requests.filter(({ settled }) => !settled)
+    if (this.#requests.length > maxWaitingRequests) {
       const setting = 'advanced.consumer.maxWaitingRequests'
       const text = `too many requests wait (limit ${maxWaitingRequests + 1}; ${setting})`
       request.answer(ownFailure('overloaded', text, true, setting))
       return
     }
     if (!this.#options.start.isFixed) request.hold(this)
-    this.#queue.push(request)
+    this.#requests.push(request)
     this.#serve()
     if (request.settled) return
     request.wait()
@@ -173,7 +173,7 @@ export class TopicConsumer implements LoopTopic {
 
   /** Requests that have no answer yet, oldest first. */
   get requests(): readonly WaitingRequest[] {
-    return this.#queue.filter(({ settled }) => !settled)
+    return this.#requests.filter(({ settled }) => !settled)
   }
 
   /** Called by the loop when it begins. */
@@ -328,7 +328,7 @@ export class TopicConsumer implements LoopTopic {
 
   /** From now on, requests that reach their time limit are answered that there is no message. */
   endHolds(): void {
-    for (const request of this.#queue) request.endHold(this)
+    for (const request of this.#requests) request.endHold(this)
   }
 
   /** Stops offering messages, and takes parked ones back. Requests continue to wait, and acknowledgements are accepted. */
@@ -364,18 +364,18 @@ export class TopicConsumer implements LoopTopic {
   }
 
   refuseWaiting(failure: Failure, mayRefuse: (loop: LoopDemand) => boolean = () => true): void {
-    const queue = this.#queue
-    this.#queue = []
-    for (const request of queue) request.answer(failure)
+    const requests = this.#requests
+    this.#requests = []
+    for (const request of requests) request.answer(failure)
     for (const loop of [...this.#loops.keys()]) if (mayRefuse(loop)) loop.answer(failure)
   }
 
   /** The topic may not be read. Requests for a pattern go on waiting for other topics. */
   forbid(failure: Failure): void {
-    const ofPattern = this.#queue.filter(({ isOfPattern }) => isOfPattern)
-    this.#queue = this.#queue.filter(({ isOfPattern }) => !isOfPattern)
+    const ofPattern = this.#requests.filter(({ isOfPattern }) => isOfPattern)
+    this.#requests = this.#requests.filter(({ isOfPattern }) => !isOfPattern)
     this.refuseWaiting(failure, loop => !loop.isOfPattern)
-    this.#queue = ofPattern
+    this.#requests = ofPattern
     this.endHolds()
   }
 
@@ -396,8 +396,8 @@ export class TopicConsumer implements LoopTopic {
       this.#wakeIdle()
       const partition = this.#nextPrefetched(this.#own)
       if (!partition) break
-      if (this.#queue[0] === request) this.#queue.shift()
-      else this.#queue.splice(this.#queue.indexOf(request), 1)
+      if (this.#requests[0] === request) this.#requests.shift()
+      else this.#requests.splice(this.#requests.indexOf(request), 1)
       request.answer({ type: 'messages', messages: this.#offer(partition, request.limits, this.#own) })
     }
     if (this.#isWantedElsewhere) this.#wakeIdle()
@@ -428,7 +428,7 @@ export class TopicConsumer implements LoopTopic {
     loop.noteReady(this)
     loop.answer({ type: 'messages', messages })
     // The partition may be idle now, and others may wait for it.
-    if (this.#loops.size > 1 || this.#queue.length > 0) this.#serve()
+    if (this.#loops.size > 1 || this.#requests.length > 0) this.#serve()
     return true
   }
 
@@ -446,14 +446,14 @@ export class TopicConsumer implements LoopTopic {
 
   /** The open request that has waited longest. */
   #first(): WaitingRequest | undefined {
-    while (this.#queue[0]?.settled) this.#queue.shift()
-    return this.#queue[0]
+    while (this.#requests[0]?.settled) this.#requests.shift()
+    return this.#requests[0]
   }
 
   /** The open request that has waited longest, and to which no message is on its way from another gateway. */
   #firstFree(): WaitingRequest | undefined {
     const first = this.#first()
-    return first?.isBound ? this.#queue.find(({ settled, isBound }) => !settled && !isBound) : first
+    return first?.isBound ? this.#requests.find(({ settled, isBound }) => !settled && !isBound) : first
   }
 
   #nextPrefetched({ turns, mayTake }: Taker): PartitionConsumer | undefined {

@@ -1,10 +1,10 @@
 import type { KafkaRecord, Offset } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
-import type { Acquired, Word, WordResult } from './queue-reader.js'
+import type { AcknowledgeResult, AcknowledgeType, Acquired } from './queue-reader.js'
 import type { TellResult } from './settled-tokens.js'
 
-/** A message is settled only while Kafka's lock has so long left, so that Kafka gets the word before the lock ends. */
+/** A message is settled only while Kafka's lock has so long left, so that Kafka gets the acknowledgement before the lock ends. */
 const SETTLE_MARGIN_MS = 500
 /** A renewal with less of Kafka's lock left is late. Kafka needs more than 5 s for it while its coordinator moves. */
 const RENEWAL_IS_LATE_MS = 5_000
@@ -12,7 +12,7 @@ const RENEWAL_IS_LATE_MS = 5_000
 /**
  * - `spare`: no client has it; the next one gets it
  * - `given`: a client has it
- * - `settling`: its word is on the way to Kafka
+ * - `settling`: its acknowledgement is on the way to Kafka
  * - `delayed`: its client has released it, for later
  */
 type HeldState = 'spare' | 'given' | 'settling' | 'delayed'
@@ -30,11 +30,11 @@ export class HeldMessage implements Due {
   state: HeldState = 'spare'
   /** Number of its newest acquisition by a client. */
   acquisition = 0
-  /** The token of that, while it counts, or while its word is on the way to Kafka. `undefined`: there is none. */
+  /** The token of that, while it counts, or while its acknowledgement is on the way to Kafka. `undefined`: there is none. */
   token: string | undefined
-  /** The word that is on the way, and who has said it again. */
-  word: Word | undefined
-  saidAgain: TellResult[] | undefined
+  /** The acknowledgement that is on the way, and who has sent it again. */
+  inFlight: AcknowledgeType | undefined
+  repeated: TellResult[] | undefined
   record: KafkaRecord | undefined
   /** The bytes of its record, as long as this process has it and its client was not answered. */
   bytes: HeldRecords
@@ -51,7 +51,7 @@ export class HeldMessage implements Due {
   /** False: Kafka has refused to renew it. */
   canRenew = true
   renewAt: number
-  renewing: Promise<WordResult> | undefined
+  renewing: Promise<AcknowledgeResult> | undefined
   /** The latest end of being kept without a client. */
   keptUntil: number | undefined
   deadlineAt = 0
@@ -97,12 +97,12 @@ export class HeldMessage implements Due {
   }
 
   /** Whether its token may settle it. */
-  counts(now: number): boolean {
-    return this.state === 'given' && now < this.wantedUntil && this.canBeSettled(now)
+  maySettle(now: number): boolean {
+    return this.state === 'given' && now < this.wantedUntil && this.hasTimeToSettle(now)
   }
 
   /** Whether Kafka's lock lasts long enough. */
-  canBeSettled(now: number): boolean {
+  hasTimeToSettle(now: number): boolean {
     return now <= this.lockEndsAt - SETTLE_MARGIN_MS
   }
 

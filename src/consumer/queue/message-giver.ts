@@ -71,7 +71,7 @@ export class MessageGiver implements TurnTaker {
     const locks = this.#parts.locks()!
     const now = clock()
     const { client, lockMs } = acquire.options
-    if (now >= held.wantedUntil || !held.canBeSettled(now)) locks.pass(held)
+    if (now >= held.wantedUntil || !held.hasTimeToSettle(now)) locks.withhold(held)
     else if (!acquire.takes(held)) {
       answer(acquire)
       return false

@@ -6,7 +6,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
 import { HeldMessage } from './held-messages.js'
-import type { Acquired, OnSettled, QueueReader, Word, WordResult } from './queue-reader.js'
+import type { AcknowledgeResult, AcknowledgeType, Acquired, OnSettled, QueueReader } from './queue-reader.js'
 import type { QueueLimits, QueueSettings } from './queue-verbs.js'
 import type { SettleResult, TellResult } from './settled-tokens.js'
 
@@ -48,7 +48,7 @@ export interface MessageLocksDeps {
 
 /**
  * The messages of one queue that Kafka has locked for this process. Kafka knows only one member, so here it is decided whose
- * word about a message counts: that of the newest acquisition, while Kafka's lock has half a second left.
+ * acknowledgement of a message counts: that of the newest acquisition, while Kafka's lock has half a second left.
  *
  *   spare -> given -> settling -> settled
  *     ^        |  \-> delayed -> released
@@ -144,7 +144,7 @@ export class MessageLocks {
   }
 
   /** The message is not given any more, unless its lock begins again. */
-  pass(held: HeldMessage): void {
+  withhold(held: HeldMessage): void {
     this.spare.delete(held)
   }
 
@@ -154,11 +154,11 @@ export class MessageLocks {
     this.#deps.counts.move(held, client)
     held.acquisition = this.#deps.nextAcquisition()
     held.lockMs = lockMs
-    this.begin(held)
+    this.beginLock(held)
   }
 
   /** Begins the lock of its client. */
-  begin(held: HeldMessage): void {
+  beginLock(held: HeldMessage): void {
     const { lockMs } = held
     if (lockMs === undefined) this.#keep(held, 'given', Number.POSITIVE_INFINITY, false)
     else this.#keep(held, 'given', this.#deps.now() + lockMs)
@@ -188,7 +188,7 @@ export class MessageLocks {
   }
 
   /** Hands the record to the client, which counts its bytes from now on. */
-  passOn(held: HeldMessage): void {
+  dropRecord(held: HeldMessage): void {
     held.record = undefined
     held.bytes.release()
   }
@@ -205,20 +205,20 @@ export class MessageLocks {
   }
 
   /** Never throws. @param held was found by its token */
-  settle(held: HeldMessage, word: Word, delayMs: number, tell: TellResult): void {
+  settle(held: HeldMessage, type: AcknowledgeType, delayMs: number, tell: TellResult): void {
     const now = this.#deps.now()
-    if (held.state === 'settling' && held.word === word) (held.saidAgain ??= []).push(tell)
-    else if (!held.counts(now)) tell(LOST)
-    else if (word === 'renew') void this.#renewForClient(held).then(tell)
-    else if (word !== 'release' || delayMs === 0 || this.isLast(held)) {
+    if (held.state === 'settling' && held.inFlight === type) (held.repeated ??= []).push(tell)
+    else if (!held.maySettle(now)) tell(LOST)
+    else if (type === 'renew') void this.#renewForClient(held).then(tell)
+    else if (type !== 'release' || delayMs === 0 || this.isLast(held)) {
       held.state = 'settling'
-      held.word = word
+      held.inFlight = type
       this.#deps.deadlines.remove(held)
-      this.#send(held, word, settled => {
-        const result = this.#settled(held, word, settled)
+      this.#send(held, type, settled => {
+        const result = this.#settled(held, type, settled)
         tell(result)
-        for (const again of held.saidAgain ?? []) again(result)
-        held.saidAgain = undefined
+        for (const again of held.repeated ?? []) again(result)
+        held.repeated = undefined
       })
     } else {
       this.#forgetToken(held)
@@ -277,7 +277,7 @@ export class MessageLocks {
     this.spare.add(held)
     if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
     else {
-      const releaseAt = held.canBeSettled(now()) ? held.lockEndsAt - held.lockLengthMs / 2 : Number.POSITIVE_INFINITY
+      const releaseAt = held.hasTimeToSettle(now()) ? held.lockEndsAt - held.lockLengthMs / 2 : Number.POSITIVE_INFINITY
       this.#keep(held, 'spare', releaseAt, false)
     }
     counts.move(held, undefined)
@@ -344,11 +344,11 @@ export class MessageLocks {
     this.#onRemoved()
   }
 
-  /** Kafka has answered a word that ends the acquisition. */
-  #settled(held: HeldMessage, word: Word, settled: WordResult): SettleResult {
+  /** Kafka has answered an acknowledgement that ends the acquisition. */
+  #settled(held: HeldMessage, type: AcknowledgeType, settled: AcknowledgeResult): SettleResult {
     if (settled.outcome === 'failed') {
       held.state = 'given'
-      // A word is on its way, the queue closes, then Kafka refuses the word: the message is released with its session.
+      // An acknowledgement is on its way, the queue closes, then Kafka refuses it: the message is released with its session.
       if (!this.holds(held)) this.#forgetToken(held)
       else if (this.#isClosed) this.#end(held, 'the queue was closed')
       else this.#review(held)
@@ -358,22 +358,22 @@ export class MessageLocks {
     // Below the group's start offset, Kafka answers 0 to every settlement, so an answer counts only if it came while
     // the lock was held.
     const isLate = this.#deps.now() > held.lockEndsAt
-    // The leader moves, Kafka gives the message to this member again, then the word comes: it counts for the new lock.
+    // The leader moves, Kafka gives the message to this member again, then the acknowledgement comes: it counts for the new lock.
     const isGivenAgain = !this.holds(held)
     const outcome = settled.outcome === 'done' && (isLate || isGivenAgain) ? 'unknown' : settled.outcome
     if (this.holds(held)) {
-      if (outcome === 'done' && word !== 'release') this.#remove(held)
+      if (outcome === 'done' && type !== 'release') this.#remove(held)
       else this.#end(held, outcome === 'done' ? 'it was released' : 'settling it has failed')
     }
     if (outcome !== 'done') return outcome === 'unknown' ? UNKNOWN : LOST
-    return word === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : DONE
+    return type === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : DONE
   }
 
   /**
    * For a client that has named its own lock, the gateway renews Kafka's lock by itself. Kafka is asked only for other clients.
    */
   async #renewForClient(held: HeldMessage): Promise<SettleResult> {
-    if (held.lockMs !== undefined && held.canRenew) this.begin(held)
+    if (held.lockMs !== undefined && held.canRenew) this.beginLock(held)
     else {
       const renewed = await this.#renew(held)
       if (renewed.outcome === 'failed') return { outcome: 'failed', code: renewed.code, reason: renewed.message }
@@ -385,7 +385,7 @@ export class MessageLocks {
   }
 
   /** Renews Kafka's lock. A refusal ends only the renewing: the lock runs to its known end. */
-  async #renew(held: HeldMessage): Promise<WordResult> {
+  async #renew(held: HeldMessage): Promise<AcknowledgeResult> {
     const { now } = this.#deps
     const sentAt = now()
     held.renewing ??= new Promise(resolve => this.#send(held, 'renew', resolve))
@@ -404,9 +404,9 @@ export class MessageLocks {
     if (held.state === 'spare' && this.holds(held)) this.spare.add(held)
   }
 
-  #send(held: HeldMessage, word: Word, settled: OnSettled = noop): void {
-    this.#reader.settle(held.session, held, held.offset, word, result => {
-      if (word === 'release' && !this.#isClosed) this.#reader.wake()
+  #send(held: HeldMessage, type: AcknowledgeType, settled: OnSettled = noop): void {
+    this.#reader.settle(held.session, held, held.offset, type, result => {
+      if (type === 'release' && !this.#isClosed) this.#reader.wake()
       settled(result)
     })
   }

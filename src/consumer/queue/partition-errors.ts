@@ -20,10 +20,10 @@ export class PartitionErrors {
     this.#now = now
   }
 
-  /** A fetch was answered for the partitions with the keys `named`, and refused for some of them. */
-  fetched(named: Iterable<string>, refused: readonly PartitionRefusal[]): void {
+  /** A fetch was answered for the partitions with these keys, and refused for some of them. */
+  fetched(partitions: Iterable<string>, refused: readonly PartitionRefusal[]): void {
     const errors = new Map(refused.map(refusal => [keyOf(refusal), refusal]))
-    for (const key of named) {
+    for (const key of partitions) {
       const refusal = errors.get(key)
       if (refusal === undefined) this.#kept.delete(key)
       else {

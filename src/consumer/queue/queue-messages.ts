@@ -3,16 +3,16 @@ import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure } from '../../router/messages/operations.js'
 
 /** The ways to settle an acquired message. `renew`: it stays acquired, and Kafka's lock begins again. */
-export const WORDS = ['accept', 'release', 'reject', 'renew'] as const
-export type Word = (typeof WORDS)[number]
+export const ACKNOWLEDGE_TYPES = ['accept', 'release', 'reject', 'renew'] as const
+export type AcknowledgeType = (typeof ACKNOWLEDGE_TYPES)[number]
 
 /**
- * - `done`: Kafka has taken the word while its lock was valid by the own clock
+ * - `done`: Kafka has taken the acknowledgement while its lock was valid by the own clock
  * - `lost`: the lock is over; Kafka was not asked, or has refused
- * - `unknown`: the word was sent, and no answer came that counts
- * - `failed`: Kafka has refused the word for another reason, and the message is still acquired
+ * - `unknown`: the acknowledgement was sent, and no answer came that counts
+ * - `failed`: Kafka has refused the acknowledgement for another reason, and the message is still acquired
  */
-export type WordResult =
+export type AcknowledgeResult =
   /** `lockEndsAt`, of a renewal: the end of the new lock. */
   | { readonly outcome: 'done'; readonly lockEndsAt?: number }
   | { readonly outcome: 'lost' }
@@ -20,8 +20,8 @@ export type WordResult =
   /** `code` is Kafka's. */
   | { readonly outcome: 'failed'; readonly code: number; readonly message: string }
 
-/** Called once, with what has become of a word. Must not throw. */
-export type OnSettled = (result: WordResult) => void
+/** Called once, with what has become of an acknowledgement. Must not throw. */
+export type OnSettled = (result: AcknowledgeResult) => void
 
 /** One acquisition of a message, as it comes from Kafka. */
 export interface Acquired {

@@ -11,11 +11,11 @@ import type { TimedOut } from '../../router/messages/request.js'
 import { kafkaFailure, ownFailure } from '../../router/requests/failures.js'
 import { asking } from '../partition/ask.js'
 import { PartitionErrors } from './partition-errors.js'
-import type { OnSettled, QueueReaderEvents, Word, WordResult } from './queue-messages.js'
+import type { AcknowledgeResult, AcknowledgeType, OnSettled, QueueReaderEvents } from './queue-messages.js'
 import { QueuePartitions } from './queue-partitions.js'
 import type { LastingError } from './queue-troubles.js'
 import type { QueueStart } from './queue-verbs.js'
-import { isGone } from './session-words.js'
+import { isGone } from './session-acknowledgements.js'
 import { ShareMember } from './share-member.js'
 import { type Fetched, type FetchLimits, ShareSession } from './share-session.js'
 
@@ -55,7 +55,7 @@ const NO_STATE =
   'no partition has a state of the group yet: if this lasts, Kafka cannot make its topic __share_group_state (share.coordinator.state.topic.replication.factor and .min.isr)'
 /** The part of the time to close in which sessions are closed. */
 const SESSIONS_PART = 0.75
-const LOST: WordResult = { outcome: 'lost' }
+const LOST: AcknowledgeResult = { outcome: 'lost' }
 /** The session is gone at its leader. Another one gets its place. */
 const isSessionGone = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_EPOCH')
 
@@ -63,8 +63,8 @@ const isSessionGone = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_
  * Acquires messages of one topic for a share group, as many as are waited for, and settles them. There is one session per leader,
  * and every session fetches all partitions of its leader, whatever is assigned to the member. It joins with the first {@link wake}.
  *
- * Nothing is fetched before the member is assigned partitions of the topic. Until then leaders give messages and take words, but if
- * a broker fails, the coordinator of the group makes the states of all partitions once more: what was accepted is offered again.
+ * Nothing is fetched before the member is assigned partitions of the topic. Until then leaders give messages and take
+ * acknowledgements, but if a broker fails, the coordinator of the group makes the states of all partitions once more: what was accepted is offered again.
  */
 export class QueueReader {
   readonly #options: QueueReaderOptions
@@ -77,7 +77,7 @@ export class QueueReader {
   /** Failures that were reported, by their subject: the member, the topic, or a broker. */
   readonly #failures = new Map<string, string>()
   /** By partition: time since which its fetches are answered; `true`: the partition has begun. */
-  readonly #named = new Map<string, number | true>()
+  readonly #answeredSince = new Map<string, number | true>()
   readonly #errors: PartitionErrors
   readonly #waitingForBegin = new Waiters()
   /** The topic of which the member was assigned partitions last. */
@@ -86,8 +86,8 @@ export class QueueReader {
   #isInitialised = false
   #hasBegun = false
   #isStarted = false
-  #turns = 0
-  #resume: NodeJS.Timeout | undefined
+  #fetches = 0
+  #pauseTimer: NodeJS.Timeout | undefined
   #closing: Promise<void> | undefined
 
   constructor(options: QueueReaderOptions) {
@@ -99,14 +99,14 @@ export class QueueReader {
       topic,
       groupId,
       ask,
-      onAnswered: ({ assignment }) => this.#beaten(assignment),
+      onAnswered: ({ assignment }) => this.#heartbeatAnswered(assignment),
       onFailed: failure => this.#failed('member', failure)
     })
     this.#partitions = new QueuePartitions({
       topic,
       ask,
       now,
-      onFound: failure => this.#found(failure),
+      onFound: failure => this.#partitionsFound(failure),
       onFailed: failure => this.#failed('topic', failure)
     })
   }
@@ -126,9 +126,9 @@ export class QueueReader {
     this.#fetch()
   }
 
-  /** The words of one turn go together in one call. */
-  settle(session: object, place: SharePartitionId, offset: Offset, word: Word, settled: OnSettled): void {
-    if (session instanceof ShareSession) session.settle(place, offset, word, settled)
+  /** The acknowledgements of one turn go together in one call. */
+  settle(session: object, place: SharePartitionId, offset: Offset, type: AcknowledgeType, settled: OnSettled): void {
+    if (session instanceof ShareSession) session.settle(place, offset, type, settled)
     else settled(LOST)
   }
 
@@ -142,7 +142,9 @@ export class QueueReader {
     if (!this.#hasBegun && waitMs > 0 && this.#closing === undefined) await this.#waitingForBegin.wait(waitMs)
     if (this.#hasBegun) return
     if (!this.#isInitialised) throw new UnavailableError('noLeader', NO_STATE)
-    const missing = [...this.#partitions.numbers].find(partition => this.#named.get(this.#keyOf(partition)) !== true)
+    const missing = [...this.#partitions.numbers].find(
+      partition => this.#answeredSince.get(this.#keyOf(partition)) !== true
+    )
     const what = missing === undefined ? 'the topic was not found' : `partition ${missing} was not fetched from`
     throw new UnavailableError('noLeader', `the queue has not begun: ${what}`)
   }
@@ -158,7 +160,7 @@ export class QueueReader {
     const until = now() + timeoutMs
     const sessions = [...this.#sessions.values()]
     this.#partitions.stop()
-    clearTimeout(this.#resume)
+    clearTimeout(this.#pauseTimer)
     this.#waitingForBegin.wake()
     const closed = Promise.all(sessions.map(session => session.close()))
     await inTime<unknown, void>(closed, timeoutMs * SESSIONS_PART, () => undefined)
@@ -167,7 +169,7 @@ export class QueueReader {
     await inTime(this.#member.leave(leftMs), leftMs, () => undefined)
   }
 
-  #beaten(assignment: ReadonlyMap<string, readonly number[]> | null): void {
+  #heartbeatAnswered(assignment: ReadonlyMap<string, readonly number[]> | null): void {
     const { topicId } = this.#partitions
     const known = new Set(this.#partitions.numbers)
     const isNew = ([id, assigned]: readonly [string, readonly number[]]): boolean =>
@@ -179,7 +181,7 @@ export class QueueReader {
   }
 
   /** Gives each partition to the session with its leader. */
-  #found(failure: Failure | undefined): void {
+  #partitionsFound(failure: Failure | undefined): void {
     const { numbers, topicId } = this.#partitions
     this.#errors.keepOnly(topicId)
     for (const session of this.#sessions.values()) {
@@ -187,12 +189,12 @@ export class QueueReader {
         // A partition without a leader stays in its session. The answer of its broker decides, because another broker
         // may lag behind.
         const leaderId = this.#partitions.leaderOf(place.topicId, place.partition) ?? session.nodeId
-        if (place.topicId !== topicId || leaderId !== session.nodeId) this.#gone(session, place)
+        if (place.topicId !== topicId || leaderId !== session.nodeId) this.#locksGone(session, place)
       }
     }
     for (const partition of numbers) {
       const leaderId = this.#partitions.leaderOf(topicId!, partition)
-      if (leaderId !== undefined) this.#sessionWith(leaderId).want({ topicId: topicId!, partition })
+      if (leaderId !== undefined) this.#sessionWith(leaderId).addPartition({ topicId: topicId!, partition })
     }
     for (const [nodeId, session] of this.#sessions) {
       if (session.partitions.size > 0) continue
@@ -219,16 +221,16 @@ export class QueueReader {
       now,
       log,
       onFetched: (from, fetched) => this.#fetched(from, fetched),
-      onGone: (from, partition) => {
-        this.#gone(from, partition)
+      onLocksGone: (from, partition) => {
+        this.#locksGone(from, partition)
         this.#partitions.lookUp()
       },
-      onFree: () => this.#fetch(),
+      onMayFetch: () => this.#fetch(),
       onLate: () => {
         this.#partitions.lookUp()
         this.#fetch()
       },
-      onOver: (from, why) => this.#over(from, why)
+      onLost: (from, why) => this.#sessionLost(from, why)
     })
     session.pausedUntil = this.#losses.get(nodeId)?.pausedUntil ?? 0
     this.#sessions.set(nodeId, session)
@@ -245,22 +247,22 @@ export class QueueReader {
     const now = this.#options.now()
     const free = [...this.#sessions.values()].filter(({ mayFetch }) => mayFetch)
     const ready = free.filter(({ pausedUntil }) => pausedUntil <= now)
-    if (ready.length < free.length) this.#resume ??= setTimeout(() => this.#resumed(), PAUSE_MS)
-    for (const session of ready.sort((one, other) => one.turn - other.turn)) {
-      const limits = this.#limits(now)
+    if (ready.length < free.length) this.#pauseTimer ??= setTimeout(() => this.#pauseOver(), PAUSE_MS)
+    for (const session of ready.sort((one, other) => one.lastFetch - other.lastFetch)) {
+      const limits = this.#nextFetch(now)
       if (limits === undefined) return
-      session.turn = ++this.#turns
+      session.lastFetch = ++this.#fetches
       session.fetch(limits)
     }
   }
 
-  #resumed(): void {
-    this.#resume = undefined
+  #pauseOver(): void {
+    this.#pauseTimer = undefined
     this.#fetch()
   }
 
   /** @returns `undefined`: the fetches in flight may bring all that is wanted */
-  #limits(now: number): FetchLimits | undefined {
+  #nextFetch(now: number): FetchLimits | undefined {
     const { messages, maxBytes, until } = this.#options.events.demand()
     const leaders = this.#sessions.size
     let left = messages
@@ -274,7 +276,7 @@ export class QueueReader {
     }
   }
 
-  #fetched(session: ShareSession, { messages, errors, named, tookMs, waitMs, isEmpty }: Fetched): void {
+  #fetched(session: ShareSession, { messages, errors, partitions, tookMs, waitMs, isEmpty }: Fetched): void {
     const { now, events } = this.#options
     this.#losses.delete(session.nodeId)
     let pauseMs = isEmpty && tookMs < waitMs / 2 ? PAUSE_MS : 0
@@ -282,19 +284,24 @@ export class QueueReader {
     for (const error of errors) {
       const { topicId, partition, errorCode, errorMessage } = error
       if (isGone.has(errorCode)) {
-        this.#gone(session, { topicId, partition })
+        this.#locksGone(session, { topicId, partition })
         this.#partitions.lookUp()
-      } else if (!this.#isYoung(error) && errorCode !== errorCodes.UNKNOWN_SERVER_ERROR)
+      } else if (!this.#hasNothingYet(error) && errorCode !== errorCodes.UNKNOWN_SERVER_ERROR)
         refusal ??= kafkaFailure(errorCode, errorMessage)
     }
     if (refusal !== undefined) pauseMs = REFUSED_PAUSE_MS
     if (pauseMs > 0) session.pausedUntil = now() + pauseMs
-    const refused = errors.filter(error => !this.#isYoung(error))
-    this.#errors.fetched(named.keys(), refused)
+    const refused = errors.filter(error => !this.#hasNothingYet(error))
+    this.#errors.fetched(partitions.keys(), refused)
     if (!this.#hasBegun) {
-      const young = errors.filter(this.#isYoung)
-      if (refused.length < named.size) this.#isInitialised = true
-      this.#begin(named, new Set(refused.map(keyOf)), new Set([...messages, ...young].map(keyOf)), now() - tookMs)
+      const young = errors.filter(this.#hasNothingYet)
+      if (refused.length < partitions.size) this.#isInitialised = true
+      this.#noteBegun(
+        partitions,
+        new Set(refused.map(keyOf)),
+        new Set([...messages, ...young].map(keyOf)),
+        now() - tookMs
+      )
     }
     if (messages.length > 0) events.acquired(messages)
     if (refusal === undefined) this.#recovered(String(session.nodeId))
@@ -307,7 +314,7 @@ export class QueueReader {
   }
 
   /** A group that begins with the records of the last time: the partition has none, so what is written from now on comes. */
-  readonly #isYoung = ({ errorCode }: { readonly errorCode: number }): boolean =>
+  readonly #hasNothingYet = ({ errorCode }: { readonly errorCode: number }): boolean =>
     errorCode === errorCodes.OFFSET_NOT_AVAILABLE && this.#isByDuration
 
   #keyOf(partition: number): string {
@@ -315,37 +322,42 @@ export class QueueReader {
   }
 
   /** Notes of which partitions nothing is skipped any more. `sentAt`: when the fetch was sent with them. */
-  #begin(named: Fetched['named'], refused: ReadonlySet<string>, acquired: ReadonlySet<string>, sentAt: number): void {
+  #noteBegun(
+    partitions: Fetched['partitions'],
+    refused: ReadonlySet<string>,
+    acquired: ReadonlySet<string>,
+    sentAt: number
+  ): void {
     const now = this.#options.now()
-    for (const key of named.keys()) {
-      const since = this.#named.get(key) ?? sentAt
-      if (refused.has(key)) this.#named.delete(key)
-      else if (since !== true) this.#named.set(key, acquired.has(key) || now - since >= BEGIN_MS ? true : since)
+    for (const key of partitions.keys()) {
+      const since = this.#answeredSince.get(key) ?? sentAt
+      if (refused.has(key)) this.#answeredSince.delete(key)
+      else if (since !== true) this.#answeredSince.set(key, acquired.has(key) || now - since >= BEGIN_MS ? true : since)
     }
     const numbers = [...this.#partitions.numbers]
     const isEnough =
       this.#options.start === 'earliest'
         ? this.#isInitialised
-        : numbers.every(partition => this.#named.get(this.#keyOf(partition)) === true)
+        : numbers.every(partition => this.#answeredSince.get(this.#keyOf(partition)) === true)
     this.#hasBegun = numbers.length > 0 && isEnough
     if (this.#hasBegun) this.#waitingForBegin.wake()
   }
 
   /** The locks of a partition are gone. It gets a session again with the next look-up. */
-  #gone(session: ShareSession, partition: SharePartitionId): void {
+  #locksGone(session: ShareSession, partition: SharePartitionId): void {
     if (!session.partitions.has(keyOf(partition))) return
-    session.forget(partition)
-    this.#named.delete(keyOf(partition))
+    session.removePartition(partition)
+    this.#answeredSince.delete(keyOf(partition))
     this.#options.events.lost(session, partition)
   }
 
-  #over(session: ShareSession, why: Failure | TimedOut): void {
+  #sessionLost(session: ShareSession, why: Failure | TimedOut): void {
     const { events, log, topic, groupId } = this.#options
     const { nodeId } = session
     if (this.#sessions.get(nodeId) !== session || this.#closing !== undefined) return
     this.#sessions.delete(nodeId)
     // Another leader, or a leader that was started again, evaluates `latest` again.
-    for (const key of session.partitions.keys()) this.#named.delete(key)
+    for (const key of session.partitions.keys()) this.#answeredSince.delete(key)
     if (session.hasAcquired) {
       const reason = why.type === 'timedOut' ? why.reason : why.message
       log.info({ topic, groupId: shortened(groupId), nodeId, reason }, 'the session with a leader was lost')

@@ -24,7 +24,7 @@ const OF_CLIENTS: ReadonlySet<ErrorCode> = new Set([
 ])
 const isOfAnotherKind = codesOf('GROUP_ID_NOT_FOUND', 'INCONSISTENT_GROUP_PROTOCOL')
 
-interface Named {
+interface QueueName {
   readonly topic: string
   readonly groupId: string
 }
@@ -44,7 +44,7 @@ export interface QueueTrouble {
   readonly archivedAgoMs: number | undefined
 }
 
-interface KeptTrouble extends Named {
+interface KeptTrouble extends QueueName {
   failure?: { message: string; readonly isRetriable: boolean; readonly since: number; lastAt: number } | undefined
   archivedAt?: number | undefined
   /** Errors of the partitions at the time when the queue was left. */
@@ -60,7 +60,7 @@ export class QueueTroubles {
     this.#now = now
   }
 
-  failed(queue: Named, { code, errorCode, message, retriable }: Failure): void {
+  failed(queue: QueueName, { code, errorCode, message, retriable }: Failure): void {
     if (OF_CLIENTS.has(code) || (errorCode !== undefined && isOfAnotherKind.has(errorCode))) return
     const now = this.#now()
     const kept = this.#keep(queue)
@@ -73,34 +73,34 @@ export class QueueTroubles {
     }
   }
 
-  served(queue: Named): void {
+  served(queue: QueueName): void {
     const kept = this.#byName.get(queueKey(queue))
     if (kept !== undefined) kept.failure = kept.errors = undefined
   }
 
   /** A queue that is refused for good is left at once. Of its errors, the first hundred are kept. */
-  left(queue: Named, errors: ReadonlyMap<number, LastingError>): void {
+  left(queue: QueueName, errors: ReadonlyMap<number, LastingError>): void {
     if (errors.size === 0) return
     this.#keep(queue).errors = { byPartition: new Map([...errors].slice(0, MAX_PARTITIONS)), at: this.#now() }
   }
 
   /** Errors by partition of a queue that was left within the last minute. */
-  partitionErrorsOf(queue: Named): ReadonlyMap<number, LastingError> {
+  partitionErrorsOf(queue: QueueName): ReadonlyMap<number, LastingError> {
     const errors = this.#byName.get(queueKey(queue))?.errors
     return isKept(errors?.at, this.#now()) ? errors!.byPartition : NO_ERRORS
   }
 
-  archived(queue: Named): void {
+  archived(queue: QueueName): void {
     this.#keep(queue).archivedAt = this.#now()
   }
 
   /** @param isOpen its failure lasts until it is served */
-  of(queue: Named, isOpen: boolean): QueueTrouble {
+  of(queue: QueueName, isOpen: boolean): QueueTrouble {
     return this.#viewOf(this.#byName.get(queueKey(queue)), isOpen)
   }
 
   /** Queues with trouble, except those that are open. Forgets what is over. */
-  *ofLeft(isOpen: (queue: Named) => boolean): Iterable<Named & QueueTrouble> {
+  *ofLeft(isOpen: (queue: QueueName) => boolean): Iterable<QueueName & QueueTrouble> {
     for (const [name, kept] of this.#byName) {
       if (isOpen(kept)) continue
       const trouble = this.#viewOf(kept, false)
@@ -110,7 +110,7 @@ export class QueueTroubles {
     }
   }
 
-  #keep({ topic, groupId }: Named): KeptTrouble {
+  #keep({ topic, groupId }: QueueName): KeptTrouble {
     const name = queueKey({ topic, groupId })
     const kept = this.#byName.get(name) ?? { topic, groupId }
     this.#byName.delete(name)
@@ -140,4 +140,4 @@ export class QueueTroubles {
 const isKept = (at: number | undefined, now: number): boolean => at !== undefined && now - at <= FORGET_FAILURE_MS
 
 /** Names of clients may contain any character. */
-export const queueKey = ({ topic, groupId }: Named): string => `${topic.length}/${topic}/${groupId}`
+export const queueKey = ({ topic, groupId }: QueueName): string => `${topic.length}/${topic}/${groupId}`

@@ -4,7 +4,7 @@ import type { KafkaRecord } from '../../core/model.js'
 import type { IsolationLevel } from '../../kafka/calls.js'
 import type { Failure } from '../../router/messages/request.js'
 import type { Asker } from '../group/consume-result.js'
-import { WORDS, type Word } from './queue-messages.js'
+import { ACKNOWLEDGE_TYPES, type AcknowledgeType } from './queue-messages.js'
 
 /**
  * Where a queue begins: `earliest`, `latest`, or the records of the last time, as an ISO duration such as `PT1H`. The caller
@@ -69,18 +69,19 @@ export interface AcquireFailure extends Failure {
 }
 
 /** The tokens of the messages that a client wants to settle, by the way to settle them. No token occurs twice. */
-export interface Settlement extends Readonly<Record<Word, readonly string[]>> {
+export interface Settlement extends Readonly<Record<AcknowledgeType, readonly string[]>> {
   /** Releases of this call become available so much later. */
   readonly delayMs: number
 }
 
-export const NO_WORDS: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
+export const NOTHING_TO_SETTLE: Settlement = { accept: [], release: [], reject: [], renew: [], delayMs: 0 }
 
-export const tokensOf = (settlement: Settlement): readonly string[] => WORDS.flatMap(word => settlement[word])
+export const tokensOf = (settlement: Settlement): readonly string[] =>
+  ACKNOWLEDGE_TYPES.flatMap(type => settlement[type])
 
 /**
  * - `done`
- * - `lost`: the token counts no longer: the lock is over, and the message comes or came again; or another word has settled it
+ * - `lost`: the token counts no longer: the lock is over, and the message comes or came again; or it is settled
  * - `unknown`: sent to Kafka, and no answer came: the message is settled, or comes again
  * - `elsewhere`: another gateway holds the message, and could not be asked
  * - `invalid`: no token of this topic and group
@@ -103,13 +104,13 @@ export interface TokenResult {
 export const leftOfLock = (lockEndsAt: number, now: number): number => Math.max(0, Math.floor(lockEndsAt - now))
 
 /** Result of settling one message, as clients are told. */
-export interface ToldResult extends Omit<TokenResult, 'lockEndsAt'> {
+export interface ResultForClient extends Omit<TokenResult, 'lockEndsAt'> {
   /** After a renewal: milliseconds for which the token can still settle the message. */
   readonly lockMs?: number | undefined
 }
 
 /** @param now when the client is told */
-export function toldResult(told: TokenResult, now: number): ToldResult {
+export function resultForClient(told: TokenResult, now: number): ResultForClient {
   // Most results are of no renewal, and a rest of an object is slow.
   if (told.lockEndsAt === undefined) return told
   const { lockEndsAt, ...result } = told
@@ -128,7 +129,7 @@ export interface QueueVerbs {
    */
   acquire(topic: string, groupId: string, options: AcquireOptions, asker: Asker<AcquireResult>): () => void
   /** The client of an acquire has gone before it got these messages: they go to the next one, and their tokens are lost. */
-  unseen(messages: readonly QueueMessage[]): void
+  takeBack(messages: readonly QueueMessage[]): void
   /**
    * Settles messages. Only the newest token of a message counts.
    *

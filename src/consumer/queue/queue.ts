@@ -14,7 +14,7 @@ import { MessageGiver } from './message-giver.js'
 import { MessageLocks, type MessageLocksDeps } from './message-locks.js'
 import { troubleOfPartitions } from './partition-errors.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
-import type { Acquired, QueueDemand, QueueReader, QueueReaderEvents, Word } from './queue-reader.js'
+import type { AcknowledgeType, Acquired, QueueDemand, QueueReader, QueueReaderEvents } from './queue-reader.js'
 import type { Acquisition } from './queue-token.js'
 import type { LastingError, QueueTroubles } from './queue-troubles.js'
 import type {
@@ -229,12 +229,12 @@ export class Queue {
   }
 
   /** Settles a message that was found by its token. */
-  settle(held: HeldMessage, word: Word, delayMs: number, tell: TellResult): void {
-    this.#joined!.locks.settle(held, word, this.#isDraining ? 0 : delayMs, tell)
+  settle(held: HeldMessage, type: AcknowledgeType, delayMs: number, tell: TellResult): void {
+    this.#joined!.locks.settle(held, type, this.#isDraining ? 0 : delayMs, tell)
   }
 
   /** The client that got the messages has not seen them. */
-  unseen(messages: readonly QueueMessage[]): void {
+  takeBack(messages: readonly QueueMessage[]): void {
     for (const { token, record } of messages) {
       const held = this.find(token)
       if (held !== undefined) this.#joined!.locks.takeBack(held, record)
@@ -378,7 +378,7 @@ export class Queue {
     const now = this.#process.now()
     return messages.filter(held => {
       if (held.state !== 'given' || !this.#joined!.locks.holds(held)) return false
-      if (held.canBeSettled(now)) return true
+      if (held.hasTimeToSettle(now)) return true
       this.#joined!.locks.takeBack(held)
       return false
     })
@@ -400,8 +400,8 @@ export class Queue {
     const { tokenOf } = this.#process
     const { locks } = this.#joined!
     const { partition, deliveryCount, record } = held
-    if (held.lockMs !== undefined) locks.begin(held)
-    locks.passOn(held)
+    if (held.lockMs !== undefined) locks.beginLock(held)
+    locks.dropRecord(held)
     const token = tokenOf(this.topic, this.groupId, held)
     locks.name(held, token)
     return {
@@ -434,9 +434,9 @@ export class Queue {
   }
 
   /** Waiting acquires are refused, at once where trying again soon is of no use, else at their ends. */
-  #failed(told: Failure): void {
+  #failed(reason: Failure): void {
     if (this.#isClosed) return
-    const failure = failureOfQueue(told)
+    const failure = failureOfQueue(reason)
     this.#failure = failure
     this.#process.troubles.failed(this, failure)
     this.#log.warn({ error: failure.message }, 'a queue cannot be served')
@@ -463,17 +463,17 @@ const noop = (): void => undefined
 /** A failure as acquires are told it. */
 function failureOfQueue(failure: Failure): Failure {
   const { errorCode } = failure
-  const told = (message: string, more: Partial<Failure> = {}): Failure => ({ ...failure, message, ...more })
+  const saying = (message: string, more: Partial<Failure> = {}): Failure => ({ ...failure, message, ...more })
   switch (errorCode) {
     case errorCodes.UNSUPPORTED_VERSION:
-      return told('this Kafka has no share groups: they need Kafka 4.2 or later, and share.version 1')
+      return saying('this Kafka has no share groups: they need Kafka 4.2 or later, and share.version 1')
     case errorCodes.GROUP_ID_NOT_FOUND:
     case errorCodes.INCONSISTENT_GROUP_PROTOCOL:
-      return told('the id belongs to a group of another kind', { retriable: false })
+      return saying('the id belongs to a group of another kind', { retriable: false })
     case errorCodes.GROUP_MAX_SIZE_REACHED:
-      return told('the group has as many members as its limit allows (group.share.max.size of Kafka)', OVERLOADED)
+      return saying('the group has as many members as its limit allows (group.share.max.size of Kafka)', OVERLOADED)
     case errorCodes.SHARE_SESSION_LIMIT_REACHED:
-      return told('a broker has as many sessions as its limit allows (group.share.max.share.sessions)', OVERLOADED)
+      return saying('a broker has as many sessions as its limit allows (group.share.max.share.sessions)', OVERLOADED)
     default:
       return failure
   }

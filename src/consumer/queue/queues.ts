@@ -15,7 +15,7 @@ import { FetchTurn } from './fetch-limit.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
 import { Queue, type QueueProcess, type QueueView } from './queue.js'
-import { WORDS, type Word } from './queue-messages.js'
+import { ACKNOWLEDGE_TYPES, type AcknowledgeType } from './queue-messages.js'
 import { QueueTokens, type TokensOptions } from './queue-token.js'
 import { QueueTroubles, queueKey } from './queue-troubles.js'
 import {
@@ -160,9 +160,9 @@ export class Queues implements QueueVerbs {
     return leave
   }
 
-  unseen(messages: readonly QueueMessage[]): void {
+  takeBack(messages: readonly QueueMessage[]): void {
     for (const queue of this.#queues.values())
-      if (messages.some(({ token }) => queue.find(token) !== undefined)) queue.unseen(messages)
+      if (messages.some(({ token }) => queue.find(token) !== undefined)) queue.takeBack(messages)
   }
 
   settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly TokenResult[]> {
@@ -170,10 +170,10 @@ export class Queues implements QueueVerbs {
     const results: TokenResult[] = Array(tokensOf(settlement).length)
     return new Promise(resolve => {
       let [next, left] = [0, results.length]
-      for (const word of WORDS)
-        for (const token of settlement[word]) {
+      for (const type of ACKNOWLEDGE_TYPES)
+        for (const token of settlement[type]) {
           const at = next++
-          this.#settle(topic, groupId, queue, token, word, settlement.delayMs, result => {
+          this.#settle(topic, groupId, queue, token, type, settlement.delayMs, result => {
             results[at] = { token, ...result }
             if (--left > 0) return
             this.count(results)
@@ -230,21 +230,21 @@ export class Queues implements QueueVerbs {
     groupId: string,
     queue: Queue | undefined,
     token: string,
-    word: Word,
+    type: AcknowledgeType,
     delayMs: number,
     tell: TellResult
   ): void {
     const held = queue?.find(token)
     if (held !== undefined) {
       const { acquisition } = held
-      queue!.settle(held, word, delayMs, result => {
-        this.#settled.note(acquisition, word, result)
+      queue!.settle(held, type, delayMs, result => {
+        this.#settled.note(acquisition, type, result)
         tell(result)
       })
       return
     }
     const read = this.#tokens.acquisitionOf(topic, groupId, token)
-    tell(typeof read === 'number' ? (this.#settled.find(read, word) ?? LOST) : { outcome: read })
+    tell(typeof read === 'number' ? (this.#settled.find(read, type) ?? LOST) : { outcome: read })
   }
 
   #problemOf(topic: string, groupId: string, client: string): Failure | undefined {

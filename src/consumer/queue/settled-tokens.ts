@@ -1,5 +1,5 @@
 import type { MonotonicClock } from '../../core/model.js'
-import type { Word } from './queue-reader.js'
+import type { AcknowledgeType } from './queue-reader.js'
 import type { TokenResult } from './queue-verbs.js'
 
 /** Proxies and clients repeat requests by themselves. Answers are remembered up to twice as long. */
@@ -12,7 +12,7 @@ export type SettleResult = Omit<TokenResult, 'token'>
 export type TellResult = (result: SettleResult) => void
 
 interface FirstAnswer {
-  readonly word: Word
+  readonly type: AcknowledgeType
   readonly result: SettleResult
 }
 
@@ -33,19 +33,19 @@ export class SettledTokens {
     this.#since = now()
   }
 
-  note(acquisition: number, word: Word, result: SettleResult): void {
+  note(acquisition: number, type: AcknowledgeType, result: SettleResult): void {
     this.#forgetOld()
-    // A renewal may be repeated, and a word that has not settled the message may be said again.
-    if (word === 'renew' || (result.outcome !== 'done' && result.outcome !== 'unknown')) return
-    if (this.#last?.word !== word || this.#last.result !== result) this.#last = { word, result }
+    // A renewal may be repeated, and an acknowledgement that has not settled the message, too.
+    if (type === 'renew' || (result.outcome !== 'done' && result.outcome !== 'unknown')) return
+    if (this.#last?.type !== type || this.#last.result !== result) this.#last = { type, result }
     this.#latest.set(acquisition, this.#last)
   }
 
-  /** The answer to the same word before. `undefined`: there was none, or it was forgotten. */
-  find(acquisition: number, word: Word): SettleResult | undefined {
+  /** The answer to the same acknowledgement before. `undefined`: there was none, or it was forgotten. */
+  find(acquisition: number, type: AcknowledgeType): SettleResult | undefined {
     this.#forgetOld()
     const first = this.#latest.get(acquisition) ?? this.#former.get(acquisition)
-    return first?.word === word ? first.result : undefined
+    return first?.type === type ? first.result : undefined
   }
 
   #forgetOld(): void {

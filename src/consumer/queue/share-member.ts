@@ -72,12 +72,12 @@ export class ShareMember {
   }
 
   /** @returns the pause before the next heartbeat */
-  #answered(told: ResultOf<'shareHeartbeat'> & { readonly type: 'success' }): number {
-    this.#epoch = told.memberEpoch
-    if ((told.assignment?.size ?? 0) > 0) this.#eagerBeats = EAGER_BEATS
+  #answered(result: ResultOf<'shareHeartbeat'> & { readonly type: 'success' }): number {
+    this.#epoch = result.memberEpoch
+    if ((result.assignment?.size ?? 0) > 0) this.#eagerBeats = EAGER_BEATS
     const isEager = this.#eagerBeats++ < EAGER_BEATS
-    this.#options.onAnswered(told)
-    const intervalMs = isEager ? Math.min(EAGER_INTERVAL_MS, told.heartbeatIntervalMs) : told.heartbeatIntervalMs
+    this.#options.onAnswered(result)
+    const intervalMs = isEager ? Math.min(EAGER_INTERVAL_MS, result.heartbeatIntervalMs) : result.heartbeatIntervalMs
     return Math.max(LEAST_INTERVAL_MS, intervalMs)
   }
 

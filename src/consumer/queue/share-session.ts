@@ -7,8 +7,8 @@ import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure, ResultOf, RouterMessage, SharePartitionAnswer } from '../../router/messages/operations.js'
 import type { TimedOut } from '../../router/messages/request.js'
 import { type AskedRequest, type AskRouter, asking } from '../partition/ask.js'
-import type { Acquired, OnSettled, Word } from './queue-messages.js'
-import { SessionWords, type ToldWords } from './session-words.js'
+import type { AcknowledgeType, Acquired, OnSettled } from './queue-messages.js'
+import { type AcknowledgeCall, SessionAcknowledgements } from './session-acknowledgements.js'
 import { ShareLocks } from './share-locks.js'
 
 /** Kafka needs more than 5 s for an acknowledgement while the coordinator of its state moves. */
@@ -20,11 +20,11 @@ const KEEP_ALIVE_MS = 5_000
 /** Pause before a call that the Router refused as overloaded is repeated. */
 const OVERLOADED_PAUSE_MS = 100
 /** A call with nothing to settle keeps the connection alive, or ends the session. */
-const NOTHING: ToldWords = { isRenew: false, acknowledgements: [] }
+const NOTHING: AcknowledgeCall = { isRenew: false, acknowledgements: [] }
 const MAX_EPOCH = 0x7fff_ffff
 
 type CallKind = 'shareFetch' | 'shareAcknowledge'
-type Told<Kind extends CallKind> = ResultOf<Kind> & { readonly type: 'success' }
+type SuccessOf<Kind extends CallKind> = ResultOf<Kind> & { readonly type: 'success' }
 
 export interface FetchLimits {
   readonly maxRecords: number
@@ -37,7 +37,7 @@ export interface Fetched {
   readonly messages: readonly Acquired[]
   readonly errors: readonly SharePartitionAnswer[]
   /** The partitions that the session had when the fetch was sent. */
-  readonly named: ReadonlyMap<string, SharePartitionId>
+  readonly partitions: ReadonlyMap<string, SharePartitionId>
   readonly tookMs: number
   /** How long Kafka was to wait for messages. */
   readonly waitMs: number
@@ -54,19 +54,19 @@ export interface ShareSessionOptions {
   readonly log: Logger
   readonly onFetched: (session: ShareSession, fetched: Fetched) => void
   /** Called when an acknowledgement shows that the locks of a partition are gone. */
-  readonly onGone: (session: ShareSession, partition: SharePartitionId) => void
+  readonly onLocksGone: (session: ShareSession, partition: SharePartitionId) => void
   /** Called when the session may fetch. */
-  readonly onFree: (session: ShareSession) => void
+  readonly onMayFetch: (session: ShareSession) => void
   /** Called every second while the answer to a fetch is late. */
   readonly onLate: (session: ShareSession) => void
   /** Called once, when the session was lost with all of its locks. Not called for a session that was closed. */
-  readonly onOver: (session: ShareSession, why: Failure | TimedOut) => void
+  readonly onLost: (session: ShareSession, why: Failure | TimedOut) => void
 }
 
 /**
  * A share session with one leader. Kafka holds the locks for the connection and the member id of the session, so a session
  * that has failed is never opened again: another one gets its place. This class owns the order of its calls, and the partitions
- * that Kafka knows of; {@link SessionWords} owns what is told in them.
+ * that Kafka knows of; {@link SessionAcknowledgements} owns what is sent in them.
  *
  *   one call at a time:   fetch (epoch 0, opens) -> acknowledge (1) -> fetch (2) -> … -> acknowledge (-1, ends)
  */
@@ -78,11 +78,11 @@ export class ShareSession {
   readonly #ask: AskRouter
   #epoch = 0
   /** The partitions that the session shall have, and those that Kafka knows of. */
-  readonly #wanted = new Map<string, SharePartitionId>()
-  #named: ReadonlyMap<string, SharePartitionId> = new Map()
-  #namedBefore = this.#named
+  readonly #partitions = new Map<string, SharePartitionId>()
+  #known: ReadonlyMap<string, SharePartitionId> = new Map()
+  #knownBefore = this.#known
   readonly #locks: ShareLocks
-  readonly #words: SessionWords
+  readonly #acknowledgements: SessionAcknowledgements
   #isBusy = false
   #isOver = false
   #lastCall: CallKind | undefined
@@ -95,7 +95,7 @@ export class ShareSession {
   /** How many messages the fetch in flight may bring. */
   expected = 0
   /** Number of the last fetch among those of all sessions. */
-  turn = 0
+  lastFetch = 0
   /** No fetch before, by the own clock. */
   pausedUntil = 0
 
@@ -104,40 +104,40 @@ export class ShareSession {
     this.#options = options
     this.#ask = asking(options.router)
     this.#locks = new ShareLocks(options.now)
-    this.#words = new SessionWords(this.#locks)
+    this.#acknowledgements = new SessionAcknowledgements(this.#locks)
   }
 
   get partitions(): ReadonlyMap<string, SharePartitionId> {
-    return this.#wanted
+    return this.#partitions
   }
 
   /** Whether a fetch may be sent now. Fetches and acknowledgements take turns while there are always some to be sent. */
   get mayFetch(): boolean {
-    if (this.#isBusy || this.#isOver || this.#onClosed !== undefined || this.#wanted.size === 0) return false
-    return this.#words.isEmpty || this.#lastCall === 'shareAcknowledge'
+    if (this.#isBusy || this.#isOver || this.#onClosed !== undefined || this.#partitions.size === 0) return false
+    return this.#acknowledgements.isEmpty || this.#lastCall === 'shareAcknowledge'
   }
 
-  want(partition: SharePartitionId): void {
-    this.#wanted.set(keyOf(partition), partition)
+  addPartition(partition: SharePartitionId): void {
+    this.#partitions.set(keyOf(partition), partition)
   }
 
   /** The partition has another leader, or is gone, and so are its locks. What is in flight is answered by Kafka. */
-  forget(partition: SharePartitionId): void {
-    this.#wanted.delete(keyOf(partition))
+  removePartition(partition: SharePartitionId): void {
+    this.#partitions.delete(keyOf(partition))
     this.#locks.forget(partition)
   }
 
   fetch({ maxRecords, maxBytes, maxWaitMs }: FetchLimits): void {
     const { now } = this.#options
-    const named = new Map(this.#wanted)
-    const added = [...named].filter(([key]) => !this.#named.has(key))
-    const forgotten = [...this.#named].filter(([key]) => !named.has(key))
-    this.#namedBefore = this.#named
-    this.#named = named
+    const partitions = new Map(this.#partitions)
+    const added = [...partitions].filter(([key]) => !this.#known.has(key))
+    const forgotten = [...this.#known].filter(([key]) => !partitions.has(key))
+    this.#knownBefore = this.#known
+    this.#known = partitions
     this.expected = maxRecords
     const sentAt = now()
     // When settlements wait to be sent, the call does not wait for messages.
-    const waitMs = this.#words.isEmpty ? maxWaitMs : 0
+    const waitMs = this.#acknowledgements.isEmpty ? maxWaitMs : 0
     const request = {
       maxWaitMs: waitMs,
       minBytes: 1,
@@ -148,10 +148,10 @@ export class ShareSession {
       forgotten: forgotten.map(([, partition]) => partition),
       acknowledgements: []
     }
-    this.#call('shareFetch', request, waitMs, told => {
-      const { messages, isEmpty } = this.#acquired(told, sentAt + told.acquisitionLockMs)
-      const errors = told.partitions.filter(({ errorCode }) => errorCode !== errorCodes.NONE)
-      this.#options.onFetched(this, { messages, errors, named, tookMs: now() - sentAt, waitMs, isEmpty })
+    this.#call('shareFetch', request, waitMs, fetched => {
+      const { messages, isEmpty } = this.#acquired(fetched, sentAt + fetched.acquisitionLockMs)
+      const errors = fetched.partitions.filter(({ errorCode }) => errorCode !== errorCodes.NONE)
+      this.#options.onFetched(this, { messages, errors, partitions, tookMs: now() - sentAt, waitMs, isEmpty })
     })
     this.#lateAfter(waitMs + LATE_MS)
   }
@@ -166,11 +166,11 @@ export class ShareSession {
   }
 
   /** Settles one offset. All settlements of one turn of the event loop are sent together. */
-  settle(place: SharePartitionId, offset: Offset, word: Word, settled: OnSettled): void {
+  settle(place: SharePartitionId, offset: Offset, type: AcknowledgeType, settled: OnSettled): void {
     if (this.#isOver || this.#onClosed !== undefined) settled({ outcome: 'lost' })
     else {
       this.#flush ??= setImmediate(() => this.#next())
-      this.#words.add(place, offset, word, settled)
+      this.#acknowledgements.add(place, offset, type, settled)
     }
   }
 
@@ -194,11 +194,11 @@ export class ShareSession {
     clearImmediate(this.#flush)
     this.#flush = undefined
     const isFetchDue = this.#lastCall === 'shareAcknowledge' && this.#onClosed === undefined
-    if (isFetchDue) this.#options.onFree(this)
+    if (isFetchDue) this.#options.onMayFetch(this)
     if (this.#isBusy || this.#isOver || this.#acknowledge()) return
     if (this.#onClosed !== undefined) this.#sendLast()
     else {
-      if (!isFetchDue) this.#options.onFree(this)
+      if (!isFetchDue) this.#options.onMayFetch(this)
       if (!this.#isBusy && !this.#isOver && !this.#locks.isEmpty) this.#keepAliveLater()
     }
   }
@@ -207,7 +207,7 @@ export class ShareSession {
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {
       this.#locks.dropEnded(KEEP_ALIVE_MS)
-      if (!this.#locks.isEmpty && !this.#isBusy) this.#tell(NOTHING)
+      if (!this.#locks.isEmpty && !this.#isBusy) this.#sendAcknowledgements(NOTHING)
     }, KEEP_ALIVE_MS)
   }
 
@@ -215,7 +215,7 @@ export class ShareSession {
     kind: Kind,
     request: Omit<AskedRequest<Kind>, 'nodeId' | 'groupId' | 'memberId' | 'epoch'>,
     waitMs: number,
-    onTold: (told: Told<Kind>) => void,
+    onSuccess: (result: SuccessOf<Kind>) => void,
     epoch = this.#epoch
   ): void {
     const { nodeId, memberId } = this
@@ -231,7 +231,7 @@ export class ShareSession {
       if (result.type === 'failed' && result.code === 'overloaded' && epoch >= 0) this.#postpone(epoch)
       else {
         this.#isBusy = false
-        if (result.type === 'success') onTold(result as Told<Kind>)
+        if (result.type === 'success') onSuccess(result as SuccessOf<Kind>)
         else this.#end(result as Failure | TimedOut)
         this.#next()
       }
@@ -241,15 +241,15 @@ export class ShareSession {
   /** Kafka has not seen the call. The session goes on as if the call had not been made. */
   #postpone(epoch: number): void {
     this.#epoch = epoch
-    this.#named = this.#namedBefore
-    this.#words.putBack()
+    this.#known = this.#knownBefore
+    this.#acknowledgements.putBack()
     this.#timer = setTimeout(() => {
       this.#isBusy = false
       this.#next()
     }, OVERLOADED_PAUSE_MS)
   }
 
-  #acquired({ partitions }: Told<'shareFetch'>, lockEndsAt: number): Pick<Fetched, 'messages' | 'isEmpty'> {
+  #acquired({ partitions }: SuccessOf<'shareFetch'>, lockEndsAt: number): Pick<Fetched, 'messages' | 'isEmpty'> {
     const { log, topic, groupId } = this.#options
     const messages: Acquired[] = []
     let isEmpty = true
@@ -258,11 +258,11 @@ export class ShareSession {
       isEmpty = false
       const place = { topicId, partition }
       // The partition was forgotten since the fetch was sent: these locks are gone with the leader.
-      if (!this.#wanted.has(keyOf(place))) continue
+      if (!this.#partitions.has(keyOf(place))) continue
       this.#locks.add(place, records, lockEndsAt)
       for (const { record, deliveryCount } of records)
         messages.push({ topicId, partition, record, deliveryCount, lockEndsAt, session: this })
-      for (const { first, last } of gaps) this.#words.addGap(place, first, last)
+      for (const { first, last } of gaps) this.#acknowledgements.addGap(place, first, last)
       // A release would use up their deliveries at once. So Kafka offers them again when their locks end.
       for (const one of unreadable)
         log.warn(
@@ -275,19 +275,19 @@ export class ShareSession {
     return { messages, isEmpty }
   }
 
-  /** @returns false: there is nothing to be told to Kafka */
+  /** @returns false: Kafka is to be told nothing */
   #acknowledge(): boolean {
-    const words = this.#words.take(this.#wanted)
-    if (words !== undefined) this.#tell(words)
-    return words !== undefined
+    const call = this.#acknowledgements.take(this.#partitions)
+    if (call !== undefined) this.#sendAcknowledgements(call)
+    return call !== undefined
   }
 
-  #tell(words: ToldWords): void {
+  #sendAcknowledgements(call: AcknowledgeCall): void {
     const sentAt = this.#options.now()
-    this.#namedBefore = this.#named
-    this.#call('shareAcknowledge', words, 0, ({ partitions, acquisitionLockMs }) => {
-      const gone = this.#words.answered(partitions, sentAt + acquisitionLockMs)
-      for (const partition of gone) this.#options.onGone(this, partition)
+    this.#knownBefore = this.#known
+    this.#call('shareAcknowledge', call, 0, ({ partitions, acquisitionLockMs }) => {
+      const gone = this.#acknowledgements.answered(partitions, sentAt + acquisitionLockMs)
+      for (const partition of gone) this.#options.onLocksGone(this, partition)
     })
   }
 
@@ -297,12 +297,12 @@ export class ShareSession {
   }
 
   #closed(): void {
-    this.#release()
+    this.#closeConnection()
     this.#onClosed?.()
   }
 
   /** The connection is closed, so that Kafka releases what the session still has. */
-  #release(): void {
+  #closeConnection(): void {
     const { router, groupId } = this.#options
     const { nodeId, memberId } = this
     this.#isOver = true
@@ -316,12 +316,12 @@ export class ShareSession {
   /** Ends the session. Settlements that were not sent are lost with the locks; those in flight may have counted. */
   #end(why: Failure | TimedOut): void {
     if (this.#isOver) return
-    this.#release()
-    // A Router that stops answers words that it has written like those that it has not.
+    this.#closeConnection()
+    // A Router that stops gives one answer to acknowledgements that it has written and that it has not.
     const mayBeWritten = why.type === 'timedOut' || why.errorCode !== undefined || why.code === 'shuttingDown'
-    this.#words.lose(mayBeWritten)
+    this.#acknowledgements.lose(mayBeWritten)
     if (this.#onClosed !== undefined) this.#onClosed()
-    else this.#options.onOver(this, why)
+    else this.#options.onLost(this, why)
   }
 }
 

@@ -103,7 +103,7 @@ export class WaitingAcquires {
     this.#deadlines.add(acquire)
     this.#endWaiting ??= this.#counts.queueWaits()
     this.#count(acquire)
-    this.#queue(client)
+    this.#joinTurns(client)
   }
 
   /** Does nothing where it was removed before. */
@@ -124,7 +124,7 @@ export class WaitingAcquires {
     for (let client = this.#turns.first; client !== undefined; client = this.#turns.first) {
       if (this.#counts.freeOf(client.name) > 0) return client.open.first
       client.look()
-      this.#unqueue(client)
+      this.#leaveTurns(client)
     }
     return undefined
   }
@@ -139,8 +139,8 @@ export class WaitingAcquires {
     if (isFirst) this.#deadlines.add(acquire)
     this.#behind.add(acquire)
     if (acquire.missing === 0) this.#close(acquire, client)
-    this.#unqueue(client)
-    this.#queue(client)
+    this.#leaveTurns(client)
+    this.#joinTurns(client)
   }
 
   /** Whether clients wait for memory, or did a moment ago. */
@@ -151,12 +151,12 @@ export class WaitingAcquires {
   /** Passes over a client that has no memory for a message of so many bytes, until it has some. */
   skip(acquire: WaitingAcquire, bytes: number): void {
     const client = this.#clientOf(acquire)
-    this.#unqueue(client)
+    this.#leaveTurns(client)
     const problem = this.#records.problemOf(client.name, bytes) ?? 'full'
     this.#skipped++
     const leave = this.#records.whenFree(client.name, bytes, () => {
       this.#endSkip(client)
-      this.#queue(client)
+      this.#joinTurns(client)
       this.#onFree()
     })
     client.skipped = { problem, leave }
@@ -222,7 +222,7 @@ export class WaitingAcquires {
 
   #forget(client: WaitingClient): void {
     this.#clients.delete(client.name)
-    this.#unqueue(client)
+    this.#leaveTurns(client)
     this.#endSkip(client)
     this.#countPart(client)
     this.#changed.delete(client)
@@ -232,7 +232,7 @@ export class WaitingAcquires {
   #limitChanged(client: WaitingClient): void {
     this.#changed.add(client)
     if (client.mayHold || client.look() === 0) return
-    this.#queue(client)
+    this.#joinTurns(client)
     this.#onFree()
   }
 
@@ -240,15 +240,15 @@ export class WaitingAcquires {
   #close(acquire: WaitingAcquire, client: WaitingClient): void {
     acquire.place?.leave()
     acquire.place = undefined
-    if (client.open.first === undefined) this.#unqueue(client)
+    if (client.open.first === undefined) this.#leaveTurns(client)
   }
 
   /** Gives the client a turn, behind the others, if it has an open acquire. Whether it has memory is checked in that turn. */
-  #queue(client: WaitingClient): void {
+  #joinTurns(client: WaitingClient): void {
     if (client.open.first !== undefined && client.skipped === undefined) client.place ??= this.#turns.add(client)
   }
 
-  #unqueue(client: WaitingClient): void {
+  #leaveTurns(client: WaitingClient): void {
     client.place?.leave()
     client.place = undefined
   }

@@ -49,7 +49,7 @@ export interface Peers<Id = string> {
 }
 
 /** Answer of one of several processes, or the reason why it has not answered. */
-export interface Told<Id, Answer> {
+export interface AnswerOfPeer<Id, Answer> {
   readonly by: Id
   readonly answer?: Answer
   readonly error?: PeerError
@@ -65,10 +65,10 @@ export function askAll<Id, Answer>(
   ids: readonly Id[],
   ask: (id: Id) => Promise<Answer>,
   isEnough: (answer: Answer) => boolean = () => false
-): Promise<readonly Told<Id, Answer>[]> {
-  const told: Told<Id, Answer>[] = []
+): Promise<readonly AnswerOfPeer<Id, Answer>[]> {
+  const told: AnswerOfPeer<Id, Answer>[] = []
   return new Promise(resolve => {
-    const tell = (one: Told<Id, Answer>, isLast: boolean): void => {
+    const tell = (one: AnswerOfPeer<Id, Answer>, isLast: boolean): void => {
       if (told.push(one) === ids.length || isLast) resolve(told)
     }
     if (ids.length === 0) resolve(told)

@@ -67,7 +67,7 @@ export interface PeerConnectionDeps {
   readonly onGone: (id: string) => void
 }
 
-interface Asked {
+interface PeerRequest {
   readonly path: string
   readonly to: string
   readonly body: Buffer
@@ -230,7 +230,7 @@ export class PeerConnection {
     return new PeerError(message, { name: 'OverloadedError', message, code: 'overloaded' })
   }
 
-  async #ask(asked: Asked, waitMs: number): Promise<Answered> {
+  async #ask(asked: PeerRequest, waitMs: number): Promise<Answered> {
     try {
       const answered = await this.#send(asked, waitMs)
       this.#answeredBy(answered.by)
@@ -243,7 +243,7 @@ export class PeerConnection {
   }
 
   /** @throws FailedCall when there is no answer of a gateway in time */
-  #send(asked: Asked, waitMs: number): Promise<Answered> {
+  #send(asked: PeerRequest, waitMs: number): Promise<Answered> {
     const { to, body } = asked
     return new Promise((resolve, reject) => {
       const sent = this.#request(asked)
@@ -272,7 +272,7 @@ export class PeerConnection {
     })
   }
 
-  #request({ path, to, body, timeoutMs }: Asked): ClientRequest {
+  #request({ path, to, body, timeoutMs }: PeerRequest): ClientRequest {
     const { id, token, tls } = this.#deps
     const headers = {
       authorization: token.authorization,

@@ -36,7 +36,7 @@ export class AcksElsewhere<Id> {
   readonly #owners = new Map<string, Id>()
   /** The ids of topics as other processes have told them, least recently used first. */
   readonly #topicIds = new Map<string, string>()
-  readonly #queues = new Map<Id, BatchedCalls<AskedAck, AckResult>>()
+  readonly #calls = new Map<Id, BatchedCalls<AskedAck, AckResult>>()
 
   constructor(groups: GroupVerbs, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
@@ -45,7 +45,7 @@ export class AcksElsewhere<Id> {
     peers.serve(this.#message, (asked: readonly AskedAck[]) =>
       Promise.all(asked.map(({ groupId, ...message }) => groups.ack(groupId, message)))
     )
-    peers.onGone(id => this.#queues.delete(id))
+    peers.onGone(id => this.#calls.delete(id))
   }
 
   /** A client has got a message that another process reads: acknowledgements in the partition are for that one first. */
@@ -81,15 +81,15 @@ export class AcksElsewhere<Id> {
    * topic that is created again before it arrives. Where the process reads the topic with another id, it is asked once more.
    */
   async at(id: Id, groupId: string, { topic, partition, offset }: MessageId): Promise<AckResult> {
-    const ack = (topicId: string) => this.#queueOf(id)({ groupId, topic, partition, offset, topicId })
+    const ack = (topicId: string) => this.#callsTo(id)({ groupId, topic, partition, offset, topicId })
     const result = await ack(this.#topicIds.get(topic) ?? UNKNOWN_ID)
     if (result.type !== 'notRead' || result.topicId === undefined) return result
     setNewest(this.#topicIds, topic, result.topicId, MAX_REMEMBERED)
     return ack(result.topicId)
   }
 
-  #queueOf(id: Id): BatchedCalls<AskedAck, AckResult> {
-    return getOrAdd(this.#queues, id, () => {
+  #callsTo(id: Id): BatchedCalls<AskedAck, AckResult> {
+    return getOrAdd(this.#calls, id, () => {
       const call = (acks: readonly AskedAck[]) =>
         this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS })
       return batchedCalls<AskedAck, AckResult>({

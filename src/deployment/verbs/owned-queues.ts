@@ -21,7 +21,7 @@ interface AskedAcquire {
 
 type AcquiredAtOwner = AcquireResult & { readonly type: 'acquired' }
 /** The owner's answer to an acquire. */
-type Told = AcquireFailure | (Omit<AcquiredAtOwner, 'messages'> & { readonly messages: readonly ToldLock[] })
+type AnswerOfOwner = AcquireFailure | (Omit<AcquiredAtOwner, 'messages'> & { readonly messages: readonly ToldLock[] })
 
 const NOTHING = { type: 'acquired', messages: [], isNewGroup: false } as const
 
@@ -64,11 +64,11 @@ export class OwnedQueues<Id> extends WrappedQueues {
     return () => wait.cancel()
   }
 
-  override unseen(messages: readonly QueueMessage[]): void {
-    this.own.unseen(messages.filter(message => !this.#owners.has(message)))
+  override takeBack(messages: readonly QueueMessage[]): void {
+    this.own.takeBack(messages.filter(message => !this.#owners.has(message)))
     for (const owner of this.#peers.others) {
       const ofOwner = messages.filter(message => this.#owners.get(message) === owner)
-      if (ofOwner.length > 0) this.#unseenAt(owner, ofOwner)
+      if (ofOwner.length > 0) this.#releaseAt(owner, ofOwner)
     }
   }
 
@@ -91,7 +91,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
         if (options === undefined) return failureOf(this.#budget.refusal(asked.options.client, 1))
         const askedAt = performance.now()
         const body: AskedAcquire = { ...asked, options }
-        const told = (await this.#call(owner, 'acquire', body, timeoutMs)) as Told | undefined
+        const told = (await this.#call(owner, 'acquire', body, timeoutMs)) as AnswerOfOwner | undefined
         if (told?.type !== 'acquired') return told
         const messages = told.messages.map(message => byOwnClock<QueueMessage>(message, askedAt))
         return this.#kept(owner, options.client, { ...told, messages })
@@ -101,7 +101,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
         void this.#call(owner, 'end', asked.id).catch(() => undefined)
       },
       release: result => {
-        if (result.type === 'acquired' && result.messages.length > 0) this.#unseenAt(owner, result.messages)
+        if (result.type === 'acquired' && result.messages.length > 0) this.#releaseAt(owner, result.messages)
       }
     }
   }
@@ -114,12 +114,12 @@ export class OwnedQueues<Id> extends WrappedQueues {
     const given = valid.slice(0, count)
     for (const message of given) this.#owners.set(message, owner)
     const left = messages.filter(message => !this.#owners.has(message))
-    if (left.length > 0) this.#unseenAt(owner, left)
+    if (left.length > 0) this.#releaseAt(owner, left)
     if (count === 0 && problem !== undefined) return failureOf(this.#records.refusal(problem))
     return { type: 'acquired', messages: given, isNewGroup }
   }
 
-  #unseenAt(owner: Id, messages: readonly QueueMessage[]): void {
+  #releaseAt(owner: Id, messages: readonly QueueMessage[]): void {
     // If the owner has ended, the messages are free anyway.
     void this.#call(owner, 'unseen', messages).catch(() => undefined)
   }
@@ -129,7 +129,7 @@ export class OwnedQueues<Id> extends WrappedQueues {
   }
 }
 
-const toldOf = (acquired: AcquiredAtOwner, receivedAt: number): Told => ({
+const toldOf = (acquired: AcquiredAtOwner, receivedAt: number): AnswerOfOwner => ({
   ...acquired,
   messages: acquired.messages.map(message => sinceReceipt(message, receivedAt))
 })
@@ -156,7 +156,7 @@ async function askable(
 
 /** Answers the acquires that other workers pass on to this one, which owns their groups. */
 function serveAcquires<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): void {
-  const waits = new WaitsOfOthers<Told>(NOTHING)
+  const waits = new WaitsOfOthers<AnswerOfOwner>(NOTHING)
   peers.serve(`queue acquire ${cluster}`, ({ topic, groupId, options, id }: AskedAcquire, { from }) => {
     const since = performance.now()
     return waits.answer(from, id, reply =>
@@ -167,7 +167,7 @@ function serveAcquires<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): 
     )
   })
   peers.serve(`queue end ${cluster}`, (id: number, { from }) => waits.end(from, id))
-  peers.serve(`queue unseen ${cluster}`, (messages: readonly QueueMessage[]) => own.unseen(messages))
+  peers.serve(`queue unseen ${cluster}`, (messages: readonly QueueMessage[]) => own.takeBack(messages))
   // Messages that clients of that process were about to get go to the next ones.
   peers.onGone(from => waits.endAllOf(from))
 }

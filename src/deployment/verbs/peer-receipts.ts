@@ -3,7 +3,7 @@ import { OverloadedError } from '../../core/errors.js'
 import { Shares } from '../../core/shares.js'
 import { placeOf } from '../../producer/receipts/receipts.js'
 import type { ProcessReply, ReceiptDesk, ReceiptQuestion, ReceiptsElsewhere } from '../../verbs/receipts.js'
-import { askAll, type Peers, type Told } from '../calls/peers.js'
+import { type AnswerOfPeer, askAll, type Peers } from '../calls/peers.js'
 
 const MESSAGE = 'receipt'
 /** Time limit for an answer, in addition to the time that the question may wait. */
@@ -91,7 +91,7 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
 const isKnown = ({ reply }: PeerAnswer = {}): boolean => reply !== undefined && reply.type !== 'former'
 
 /** @throws OverloadedError when one of those that were asked is overloaded */
-function withoutAnswer(told: readonly Told<unknown, PeerAnswer>[], areAllKnown: boolean): ProcessReply {
+function withoutAnswer(told: readonly AnswerOfPeer<unknown, PeerAnswer>[], areAllKnown: boolean): ProcessReply {
   const overload = told.find(({ error }) => error?.cause?.code === 'overloaded')?.error
   if (overload !== undefined) throw new OverloadedError(overload.message)
   const former = told.find(({ answer }) => answer?.reply !== undefined)?.answer?.reply

@@ -3,7 +3,7 @@ import { type ReadByWebhook, readsSame, type WebhookDefinition } from '../../web
 import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from '../../webhooks/webhook-desk.js'
 import type { WebhookStatus } from '../../webhooks/webhook-status.js'
 import type { ToldWebhook, WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
-import { askAll, type Peers, type Told } from '../calls/peers.js'
+import { type AnswerOfPeer, askAll, type Peers } from '../calls/peers.js'
 
 /** Time limit for what another process only has to look up. */
 const ASK_TIMEOUT_MS = 2_000
@@ -116,11 +116,11 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
     timeoutMs: number,
     isEnough?: (answer: Answer) => boolean,
     ids = this.#peers?.others ?? []
-  ): Promise<readonly Told<Id, Answer>[]> {
+  ): Promise<readonly AnswerOfPeer<Id, Answer>[]> {
     const ask = async (id: Id) => (await this.#peers!.call(id, call, body, { timeoutMs })) as Answer
     return askAll(ids, ask, isEnough)
   }
 }
 
-const silentOf = (answers: readonly Told<number | string, unknown>[]): string[] =>
+const silentOf = (answers: readonly AnswerOfPeer<number | string, unknown>[]): string[] =>
   answers.flatMap(({ by, error }) => (error === undefined ? [] : [String(by)]))

@@ -1,4 +1,4 @@
-import { WORDS } from '../../consumer/queue/queue-messages.js'
+import { ACKNOWLEDGE_TYPES } from '../../consumer/queue/queue-messages.js'
 import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token.js'
 import { addTo, groupBy } from '../../core/maps.js'
 import { type QueueVerbs, type Settlement, type TokenResult, tokensOf } from '../../verbs/verbs.js'
@@ -190,6 +190,6 @@ class Holders<Id> {
 
 function onlyOf(settlement: Settlement, tokens: readonly string[]): Settlement {
   const all = new Set(tokens)
-  const lists = WORDS.map(word => [word, settlement[word].filter(token => all.has(token))])
+  const lists = ACKNOWLEDGE_TYPES.map(type => [type, settlement[type].filter(token => all.has(token))])
   return { ...settlement, ...Object.fromEntries(lists) }
 }

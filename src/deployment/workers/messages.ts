@@ -11,7 +11,7 @@ interface OneWay<Body = undefined> {
   readonly body: Body
 }
 
-interface Asked<Body, Answer> {
+interface CallTypes<Body, Answer> {
   readonly body: Body
   readonly answer: Answer
 }
@@ -46,9 +46,9 @@ interface PeerMessage {
 
 export type WorkerServes = {
   /** Tells the worker to serve. The body is a `WorkerConfig` of `app/`. */
-  start: Asked<unknown, WorkerGreeting>
+  start: CallTypes<unknown, WorkerGreeting>
   /** Tells the worker to answer open requests and then stop. */
-  stop: Asked<undefined, WorkerFarewell>
+  stop: CallTypes<undefined, WorkerFarewell>
   /** Tells a stopped worker to end its process. */
   exit: OneWay
   /**
@@ -56,15 +56,15 @@ export type WorkerServes = {
    * opened again.
    */
   reload: OneWay<unknown>
-  metrics: Asked<undefined, MetricsSnapshot>
-  statsd: Asked<undefined, readonly StatsdValue[]>
-  status: Asked<undefined, StatusPart>
+  metrics: CallTypes<undefined, MetricsSnapshot>
+  statsd: CallTypes<undefined, readonly StatsdValue[]>
+  status: CallTypes<undefined, StatusPart>
   /** Looks for a record on behalf of a client who may read its topic. */
-  findRecord: Asked<{ readonly question: RecordQuestion; readonly principal: string }, FoundRecords>
+  findRecord: CallTypes<{ readonly question: RecordQuestion; readonly principal: string }, FoundRecords>
   /** Tells that the worker with this number has ended. */
   gone: OneWay<number>
   /** Passes on a call from the worker `from`. */
-  peer: Asked<PeerMessage & { readonly from: number }, unknown>
+  peer: CallTypes<PeerMessage & { readonly from: number }, unknown>
 }
 
 export type ParentServes = {
@@ -78,9 +78,9 @@ export type ParentServes = {
    */
   counted: OneWay<MetricsSnapshot>
   /** Asks for a snapshot of the metrics of all processes. */
-  gathered: Asked<undefined, MetricsSnapshot>
+  gathered: CallTypes<undefined, MetricsSnapshot>
   /** Asks the parent to pass on a call to the worker `to`. */
-  peer: Asked<PeerMessage & { readonly to: number }, unknown>
+  peer: CallTypes<PeerMessage & { readonly to: number }, unknown>
 }
 
 export type ParentLink = Link<ParentServes, WorkerServes>

@@ -35,7 +35,7 @@ interface SettingValue {
   readonly value: string
   readonly source: number
 }
-interface Entry extends SettingValue {
+interface DescribedSetting extends SettingValue {
   /** The values that count for the setting, the one in force first. */
   readonly synonyms: readonly SettingValue[]
 }
@@ -79,7 +79,7 @@ const describeConfigs = defineApi({
   }
 })
 
-function entriesOf(cluster: ServedCluster, { type, name }: NumberedResource): Entry[] | undefined {
+function entriesOf(cluster: ServedCluster, { type, name }: NumberedResource): DescribedSetting[] | undefined {
   if (type === BROKER) {
     const known = name === '' || cluster.nodes.some(({ nodeId }) => String(nodeId) === name)
     if (!known) return undefined
@@ -101,7 +101,7 @@ function entriesOf(cluster: ServedCluster, { type, name }: NumberedResource): En
 }
 
 /** The settings of a group; a group that does not exist has the defaults. */
-function groupEntries({ shareGroups }: ServedCluster, groupId: string): Entry[] {
+function groupEntries({ shareGroups }: ServedCluster, groupId: string): DescribedSetting[] {
   const settings = shareGroups.settingsOf(groupId)
   return shareSettingNames.map(name => {
     const byDefault = { name, value: defaultShareSettings.get(name), source: SOURCE_DEFAULT }
@@ -111,12 +111,12 @@ function groupEntries({ shareGroups }: ServedCluster, groupId: string): Entry[] 
   })
 }
 
-function brokerEntry(name: string, value: string): Entry {
+function brokerEntry(name: string, value: string): DescribedSetting {
   const own = { name, value, source: SOURCE_STATIC_BROKER }
   return { ...own, synonyms: [own] }
 }
 
-function writeEntry({ response, version }: Call, entry: Entry, withSynonyms: boolean): void {
+function writeEntry({ response, version }: Call, entry: DescribedSetting, withSynonyms: boolean): void {
   const { name, value, source, synonyms } = entry
   response.string(name).nullableString(value)
   response.boolean(source === SOURCE_STATIC_BROKER)

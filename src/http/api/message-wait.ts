@@ -32,7 +32,7 @@ export abstract class MessageWait {
   /** The messages have reached the client. */
   protected abstract delivered(): void
 
-  protected abstract giveBack(): void
+  protected abstract releaseMessages(): void
 
   /** Waits no longer. @returns false: the answer was decided before */
   protected decide(): boolean {
@@ -59,6 +59,6 @@ export abstract class MessageWait {
     this.held?.release()
     this.held = undefined
     if (isSent) this.delivered()
-    else this.giveBack()
+    else this.releaseMessages()
   }
 }

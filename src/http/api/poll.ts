@@ -62,14 +62,14 @@ export class Poll extends MessageWait {
   /** Gives the messages back that an answer was being made for, and makes another answer. */
   endWithout(answer: () => void): void {
     if (this.#messages === undefined) return
-    this.giveBack()
+    this.releaseMessages()
     answer()
   }
 
   /** Gives the messages back that an answer was being made for, and asks for fewer: the answer would be too large. */
   askForFewer(maxMessages: number): void {
     if (this.#messages === undefined) return
-    this.giveBack()
+    this.releaseMessages()
     this.isDecided = false
     this.#askSoon({ ...this.#options.limits, maxMessages })
   }
@@ -85,7 +85,7 @@ export class Poll extends MessageWait {
     this.#messages = undefined
   }
 
-  protected giveBack(): void {
+  protected releaseMessages(): void {
     this.#messages?.release()
     this.#messages = undefined
   }

@@ -1,4 +1,4 @@
-interface Entry<Item> {
+interface WaitingItem<Item> {
   readonly item: Item
   readonly cost: number
 }
@@ -6,7 +6,7 @@ interface Entry<Item> {
 /** The waiting items of one owner, oldest first, and its credit. */
 interface FairLine<Item> {
   readonly owner: object
-  readonly entries: Entry<Item>[]
+  readonly entries: WaitingItem<Item>[]
   credit: number
 }
 
@@ -52,7 +52,7 @@ export class FairLines<Item> {
    */
   serve(take: (item: Item, passed: Item | undefined) => boolean): void {
     let at = 0
-    let passed: Entry<Item> | undefined
+    let passed: WaitingItem<Item> | undefined
     let triedCost = Number.POSITIVE_INFINITY
     for (let line = this.#lines[at]; line !== undefined; line = this.#lines[at]) {
       const next = line.entries[0]
@@ -72,7 +72,7 @@ export class FairLines<Item> {
     }
   }
 
-  #taken(line: FairLine<Item>, { cost }: Entry<Item>): void {
+  #taken(line: FairLine<Item>, { cost }: WaitingItem<Item>): void {
     line.credit -= cost
     line.entries.shift()
     this.#size--

@@ -4,7 +4,7 @@ import type { HeldRecords, LeavingAnswer, RecordBudget } from '../../core/record
 import { sentBytesOf } from '../engine/time-limits.js'
 
 /** A response of a connection of ours. */
-interface Queued {
+interface OrderedResponse {
   /** Calls back when all earlier answers of its connection have left; at once where they have. */
   atTurn(run: () => void): void
   /** Ends the connection, because its client takes the answer too slowly. */
@@ -15,7 +15,7 @@ interface Queued {
  * Calls back when an answer is the next one of its connection; never if the answer ends before. Only such a request may
  * wait for records, because the records of later requests would wait for its answer.
  */
-export function whenNext(response: ServerResponse | (ServerResponse & Queued), run: () => void): void {
+export function whenNext(response: ServerResponse | (ServerResponse & OrderedResponse), run: () => void): void {
   if ('atTurn' in response) response.atTurn(run)
   else run()
 }
@@ -26,7 +26,7 @@ export function whenNext(response: ServerResponse | (ServerResponse & Queued), r
  * @param elsewhereBytes bytes of the client that another part releases with the answer
  */
 export function holdUntilLeft(
-  response: ServerResponse | (ServerResponse & Queued),
+  response: ServerResponse | (ServerResponse & OrderedResponse),
   budget: RecordBudget,
   held: HeldRecords,
   elsewhereBytes = 0
@@ -44,7 +44,7 @@ export function holdUntilLeft(
 
 /** Lets an answer be ended while it leaves more slowly than others can wait for. @returns to be called when it has left */
 export const leavesOf = (
-  response: ServerResponse | (ServerResponse & Queued),
+  response: ServerResponse | (ServerResponse & OrderedResponse),
   budget: RecordBudget,
   held: HeldRecords,
   elsewhereBytes = 0
@@ -52,7 +52,7 @@ export const leavesOf = (
 
 /** A class, since an object with a getter costs as much as the rest of a short answer's way out. */
 class LeavingResponse implements LeavingAnswer {
-  readonly #response: ServerResponse | (ServerResponse & Queued)
+  readonly #response: ServerResponse | (ServerResponse & OrderedResponse)
   readonly #held: HeldRecords
   readonly #elsewhereBytes: number
   /** Requests that were not sent, but injected, have none. */
@@ -60,7 +60,11 @@ class LeavingResponse implements LeavingAnswer {
   /** Bytes of the connection. */
   readonly #sentBefore: number
 
-  constructor(response: ServerResponse | (ServerResponse & Queued), held: HeldRecords, elsewhereBytes: number) {
+  constructor(
+    response: ServerResponse | (ServerResponse & OrderedResponse),
+    held: HeldRecords,
+    elsewhereBytes: number
+  ) {
     this.#response = response
     this.#held = held
     this.#elsewhereBytes = elsewhereBytes

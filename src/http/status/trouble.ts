@@ -35,23 +35,23 @@ export type Judged = Omit<Status, 'trouble'>
 type Facts = Judged & { readonly notices: readonly Notice[] }
 
 /** A row without its kind. Default of `severity`: `bad`. */
-type Told = Omit<Trouble, 'kind' | 'severity'> & Partial<Pick<Trouble, 'severity'>>
+type TroubleRow = Omit<Trouble, 'kind' | 'severity'> & Partial<Pick<Trouble, 'severity'>>
 
 /** One kind of trouble. */
 interface Kind {
-  readonly rowsOf: (status: Facts) => Told[]
+  readonly rowsOf: (status: Facts) => TroubleRow[]
   /** Present: no request meets it, so that the log has to tell it. */
-  readonly quietly?: (status: Quiet) => Told[]
+  readonly quietly?: (status: Quiet) => TroubleRow[]
   /** There may be as many rows as topics. */
   readonly isOfTopics?: true
 }
 
 /** A search for one kind of trouble, and the texts about each one that is found. */
-type Rule<Of, Found> = [when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => Told]
+type Rule<Of, Found> = [when: (status: Of) => readonly Found[], tell: (found: Found, status: Of) => TroubleRow]
 
 const rowsBy =
   <Of, Found>(...[when, tell]: Rule<Of, Found>) =>
-  (status: Of): Told[] =>
+  (status: Of): TroubleRow[] =>
     when(status).map(found => tell(found, status))
 
 const kind = <Found>(...rule: Rule<Facts, Found>): Kind => ({ rowsOf: rowsBy(...rule) })
@@ -68,7 +68,7 @@ const warning = (of: Notice['kind'], subject: string, next: string, see: string,
   )
 
 /** A kind of trouble of webhooks. */
-const ofWebhook = (isSo: (row: WebhookRow) => boolean, tell: (row: WebhookRow) => Omit<Told, 'subject'>): Kind =>
+const ofWebhook = (isSo: (row: WebhookRow) => boolean, tell: (row: WebhookRow) => Omit<TroubleRow, 'subject'>): Kind =>
   quiet(
     ({ webhooks }) => webhooks.rows.filter(isSo),
     row => ({ subject: nameIn(row, `webhook ${row.webhook}`), ...tell(row) })
@@ -686,7 +686,11 @@ export function troubleOf(judged: Judged, notices: readonly Notice[] = []): Trou
 export const quietTroubleOf = (status: Quiet): Trouble[] =>
   RANKS.flatMap(kind => (troubles[kind] as Kind).quietly?.(status).map(told => rowOf(kind, told)) ?? [])
 
-const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: Told): Trouble => ({ severity, kind, ...rest })
+const rowOf = (kind: Trouble['kind'], { severity = 'bad', ...rest }: TroubleRow): Trouble => ({
+  severity,
+  kind,
+  ...rest
+})
 
 /** A broker answers, and gives no producer id. */
 const isRefusing = ({ isReady, idRefused }: ClusterRow): boolean => isReady && idRefused !== undefined

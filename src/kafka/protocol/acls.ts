@@ -18,34 +18,34 @@ export const aclWords = {
 } as const satisfies Readonly<Record<string, readonly string[]>>
 
 type Words = typeof aclWords
-type Told<Kind extends keyof Words> = Exclude<Words[Kind][number], 'ANY'>
-type Wanted<Kind extends keyof Words> = Exclude<Told<Kind>, 'UNKNOWN'>
+type AclWord<Kind extends keyof Words> = Exclude<Words[Kind][number], 'ANY'>
+type AclWordToSend<Kind extends keyof Words> = Exclude<AclWord<Kind>, 'UNKNOWN'>
 
 /** Which entries of access control lists are wanted. A field that is absent selects any. */
 export interface AclFilter {
-  readonly resourceType?: Wanted<'resourceType'> | undefined
+  readonly resourceType?: AclWordToSend<'resourceType'> | undefined
   /** The name of a topic or a group; `*` are the entries for all; `kafka-cluster` for the cluster. */
   readonly resourceName?: string | undefined
   /** `MATCH`: all entries that count for a resource of this name, those for its prefixes and for `*` included. */
-  readonly patternType?: Wanted<'patternType'> | undefined
+  readonly patternType?: AclWordToSend<'patternType'> | undefined
   /** `User:ann` */
   readonly principal?: string | undefined
   readonly host?: string | undefined
-  readonly operation?: Wanted<'operation'> | undefined
-  readonly permission?: Wanted<'permission'> | undefined
+  readonly operation?: AclWordToSend<'operation'> | undefined
+  readonly permission?: AclWordToSend<'permission'> | undefined
 }
 
 /** An entry of an access control list. `UNKNOWN`: a word that a later version of Kafka has added. */
 export interface AclEntry {
-  readonly resourceType: Told<'resourceType'>
+  readonly resourceType: AclWord<'resourceType'>
   readonly resourceName: string
   /** `PREFIXED`: the entry counts for all names that begin so. */
-  readonly patternType: Told<'patternType'>
+  readonly patternType: AclWord<'patternType'>
   readonly principal: string
   /** `*`: any host. */
   readonly host: string
-  readonly operation: Told<'operation'>
-  readonly permission: Told<'permission'>
+  readonly operation: AclWord<'operation'>
+  readonly permission: AclWord<'permission'>
 }
 
 const isSaid = <Word extends string>(word: Word | undefined): word is Exclude<Word, 'ANY'> =>

@@ -21,7 +21,7 @@ const MOST_PER_CALL = 2_000
 /** Says for each waiting partition whether it belongs to the same call as the first one. */
 export type CallOf = (first: PartitionOfRequest) => (partition: PartitionOfRequest) => boolean
 
-/** Recalled batches may wait in a queue until there are so many, and as many as others. */
+/** Recalled batches may wait in a line until there are so many, and as many as others. */
 const MOST_RECALLED = 16
 
 /** Produce calls are numbered, so that a partition tells whether it has a batch in a call. */

@@ -3,8 +3,8 @@ import type { BrokerClient } from '../../kafka/broker-client.js'
 import { kafkaFailure } from '../requests/failures.js'
 import { type OpenRequest, replyAll, stillOpen } from '../requests/open-requests.js'
 import { type ErrorAction, partitionAction } from './error-actions.js'
+import { PartitionLines } from './partition-lines.js'
 import { type OperationProcessor, type ProcessorContext, type Returned, returned } from './queue-processor.js'
-import { RequestQueue } from './request-queue.js'
 
 type PartitionKind = 'fetchOffset' | 'fetchStableEnd' | 'fetchLogEnd' | 'fetchEpochEnd' | 'fetchOrigins'
 
@@ -30,7 +30,7 @@ interface PartitionQuestion<Kind extends PartitionKind, Response, Answer> {
   /**
    * Settles an answer by the rules of the operation. `undefined`: the error code decides, by the common rules.
    *
-   * @param askAgain queues the requests that have no answer yet again, with another subject
+   * @param askAgain lets the requests that have no answer yet wait again, with another subject
    */
   settle(
     wanted: AskedPartition<Kind>,
@@ -69,7 +69,7 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends An
   readonly name: Kind
   readonly #question: PartitionQuestion<Kind, Response, Answer>
   readonly #context: ProcessorContext
-  readonly #queue = new RequestQueue<number, OpenRequest<Kind>>()
+  readonly #lines = new PartitionLines<number, OpenRequest<Kind>>()
 
   constructor(name: Kind, question: PartitionQuestion<Kind, Response, Answer>, context: ProcessorContext) {
     this.name = name
@@ -78,17 +78,17 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends An
   }
 
   get isEmpty(): boolean {
-    return this.#queue.isEmpty
+    return this.#lines.isEmpty
   }
 
   addToQueue(request: OpenRequest<Kind>): void {
-    this.#queue.add(request.key, this.#question.subjectOf(request), request)
+    this.#lines.add(request.key, this.#question.subjectOf(request), request)
   }
 
   nextCall(): ReadonlyMap<string, AskedPartition<Kind>> | undefined {
     const call = new Map<string, AskedPartition<Kind>>()
-    while (call.size === 0 && !this.#queue.isEmpty) {
-      for (const [key, { subkey, waiters }] of this.#queue.takeHeads()) {
+    while (call.size === 0 && !this.#lines.isEmpty) {
+      for (const [key, { subkey, waiters }] of this.#lines.takeHeads()) {
         const open = stillOpen(waiters)
         if (open.length > 0) call.set(key, { subject: subkey, waiters: open })
       }
@@ -123,14 +123,14 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends An
   }
 
   drain(): OpenRequest[] {
-    return stillOpen(this.#queue.drain())
+    return stillOpen(this.#lines.drain())
   }
 
   #process(key: string, wanted: AskedPartition<Kind>, answer: Answer): readonly Returned[] {
     const { waiters } = wanted
     const action = partitionAction(answer.errorCode)
     const settled = this.#question.settle(wanted, answer, action, subject => {
-      for (const waiter of stillOpen(waiters)) this.#queue.add(key, subject, waiter)
+      for (const waiter of stillOpen(waiters)) this.#lines.add(key, subject, waiter)
     })
     if (settled !== undefined) return settled
     switch (action) {
@@ -138,7 +138,7 @@ class PartitionProcessor<Kind extends PartitionKind, Response, Answer extends An
         this.#context.metrics.count('kafka_dispatcher', 'unknown_topic_or_partition_responses', this.#context.tags, 1)
         return returned(action, waiters)
       case 'notLeader':
-        return returned(action, [...waiters, ...this.#queue.removeKey(key)])
+        return returned(action, [...waiters, ...this.#lines.removeKey(key)])
       case 'corrupt':
         return returned('retryLater', waiters)
       case 'retryLater':

@@ -35,7 +35,7 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<CommitKind, Co
     this.putBack(groupId, key, [...stillOpen(this.groups.get(groupId)?.get(key) ?? []), request])
   }
 
-  /** Takes one commit of each partition, all of the same member; commits of other members go back into the queue. */
+  /** Takes one commit of each partition, all of the same member; commits of other members go back into the line. */
   protected override taken(groupId: string, waiting: Map<string, OpenCommit[]>): Map<string, readonly OpenCommit[]> {
     const taken = new Map<string, readonly OpenCommit[]>()
     let member: GroupMembership | undefined

@@ -42,7 +42,7 @@ export class FetchConsumerOffsetProcessor extends GroupProcessor<OffsetKind, Off
 
   /**
    * Takes the requests that require a stable offset, or those that do not: the latter would wait for a transaction as well.
-   * The others go back into the queue.
+   * The others go back into the line.
    */
   protected override taken(
     groupId: string,

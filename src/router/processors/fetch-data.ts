@@ -6,7 +6,7 @@ import { errorCodes } from '../../kafka/error-codes.js'
 import { invalid, problemOfPartition } from '../requests/failures.js'
 import type { OpenRequest } from '../requests/open-requests.js'
 import { describeOperation } from '../requests/operation.js'
-import { type FetchDataCall, FetchQueues, type FetchSlot } from './fetch-queues.js'
+import { type FetchDataCall, FetchLines, type FetchSlot } from './fetch-lines.js'
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import { type FetchWaiter, maxBytesOf, ReadersAtEnd, waitersOf } from './long-poll.js'
@@ -66,7 +66,7 @@ export class FetchAdmission implements QueueAdmission {
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #readCache: ReadCache
   readonly #options: FetchDataOptions
-  readonly #queues: FetchQueues
+  readonly #lines: FetchLines
   /** The fetch session of the long polls. Catch-up calls have no session, because they name new offsets each time. */
   readonly #session: FetchSession
   readonly #readersAtEnd = new ReadersAtEnd()
@@ -84,11 +84,11 @@ export class FetchAdmission implements QueueAdmission {
   constructor(readCache: ReadCache, options: FetchDataOptions) {
     this.#readCache = readCache
     this.#options = options
-    this.#queues = new FetchQueues(readCache, () => this.#look())
+    this.#lines = new FetchLines(readCache, () => this.#look())
     this.#session = new FetchSession(options.fetchBufferBytes)
     this.#context = {
       readCache,
-      queues: this.#queues,
+      lines: this.#lines,
       readersAtEnd: this.#readersAtEnd,
       now: options.now,
       fetchMaxWaitMs: options.fetchMaxWaitMs,
@@ -115,7 +115,7 @@ export class FetchAdmission implements QueueAdmission {
     this.#setIdentity(waiter)
     if ((waiter.request.maxWaitMs ?? 0) < PATIENT_MS) this.#impatientAt = this.#options.now()
     const isAtEnd = this.#options.fetchMaxWaitMs > 0 && this.#readCache.endOf(waiter.key) === waiter.state.position
-    this.#queues.add(waiter, isAtEnd, this.#options.now())
+    this.#lines.add(waiter, isAtEnd, this.#options.now())
   }
 
   onReady(look: () => void): void {
@@ -127,7 +127,7 @@ export class FetchAdmission implements QueueAdmission {
   }
 
   drain(): OpenRequest[] {
-    return this.#queues.drain()
+    return this.#lines.drain()
   }
 
   #setIdentity(waiter: FetchWaiter): void {
@@ -136,16 +136,16 @@ export class FetchAdmission implements QueueAdmission {
   }
 
   #processor(slot: FetchSlot): QueueProcessor<FetchDataCall, FetchResponse> {
-    const queues = this.#queues
+    const lines = this.#lines
     return {
       name: slot,
       get isEmpty() {
-        return queues.isEmpty(slot)
+        return lines.isEmpty(slot)
       },
       nextCall: () => {
         const { maxPartitionsPerCall, fetchMaxWaitMs, now } = this.#options
         const most = slot === 'tail' ? maxPartitionsPerCall * TAIL_CALLS_IN_ONE : maxPartitionsPerCall
-        return queues.takeCall(slot, most, now(), now() - fetchMaxWaitMs)
+        return lines.takeCall(slot, most, now(), now() - fetchMaxWaitMs)
       },
       send: (client, call) => this.#send(client, call),
       processResponse: (call, response) => this.#processResponse(call, response),
@@ -170,8 +170,8 @@ export class FetchAdmission implements QueueAdmission {
 
   #asked({ slot, partitions }: FetchDataCall, maxBytes: number): Pick<FetchCall, 'partitions' | 'session'> {
     if (slot === 'tail') {
-      if (this.#queues.takeAskInFull()) this.#session.restart()
-      return this.#session.next(partitions, this.#queues.poll.takeChanged())
+      if (this.#lines.takeAskInFull()) this.#session.restart()
+      return this.#session.next(partitions, this.#lines.poll.takeChanged())
     }
     return {
       partitions: Array.from(partitions.values(), wanted => toAsk(wanted, Math.min(maxBytes, maxBytesOf(wanted))))
@@ -186,29 +186,29 @@ export class FetchAdmission implements QueueAdmission {
     const { fetchMaxWaitMs, now } = this.#options
     const stretchedMs = Math.min(LONGEST_POLL_MS, partitions.size / PARTITIONS_PER_MS)
     const arePatient = now() - this.#impatientAt >= IMPATIENT_FOR_MS
-    const mayStretch = this.#queues.isPollComplete && arePatient && fetchMaxWaitMs > 0 && stretchedMs > fetchMaxWaitMs
+    const mayStretch = this.#lines.isPollComplete && arePatient && fetchMaxWaitMs > 0 && stretchedMs > fetchMaxWaitMs
     return mayStretch ? Math.ceil(stretchedMs) : fetchMaxWaitMs
   }
 
   #callFailed(call: FetchDataCall, error: Error): readonly OpenRequest[] {
-    this.#queues.ended(call)
+    this.#lines.ended(call)
     if (error instanceof TimedOutError) this.#askForLess(4)
     const waiters = [...call.partitions.values()].flatMap(waitersOf)
     if (call.slot === 'tail') {
       this.#session.restart()
-      this.#queues.poll.clear()
+      this.#lines.poll.clear()
     }
     return waiters
   }
 
   #processResponse(call: FetchDataCall, response: FetchResponse): readonly Returned[] {
-    this.#queues.ended(call)
+    this.#lines.ended(call)
     const leftBytes = this.#maxBytes - response.sizeBytes
     if (response.partitions.some(({ records }) => records.isLeftOut)) this.#askForLess(2)
     else this.#maxBytes = Math.min(this.#options.fetchMaxBytes, this.#maxBytes * 2)
     this.#count('bytes_fetched', response.sizeBytes)
     const back = this.#settle(call, response, leftBytes)
-    if (response.throttleTimeMs > 0) this.#queues.restPoll()
+    if (response.throttleTimeMs > 0) this.#lines.restPoll()
     return back
   }
 

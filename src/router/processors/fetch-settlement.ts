@@ -12,7 +12,7 @@ import type { FetchedRecords } from '../../kafka/fetched-records.js'
 import { kafkaFailure, oddOffset, ownFailure } from '../requests/failures.js'
 import { reply, replyAll } from '../requests/open-requests.js'
 import { partitionAction } from './error-actions.js'
-import type { FetchDataCall, FetchQueues, Unserved } from './fetch-queues.js'
+import type { FetchDataCall, FetchLines, Unserved } from './fetch-lines.js'
 import { type FetchWaiter, type ReadersAtEnd, type Wanted, waitersOf } from './long-poll.js'
 import { type Returned, returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
@@ -21,7 +21,7 @@ type BatchTooLarge = NonNullable<FetchedRecords['tooLarge']>
 
 export interface SettlementContext {
   readonly readCache: ReadCache
-  readonly queues: FetchQueues
+  readonly lines: FetchLines
   readonly readersAtEnd: ReadersAtEnd
   readonly now: MonotonicClock
   /** How long a request waits for new records before it is answered `noMessages`. */
@@ -31,7 +31,7 @@ export interface SettlementContext {
 
 /**
  * Settles one Fetch response: the requests for each partition of the call are answered, returned to the Router, or put back
- * into the queues.
+ * into the lines.
  */
 export class FetchSettlement {
   readonly #context: SettlementContext
@@ -50,7 +50,7 @@ export class FetchSettlement {
   /** Settles all partitions of the call. Returns the requests that this broker could not answer. */
   settle(response: FetchResponse): readonly Returned[] {
     const unanswered = new Map(this.#call.partitions)
-    if (this.#call.slot === 'tail') this.#context.queues.poll.takeLooks(this.#context.now())
+    if (this.#call.slot === 'tail') this.#context.lines.poll.takeLooks(this.#context.now())
     for (const partition of response.errorCode === errorCodes.NONE ? response.partitions : []) {
       const key = topicPartitionKey(partition.topic, partition.partition)
       const wanted = unanswered.get(key)
@@ -74,11 +74,11 @@ export class FetchSettlement {
    * that throttles leaves out all partitions without reading them, so their requests wait for the next response.
    */
   settlePart(response: FetchResponse): readonly Returned[] {
-    const { queues, now } = this.#context
-    const { poll } = queues
+    const { lines, now } = this.#context
+    const { poll } = lines
     const isUnread = response.throttleTimeMs > 0 && response.partitions.length === 0
     const looks = isUnread ? [] : poll.takeLooks(now())
-    for (const wanted of queues.takeStrangers()) this.#return('retryLater', waitersOf(wanted))
+    for (const wanted of lines.takeStrangers()) this.#return('retryLater', waitersOf(wanted))
     const answered = new Set<string>()
     for (const partition of response.partitions) {
       const key = topicPartitionKey(partition.topic, partition.partition)
@@ -94,13 +94,13 @@ export class FetchSettlement {
   }
 
   #leavePoll(key: string): void {
-    if (this.#call.slot === 'tail') this.#context.queues.poll.drop(key)
+    if (this.#call.slot === 'tail') this.#context.lines.poll.drop(key)
   }
 
   /** Checks whether the requests of a partition without news have waited long enough. */
   #look(key: string, wanted: Wanted): void {
-    const { queues, readCache, fetchMaxWaitMs } = this.#context
-    const { poll } = queues
+    const { lines, readCache, fetchMaxWaitMs } = this.#context
+    const { poll } = lines
     refuseFormerOffsets(waitersOf(wanted), wanted.identity, readCache.startOf(key))
     const open = waitersOf(wanted)
     if (open.length === 0) {
@@ -108,11 +108,11 @@ export class FetchSettlement {
       return
     }
     const now = this.#context.now()
-    if (readCache.openTransactions.noNews(key, now)) queues.askInFull()
+    if (readCache.openTransactions.noNews(key, now)) lines.askInFull()
     const patient = this.#answerImpatient(wanted, open, now)
     wanted.waiters = patient
     wanted.joined = []
-    if (patient.length === 0) queues.expectAgain(now)
+    if (patient.length === 0) lines.expectAgain(now)
     let nextAt = patient.length === 0 ? now : poll.nextLookAt(now)
     for (const { acceptedAt, request } of patient) {
       nextAt = Math.min(nextAt, acceptedAt + Math.max(fetchMaxWaitMs, request.maxWaitMs ?? 0))
@@ -165,7 +165,7 @@ export class FetchSettlement {
   }
 
   #deliver(key: string, wanted: Wanted, batches: readonly RecordBatch[]): void {
-    const { readCache, queues, now } = this.#context
+    const { readCache, lines, now } = this.#context
     const batch = batches.length === 1 ? batches[0]! : readCache.concat(batches)
     // Records of a former leader may be missing in the log of the current leader.
     if (readCache.identityOf(key) === wanted.identity) readCache.keep(key, wanted.position, batch)
@@ -173,13 +173,13 @@ export class FetchSettlement {
     for (const waiter of wanted.waiters) succeed(waiter, batch, wanted.identity)
     for (const waiter of wanted.joined) succeed(waiter, batch, wanted.identity)
     this.#serveQueued(key, wanted, batch)
-    if (this.#call.slot === 'tail') queues.expect(key, wanted, batch.nextOffset, now())
+    if (this.#call.slot === 'tail') lines.expect(key, wanted, batch.nextOffset, now())
   }
 
-  /** Answers queued requests whose offset lies in the batch that has just arrived. */
+  /** Answers waiting requests whose offset lies in the batch that has just arrived. */
   #serveQueued(key: string, { position, identity }: Wanted, batch: RecordBatch): void {
     const covers = (offset: Offset): boolean => offset >= position && offset <= batch.maxOffset
-    for (const [offset, waiters] of this.#context.queues.takeWhere(key, covers)) {
+    for (const [offset, waiters] of this.#context.lines.takeWhere(key, covers)) {
       const slice = offset <= batch.offset ? batch : batch.sliceFrom(offset)!
       this.#context.count('avoided_fetches', waiters.length)
       refuseFormerOffsets(waiters, identity, this.#context.readCache.startOf(key))
@@ -191,7 +191,7 @@ export class FetchSettlement {
   #skipTo(key: string, wanted: Wanted, position: Offset): void {
     const waiters = waitersOf(wanted)
     for (const waiter of waiters) waiter.state.position = position
-    this.#context.queues.moveOn(key, position, waiters)
+    this.#context.lines.moveOn(key, position, waiters)
   }
 
   /**
@@ -202,12 +202,12 @@ export class FetchSettlement {
    * pause.
    */
   #putBackUnserved(): void {
-    const { queues } = this.#context
+    const { lines } = this.#context
     const first = this.#call.partitions.values().next().value
     const [head] = this.#unserved
     const isHeldBack = this.#call.slot === 'catchUp' && head !== undefined && head.wanted === first
     if (isHeldBack && this.#call.partitions.size === 1) this.#return('retryLater', waitersOf(head.wanted))
-    else queues.putBack(this.#call, this.#unserved, isHeldBack)
+    else lines.putBack(this.#call, this.#unserved, isHeldBack)
   }
 
   /**
@@ -215,13 +215,13 @@ export class FetchSettlement {
    * others join the next long poll.
    */
   #end(key: string, wanted: Wanted): void {
-    const { queues } = this.#context
+    const { lines } = this.#context
     const open = waitersOf(wanted)
     const now = this.#context.now()
     const patient = this.#answerImpatient(wanted, open, now)
-    queues.addAtTail(key, wanted.position, patient)
+    lines.addAtTail(key, wanted.position, patient)
     if (this.#call.slot === 'tail' && open.length > 0 && patient.length === 0) {
-      queues.expect(key, wanted, wanted.position, now)
+      lines.expect(key, wanted, wanted.position, now)
     }
   }
 
@@ -270,7 +270,7 @@ export class FetchSettlement {
     const nextOffset = Math.max(next ?? 0, wanted.position + 1)
     replyAll(waiters, { type: 'corruptMessage', nextOffset })
     const isDamaged = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
-    for (const [, others] of this.#context.queues.takeWhere(key, isDamaged)) {
+    for (const [, others] of this.#context.lines.takeWhere(key, isDamaged)) {
       replyAll(others, { type: 'corruptMessage', nextOffset })
     }
   }
@@ -286,18 +286,18 @@ export class FetchSettlement {
     const failure = ownFailure('batchTooLarge', message, false)
     replyAll(waitersOf(wanted), failure)
     const isInside = (offset: Offset): boolean => offset >= wanted.position && offset < nextOffset
-    for (const [, others] of this.#context.queues.takeWhere(key, isInside)) replyAll(others, failure)
+    for (const [, others] of this.#context.lines.takeWhere(key, isInside)) replyAll(others, failure)
   }
 
   #error(key: string, wanted: Wanted, errorCode: number): void {
-    const { readCache, queues } = this.#context
+    const { readCache, lines } = this.#context
     const waiters = waitersOf(wanted)
     const action = partitionAction(errorCode)
     switch (action) {
       case 'outOfRange':
         readCache.sawOutOfRange(key, wanted.position)
         replyAll(waiters, { type: 'offsetOutOfRange' })
-        for (const [, others] of queues.takeWhere(key, offset => offset === wanted.position)) {
+        for (const [, others] of lines.takeWhere(key, offset => offset === wanted.position)) {
           replyAll(others, { type: 'offsetOutOfRange' })
         }
         break
@@ -306,7 +306,7 @@ export class FetchSettlement {
         this.#return(action, waiters)
         break
       case 'notLeader':
-        this.#return(action, [...waiters, ...queues.takePartition(key)])
+        this.#return(action, [...waiters, ...lines.takePartition(key)])
         break
       case 'retryLater':
       case 'staleTopic':

@@ -32,7 +32,7 @@ const MAX_NAMES_PER_CALL = 2_000
 export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMetadataCall, MetadataResponse> {
   readonly name = 'fetchTopicMetadata'
   readonly #options: FetchTopicMetadataOptions
-  #queue: Waiter[] = []
+  #waiting: Waiter[] = []
   #toCreate = new Set<string>()
   /** The last look-up was for all topics: requests that name topics have the next turn. */
   #wasForAll = false
@@ -42,11 +42,11 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   get isEmpty(): boolean {
-    return this.#queue.length === 0 && this.#toCreate.size === 0
+    return this.#waiting.length === 0 && this.#toCreate.size === 0
   }
 
   addToQueue(request: Waiter): void {
-    this.#queue.push(request)
+    this.#waiting.push(request)
   }
 
   nextCall(): FetchTopicMetadataCall | undefined {
@@ -55,14 +55,14 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
       this.#toCreate = new Set()
       return { topics: toCreate, allowAutoTopicCreation: true, waiters: [] }
     }
-    const waiting = stillOpen(this.#queue)
+    const waiting = stillOpen(this.#waiting)
     const all = waiting.filter(({ request }) => !request.topics)
     const named = waiting.filter(({ request }) => request.topics)
     const isForAll = all.length > 0 && (named.length === 0 || !this.#wasForAll)
     this.#wasForAll = isForAll
     const waiters = isForAll ? all : takeNamed(named)
     const taken = new Set(waiters)
-    this.#queue = waiting.filter(waiter => !taken.has(waiter))
+    this.#waiting = waiting.filter(waiter => !taken.has(waiter))
     if (waiters.length === 0) return undefined
     const topics = isForAll ? null : new Set(waiters.flatMap(({ request }) => request.topics ?? []))
     return { topics, allowAutoTopicCreation: false, waiters }
@@ -96,8 +96,8 @@ export class FetchTopicMetadataProcessor implements QueueProcessor<FetchTopicMet
   }
 
   drain(): OpenRequest[] {
-    const waiting = stillOpen(this.#queue)
-    this.#queue = []
+    const waiting = stillOpen(this.#waiting)
+    this.#waiting = []
     return waiting
   }
 }

@@ -130,7 +130,7 @@ export interface Wanted {
    */
   readonly identity: PartitionIdentity
   /**
-   * Requests that were queued when the call was sent. Empty: the readers have just been answered and are expected to
+   * Requests that waited when the call was sent. Empty: the readers have just been answered and are expected to
    * ask again.
    */
   waiters: readonly FetchWaiter[]

@@ -5,7 +5,7 @@ import type { Offset, RecordBatch } from '../../core/model.js'
  * A cached range of offsets of one partition: all records in `[start, next)`. Some offsets in the range may have no
  * record.
  */
-interface Entry {
+interface CachedRange {
   readonly id: number
   readonly partition: PartitionIndex
   readonly start: Offset
@@ -17,7 +17,7 @@ interface Entry {
 /** Entries of one partition, sorted by `start`, never overlapping. */
 interface PartitionIndex {
   readonly key: string
-  readonly entries: Entry[]
+  readonly entries: CachedRange[]
 }
 
 export interface MessageCacheOptions {
@@ -63,7 +63,7 @@ export class MessageCache {
   readonly #options: MessageCacheOptions
   readonly #partitions = new Map<string, PartitionIndex>()
   readonly #sizeOf: (batch: RecordBatch) => number
-  #lru: LRUCache<number, Entry>
+  #lru: LRUCache<number, CachedRange>
   #bufferBytes: number
   #lastId = 0
   #evictions = 0
@@ -184,8 +184,8 @@ export class MessageCache {
     return [`bufferBytes: ${bufferBytes}`, `maxBytes: ${maxBytes}`, `sizeBytes: ${sizeBytes}`, ...partitions].join(', ')
   }
 
-  #createLru(maxBytes: number): LRUCache<number, Entry> {
-    return new LRUCache<number, Entry>({
+  #createLru(maxBytes: number): LRUCache<number, CachedRange> {
+    return new LRUCache<number, CachedRange>({
       maxSize: maxBytes,
       sizeCalculation: entry => entry.heldBytes,
       dispose: (entry, _, reason) => {
@@ -227,7 +227,7 @@ export class MessageCache {
   }
 
   /** Adds the part from `start` on of an entry that has just been removed. */
-  #insertRest(index: PartitionIndex, start: Offset, { batch, next, heldBytes }: Entry): void {
+  #insertRest(index: PartitionIndex, start: Offset, { batch, next, heldBytes }: CachedRange): void {
     const rest = batch.sliceFrom(Math.max(start, batch.offset))
     // A slice keeps the bytes of the whole entry alive, so it costs as much memory as the entry.
     if (rest) this.#insert(index, start, next, rest, heldBytes)
@@ -235,14 +235,14 @@ export class MessageCache {
 
   #insert(index: PartitionIndex, start: Offset, next: Offset, batch: RecordBatch, heldBytes: number): void {
     const partition = this.#indexOf(index.key)
-    const entry: Entry = { id: ++this.#lastId, partition, start, next, batch, heldBytes }
+    const entry: CachedRange = { id: ++this.#lastId, partition, start, next, batch, heldBytes }
     partition.entries.splice(floorIndex(partition.entries, start) + 1, 0, entry)
     this.#lru.set(entry.id, entry)
   }
 }
 
 /** Position of the last entry with `start <= offset`, or -1. */
-function floorIndex(entries: readonly Entry[], offset: Offset): number {
+function floorIndex(entries: readonly CachedRange[], offset: Offset): number {
   let low = 0
   let high = entries.length
   while (low < high) {
@@ -254,7 +254,7 @@ function floorIndex(entries: readonly Entry[], offset: Offset): number {
 }
 
 /** The end of the entries that follow `offset` without a gap; `offset` itself when it is not covered. */
-function coveredUntil(entries: readonly Entry[], offset: Offset): Offset {
+function coveredUntil(entries: readonly CachedRange[], offset: Offset): Offset {
   let position = offset
   for (let at = floorIndex(entries, offset); ; at++) {
     const entry = entries[at]

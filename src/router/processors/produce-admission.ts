@@ -13,7 +13,7 @@ import type { QueueAdmission, QueueProcessor, Returned } from './queue-processor
 import { describeCall } from './shared-calls.js'
 import { SlowPartitions } from './slow-partitions.js'
 
-type QueueName = 'main' | 'newTopics' | 'slow'
+type LineName = 'main' | 'newTopics' | 'slow'
 
 export interface ProduceAdmissionOptions {
   /**
@@ -37,7 +37,7 @@ const BYTES_PER_MS = 1024
  * Sends sealed batches. When a connection becomes free, all waiting batches are sent in one request, and partitions
  * take turns. There is no linger timer: a batch grows while the last call is in flight.
  *
- * There are three queues, so that slow partitions do not delay healthy partitions:
+ * There are three lines, so that slow partitions do not delay healthy partitions:
  *
  *   main        all others, over one connection or several
  *   newTopics   partitions of a topic that was just created, until they have been written to once: with acks=all the
@@ -55,7 +55,7 @@ export class ProduceAdmission implements QueueAdmission {
   readonly main: QueueProcessor<BatchesCall, ProduceResponse>
   readonly slow: QueueProcessor<BatchesCall, ProduceResponse>
   readonly newTopics: QueueProcessor<BatchesCall, ProduceResponse>
-  readonly #queues: Readonly<Record<QueueName, BatchLine>>
+  readonly #lines: Readonly<Record<LineName, BatchLine>>
   readonly #slowPartitions: SlowPartitions
   readonly #limit: RequestLimit
   readonly #now: () => number
@@ -66,42 +66,42 @@ export class ProduceAdmission implements QueueAdmission {
     this.#now = options.now
     this.#slowPartitions = new SlowPartitions(options.now)
     this.#limit = new RequestLimit(options.requestMaxBytes)
-    const queue = (callOf?: CallOf): BatchLine => new BatchLine(this.#limit, callOf)
-    this.#queues = { main: queue(), newTopics: queue(), slow: queue(first => this.#slowPartitions.callOf(first)) }
-    this.main = this.#processor('produce', this.#queues.main, options)
-    this.newTopics = this.#processor('produceNewTopics', this.#queues.newTopics, options)
-    this.slow = this.#processor('produceSlow', this.#queues.slow, options)
+    const line = (callOf?: CallOf): BatchLine => new BatchLine(this.#limit, callOf)
+    this.#lines = { main: line(), newTopics: line(), slow: line(first => this.#slowPartitions.callOf(first)) }
+    this.main = this.#processor('produce', this.#lines.main, options)
+    this.newTopics = this.#processor('produceNewTopics', this.#lines.newTopics, options)
+    this.slow = this.#processor('produceSlow', this.#lines.slow, options)
   }
 
   addToQueue(request: OpenRequest): void {
     const batch = request as BatchRequest
-    this.#queues[this.#queueOf(batch.partition!)].add(batch)
+    this.#lines[this.#lineOf(batch.partition!)].add(batch)
   }
 
-  #queueOf(partition: PartitionOfRequest): QueueName {
+  #lineOf(partition: PartitionOfRequest): LineName {
     if (partition.isUnhealthy || this.#slowPartitions.has(partition)) return 'slow'
     return !partition.isProven && partition.of.newUntil > this.#now() ? 'newTopics' : 'main'
   }
 
   drain(): OpenRequest[] {
-    return Object.values(this.#queues).flatMap(queue => queue.drain())
+    return Object.values(this.#lines).flatMap(line => line.drain())
   }
 
   #processor(
     name: string,
-    queue: BatchLine,
+    line: BatchLine,
     options: ProduceAdmissionOptions
   ): QueueProcessor<BatchesCall, ProduceResponse> {
     return {
       name,
       get isEmpty() {
-        return queue.isEmpty
+        return line.isEmpty
       },
-      nextCall: () => queue.takeCall(),
+      nextCall: () => line.takeCall(),
       send: (client, call) => send(client, call, options),
       processResponse: (call, response) => {
         // Calls of new topics are slow until the replicas are up.
-        if (queue !== this.#queues.newTopics) this.#judge(call)
+        if (line !== this.#lines.newTopics) this.#judge(call)
         return this.#processResponse(call, response)
       },
       callFailed: (call, error, sent) => this.#callFailed(call, error, sent),
@@ -145,7 +145,7 @@ export class ProduceAdmission implements QueueAdmission {
       this.#appended.baseOffset = rows.baseOffset(at)
       this.#appended.logAppendTimeMs = rows.logAppendTimeMs(at)
       batch.answer(this.#appended, now)
-      // Its call has taken the batch out of the queue and is over.
+      // Its call has taken the batch out of the line and is over.
       batch.isOver = true
       return
     }

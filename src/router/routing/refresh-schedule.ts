@@ -5,7 +5,7 @@ import type { TokenBucket } from '../../core/token-bucket.js'
 import { CREATION_PAUSE_MS, FORGET_AFTER_MS } from './missing-topics.js'
 
 /** A topic that has to be looked up or was looked up lately. */
-interface Entry {
+interface ScheduledTopic {
   readonly topic: string
   /** The number of look-ups in a row, and the start of the last one. */
   attempts: number
@@ -64,12 +64,12 @@ const UNKNOWN_INTERVAL_MS = 20
  */
 export class RefreshSchedule {
   readonly #options: RefreshScheduleOptions
-  readonly #entries = new Map<string, Entry>()
-  readonly #known = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
-  readonly #unknown = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
-  readonly #creations = new DueHeap<Entry>((entry, dueAt) => this.#isLive(entry) && entry.createAt === dueAt)
+  readonly #entries = new Map<string, ScheduledTopic>()
+  readonly #known = new DueHeap<ScheduledTopic>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
+  readonly #unknown = new DueHeap<ScheduledTopic>((entry, dueAt) => this.#isLive(entry) && entry.lookUpAt === dueAt)
+  readonly #creations = new DueHeap<ScheduledTopic>((entry, dueAt) => this.#isLive(entry) && entry.createAt === dueAt)
   /** Names whose creation is due. */
-  readonly #turns = new ClientTurns<Entry>()
+  readonly #turns = new ClientTurns<ScheduledTopic>()
   /** Topics that users look up, and that are missing, have the next token. */
   #owesOne = false
   #unknownNotBefore = Number.NEGATIVE_INFINITY
@@ -239,8 +239,8 @@ export class RefreshSchedule {
   }
 
   /** Topics that were found meanwhile take no turn. */
-  #takeTurns(most: number): Entry[] {
-    const entries: Entry[] = []
+  #takeTurns(most: number): ScheduledTopic[] {
+    const entries: ScheduledTopic[] = []
     while (entries.length < most && this.#turns.size > 0) {
       const entry = this.#turns.next()!
       if (this.#options.leaders.isMissing(entry.topic)) entries.push(entry)
@@ -249,7 +249,7 @@ export class RefreshSchedule {
     return entries
   }
 
-  #depart(entries: readonly Entry[], allowAutoTopicCreation: boolean, now: number): RefreshPlan {
+  #depart(entries: readonly ScheduledTopic[], allowAutoTopicCreation: boolean, now: number): RefreshPlan {
     for (const entry of entries) {
       entry.lookUpAt = undefined
       entry.isOnItsWay = true
@@ -282,7 +282,7 @@ export class RefreshSchedule {
     return this.#owesOne ? 1 : 0
   }
 
-  #require(sent: string): Entry {
+  #require(sent: string): ScheduledTopic {
     let entry = this.#entries.get(sent)
     if (!entry) {
       const topic = ownText(sent)
@@ -301,17 +301,17 @@ export class RefreshSchedule {
     return entry
   }
 
-  #isLive(entry: Entry): boolean {
+  #isLive(entry: ScheduledTopic): boolean {
     return this.#entries.get(entry.topic) === entry
   }
 
-  #lookUpAt(entry: Entry, at: number): void {
+  #lookUpAt(entry: ScheduledTopic, at: number): void {
     entry.lookUpAt = at
     const heap = this.#options.leaders.isKnown(entry.topic) ? this.#known : this.#unknown
     heap.add(entry, at)
   }
 
-  #notBefore(entry: Entry, now: number): number {
+  #notBefore(entry: ScheduledTopic, now: number): number {
     if (now - entry.startedAt > FORGET_AFTER_MS) entry.attempts = 0
     if (entry.attempts === 0) return now
     const { refreshBackoffMs, refreshBackoffMaxMs, random, leaders, cannotBeCreated } = this.#options

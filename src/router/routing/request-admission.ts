@@ -33,7 +33,7 @@ export interface RequestAdmissionOptions {
   }
 }
 
-type Asked = RequestFor<AskedKind>
+type OutsideRequest = RequestFor<AskedKind>
 
 export const ROUTER_SHUTTING_DOWN = ownFailure('shuttingDown', 'the router is shutting down', true)
 const NO_DELIVERY = ownFailure('invalidRequest', 'this router was started without delivery', false)
@@ -133,7 +133,7 @@ export class RequestAdmission {
     return again
   }
 
-  #takeOne(request: Asked | Produce, now: number): void {
+  #takeOne(request: OutsideRequest | Produce, now: number): void {
     if (request.type === 'produce') {
       this.#taken++
       if (this.#options.delivery) this.#options.delivery.produce(request)
@@ -149,7 +149,7 @@ export class RequestAdmission {
     }
   }
 
-  #accept(request: Asked, now: number): OpenRequest {
+  #accept(request: OutsideRequest, now: number): OpenRequest {
     const { openRequests, settings } = this.#options
     const timeoutMs = request.timeoutMs ?? settings.requestTimeoutMs
     return openRequests.accept(descriptorOf(request.type), request, timeoutMs, now)

@@ -4,7 +4,7 @@ import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
 import { type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import { SchemaError } from '../../../src/schemas/schema-error.js'
-import { type AcquireResult, NO_WORDS, type QueueMessage } from '../../../src/verbs/verbs.js'
+import { type AcquireResult, NOTHING_TO_SETTLE, type QueueMessage } from '../../../src/verbs/verbs.js'
 import { failure } from '../../support/fake-verbs.js'
 import { PlayedAccess } from '../kafka-pixy/play.js'
 import { acquired, message, QueuesPlay, type Scene } from './stage.js'
@@ -272,7 +272,7 @@ describe('queues: a request to acquire messages', () => {
     const settle = { accept: null, release: null, reject: null, renew: null, delayMs: null }
     expect((await play.ask('POST', ACQUIRE, { settle })).status).to.equal(200)
     const asked = ['acquire', 'orders', 'workers', { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: ['orders'] }]
-    const whole = NO_WORDS
+    const whole = NOTHING_TO_SETTLE
     expect(play.queues.asked).to.deep.equal([asked, ['settle', 'orders', 'workers', whole, 'address 127.0.0.1'], asked])
     for (const wrong of [{ limit: null }, { settle: { acks: null } }, null, [null], { settle: { accept: [null] } }])
       expect((await play.problem('POST', ACQUIRE, JSON.stringify(wrong)))[0], JSON.stringify(wrong)).to.equal(400)
@@ -367,7 +367,7 @@ describe('queues: a request to acquire messages', () => {
     const settle = { accept: ['A'] }
     const { body } = await play.ask('POST', ACQUIRE, { settle })
     expect(JSON.parse(body)).to.deep.equal({ messages: [], settled: [{ token: 'A', outcome: 'lost' }] })
-    const whole = { ...NO_WORDS, accept: ['A'] }
+    const whole = { ...NOTHING_TO_SETTLE, accept: ['A'] }
     expect(play.queues.asked.slice(0, 2)).to.deep.equal([
       ['settle', 'orders', 'workers', whole, 'address 127.0.0.1'],
       ['acquire', 'orders', 'workers', { ...DEFAULTS, client: 'address 127.0.0.1', mayAlter: ['orders'] }]

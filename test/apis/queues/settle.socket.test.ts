@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import { ForbiddenError } from '../../../src/core/errors.js'
-import { NO_WORDS, type TokenResult } from '../../../src/verbs/verbs.js'
+import { NOTHING_TO_SETTLE, type TokenResult } from '../../../src/verbs/verbs.js'
 import { PlayedAccess } from '../kafka-pixy/play.js'
 import { QueuesPlay } from './stage.js'
 
@@ -47,7 +47,7 @@ describe('queues: a request to settle messages', () => {
   it('without a body settles nothing', async () => {
     const { status, body } = await play.ask('POST', SETTLE)
     expect([status, body]).to.deep.equal([200, '{"results":[]}'])
-    expect(play.queues.asked).to.deep.equal([['settle', 'orders', 'workers', NO_WORDS, CLIENT]])
+    expect(play.queues.asked).to.deep.equal([['settle', 'orders', 'workers', NOTHING_TO_SETTLE, CLIENT]])
   })
 
   it('that is wrong settles nothing', async () => {
@@ -70,7 +70,7 @@ describe('queues: a request to settle messages', () => {
     }
     expect(play.queues.asked).to.deep.equal([])
     const accept = many.slice(1)
-    const all = { ...NO_WORDS, accept, release: accept.map(token => `r${token}`) }
+    const all = { ...NOTHING_TO_SETTLE, accept, release: accept.map(token => `r${token}`) }
     expect((await play.ask('POST', SETTLE, all)).status).to.equal(200)
   })
 
@@ -105,7 +105,7 @@ describe('queues: a request to accept one message', () => {
       expect([answer.status, problem.code, problem.retriable], result.outcome).to.deep.equal([status, code, retriable])
       expect(answer.headers['retry-after']).to.equal(status === 503 ? '1' : undefined)
     }
-    const accept = { ...NO_WORDS, accept: ['TOKEN'] }
+    const accept = { ...NOTHING_TO_SETTLE, accept: ['TOKEN'] }
     expect(play.queues.asked[0]).to.deep.equal(['settle', 'orders', 'workers', accept, CLIENT])
   })
 

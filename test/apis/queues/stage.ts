@@ -95,7 +95,7 @@ export class PlayedQueues implements QueueVerbs {
     return () => this.#note('cancelled')
   }
 
-  unseen(messages: readonly QueueMessage[]): void {
+  takeBack(messages: readonly QueueMessage[]): void {
     this.#note(['unseen', ...messages.map(({ token }) => token)])
   }
 

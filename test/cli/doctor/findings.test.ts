@@ -1,12 +1,18 @@
 import { expect } from 'chai'
 import { Doctor } from '../../../src/cli/doctor/examine.js'
-import { type Answers, aclLines, type DoctorFinding, findingsOf, type Told } from '../../../src/cli/doctor/findings.js'
+import {
+  type Answers,
+  aclLines,
+  type DoctorFinding,
+  findingsOf,
+  type KafkaAnswer
+} from '../../../src/cli/doctor/findings.js'
 import { UnavailableError } from '../../../src/core/errors.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import { ScriptedCluster } from '../../support/scripted-client.js'
 
 const ALL = ['READ', 'WRITE', 'CREATE', 'DELETE', 'ALTER', 'DESCRIBE', 'DESCRIBE_CONFIGS', 'ALTER_CONFIGS'] as const
-const told = (name: string, parts: Partial<Told> = {}): Told => ({
+const told = (name: string, parts: Partial<KafkaAnswer> = {}): KafkaAnswer => ({
   ...{ name, errorCode: 0, operations: ALL, tried: new Map() },
   ...parts
 })

@@ -106,7 +106,7 @@ class TopicStage {
       askerOfOne({ reply }),
       ONE_MESSAGE
     )
-    this.consumer.enqueue(request)
+    this.consumer.addRequest(request)
     this.settle()
     return request
   }
@@ -120,7 +120,7 @@ class TopicStage {
       const what = result.type === 'messages' ? result.messages.messages.map(placeOf).join(' ') : result.type
       this.told.push(`${name}: ${what}`)
     }
-    this.consumer.enqueue(new WaitingRequest(this.#deadlines, this.#time.now() + LONG_POLL_MS, { reply }, limits))
+    this.consumer.addRequest(new WaitingRequest(this.#deadlines, this.#time.now() + LONG_POLL_MS, { reply }, limits))
     this.settle()
     return got
   }
@@ -176,7 +176,7 @@ describe('one topic of a group', () => {
     const requester = { reply: ({ type }: ConsumeManyResult) => void told.push(type) }
     const request = new WaitingRequest(new Deadlines(time.now), time.now() + LONG_POLL_MS, requester, ONE_MESSAGE)
     for (const { consumer } of stages) {
-      consumer.enqueue(request)
+      consumer.addRequest(request)
       consumer.resume()
     }
     stages[0]!.consumer.begin()

@@ -33,7 +33,7 @@ describe('a queue whose records take memory', () => {
     await pass(200)
     expect(first.offsets).to.deep.equal([1])
     expect(script.records.heldBytes).to.equal(0)
-    script.queues.unseen(first.messages)
+    script.queues.takeBack(first.messages)
     expect([script.records.heldBytes, script.records.bytesOf('someone')]).to.deep.equal([100, 0])
     await pass(LOCK_MS)
     expect(script.records.heldBytes).to.equal(0)

@@ -1,5 +1,10 @@
 import { expect } from 'chai'
-import { type Acquired, QueueReader, type Word, type WordResult } from '../../../src/consumer/queue/queue-reader.js'
+import {
+  type AcknowledgeResult,
+  type AcknowledgeType,
+  type Acquired,
+  QueueReader
+} from '../../../src/consumer/queue/queue-reader.js'
 import type { ShareSession } from '../../../src/consumer/queue/share-session.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { kafkaFailure, ownFailure } from '../../../src/router/requests/failures.js'
@@ -27,9 +32,9 @@ const LONG_MS = 25_000
 /** A word for a message, and how many words Kafka had taken when it was given. */
 interface Given {
   readonly message: Acquired
-  readonly word: Word
+  readonly word: AcknowledgeType
   readonly since: number
-  settled: WordResult | undefined
+  settled: AcknowledgeResult | undefined
 }
 
 class World {
@@ -95,7 +100,7 @@ class World {
     if (free.length > 0) void this.settle(this.#random.pick(free), this.#random.pick(WORDS))
   }
 
-  async settle(message: Acquired, word: Word): Promise<void> {
+  async settle(message: Acquired, word: AcknowledgeType): Promise<void> {
     const { session, record } = message
     const given: Given = { message, word, since: this.router.told.length, settled: undefined }
     this.given.push(given)

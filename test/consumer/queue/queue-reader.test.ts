@@ -1,5 +1,10 @@
 import { expect } from 'chai'
-import type { Acquired, QueueDemand, Word, WordResult } from '../../../src/consumer/queue/queue-reader.js'
+import type {
+  AcknowledgeResult,
+  AcknowledgeType,
+  Acquired,
+  QueueDemand
+} from '../../../src/consumer/queue/queue-reader.js'
 import { QueueReader } from '../../../src/consumer/queue/queue-reader.js'
 import { epochAfter } from '../../../src/consumer/queue/share-session.js'
 import { silentLogger } from '../../../src/core/model.js'
@@ -52,9 +57,9 @@ describe('the reader of a queue', () => {
     await time.pass(200)
     expect(acquired).to.have.length(messages)
   }
-  const settle = (one: Acquired, word: Word): Promise<WordResult> =>
+  const settle = (one: Acquired, word: AcknowledgeType): Promise<AcknowledgeResult> =>
     new Promise(settled => reader.settle(one.session, one, one.record.offset, word, settled))
-  const outcomes = async (word: Word, messages: readonly Acquired[], passMs = 20): Promise<string[]> => {
+  const outcomes = async (word: AcknowledgeType, messages: readonly Acquired[], passMs = 20): Promise<string[]> => {
     const settled = Promise.all(messages.map(message => settle(message, word)))
     await time.pass(passMs)
     return (await settled).map(({ outcome }) => outcome)
@@ -176,7 +181,7 @@ describe('the reader of a queue', () => {
     await holding(100)
     want(1)
     router.write(1)
-    const settled: Promise<WordResult>[] = []
+    const settled: Promise<AcknowledgeResult>[] = []
     for (const message of acquired.slice(0, 50)) {
       settled.push(settle(message, 'accept'))
       await time.pass(5, 1)
@@ -189,7 +194,7 @@ describe('the reader of a queue', () => {
     open()
     await holding(100)
     router.latencyMs = 5
-    let renewed: WordResult | undefined
+    let renewed: AcknowledgeResult | undefined
     void settle(acquired[99]!, 'renew').then(settled => (renewed = settled))
     for (const message of acquired.slice(0, 90)) {
       void settle(message, 'accept')

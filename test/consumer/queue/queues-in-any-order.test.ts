@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { Word } from '../../../src/consumer/queue/queue-reader.js'
+import type { AcknowledgeType } from '../../../src/consumer/queue/queue-reader.js'
 import { leftOfLock, type QueueMessage } from '../../../src/consumer/queue/queue-verbs.js'
 import type { HeldRecords } from '../../../src/core/record-budget.js'
 import { QueueHistory } from '../../support/queue-history/queue-history.js'
@@ -17,7 +17,7 @@ const TRANSIT_MS = 100
 /** For about six messages. */
 const LITTLE_MEMORY = 6 * RECORD_BYTES + 1
 const STEPS = 250
-const WORDS: readonly Word[] = ['accept', 'accept', 'accept', 'release', 'reject', 'renew']
+const WORDS: readonly AcknowledgeType[] = ['accept', 'accept', 'accept', 'release', 'reject', 'renew']
 
 /** A run of clients that take, settle, wait too long and go, and what must hold at each moment. */
 class Run {
@@ -166,7 +166,7 @@ class Run {
     const answered = this.#clients.filter(client => client.messages.length > 0)
     if (answered.length === 0) return
     const messages: readonly QueueMessage[] = this.#random.pick(answered.slice(-3)).messages
-    this.#script.queues.unseen(messages)
+    this.#script.queues.takeBack(messages)
   }
 }
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type AcquireResult, leftOfLock, toldResult } from '../../../src/consumer/queue/queue-verbs.js'
+import { type AcquireResult, leftOfLock, resultForClient } from '../../../src/consumer/queue/queue-verbs.js'
 import { InvalidRequestError, KafkaError } from '../../../src/core/errors.js'
 import { kafkaFailure } from '../../../src/router/requests/failures.js'
 import {
@@ -26,7 +26,7 @@ describe('a queue', () => {
   /** What is left of the lock after its client has renewed it. */
   const renewed = async ({ tokens }: Client): Promise<number | undefined> => {
     const [result] = await script.settle({ renew: tokens })
-    return toldResult(result!, script.time.now()).lockMs
+    return resultForClient(result!, script.time.now()).lockMs
   }
 
   afterEach(() => script.end())
@@ -116,7 +116,7 @@ describe('a queue', () => {
     it('gives what it holds for nobody when it may hold no more', async () => {
       start({ limits: { maxHeld: 1 } })
       const gone = await script.given({ offset: 1, deliveryCount: 5 })
-      script.queues.unseen(gone.messages)
+      script.queues.takeBack(gone.messages)
       expect((await script.acquire({ client: 'other', group: 'others' })).failure).to.equal('overloaded')
       expect((await script.acquire({ client: 'other' })).offsets).to.deep.equal([1])
       expect((await script.acquire({ client: 'third' })).failure).to.equal('overloaded')
@@ -842,7 +842,7 @@ describe('a queue', () => {
     it('gives the message to the next client with another token', async () => {
       start()
       const gone = await script.given({ offset: 1 })
-      script.queues.unseen(gone.messages)
+      script.queues.takeBack(gone.messages)
       const next = await script.acquire()
       expect(next.offsets).to.deep.equal([1])
       expect(next.messages[0]!.record.value!.toString()).to.equal('value 1')
@@ -865,7 +865,7 @@ describe('a queue', () => {
     it('releases the message when half of its lock is over', async () => {
       start()
       const gone = await script.given({ offset: 1 })
-      script.queues.unseen(gone.messages)
+      script.queues.takeBack(gone.messages)
       await pass(LOCK_MS / 2 - 1_000)
       expect(reader().words).to.deep.equal([])
       await pass(2_000)
@@ -876,12 +876,12 @@ describe('a queue', () => {
     it('keeps a message at its last delivery for the next client, and tells when nobody came', async () => {
       start({ limits: { maxLockMs: LONG_MS } })
       const gone = await script.given({ offset: 1, deliveryCount: 5 })
-      script.queues.unseen(gone.messages)
+      script.queues.takeBack(gone.messages)
       await pass(LONG_MS - 10_000)
       expect(new Set(reader().words)).to.deep.equal(new Set(['renew 1']))
       const next = await script.acquire()
       expect(next.offsets).to.deep.equal([1])
-      script.queues.unseen(next.messages)
+      script.queues.takeBack(next.messages)
       await pass(11_000)
       expect(reader().words.at(-1)).to.equal('release 1')
       expect(script.archived).to.deep.equal([1])
@@ -913,7 +913,7 @@ describe('a queue', () => {
       let isDrained = false
       void script.queues.drain(20_000).then(() => (isDrained = true))
       reader().acquire({ offset: 2 }, { offset: 3, deliveryCount: 5 })
-      script.queues.unseen(given.messages)
+      script.queues.takeBack(given.messages)
       expect(await script.outcomeOf('release', holding.tokens[0], 60_000)).to.equal('done')
       await pass(10)
       expect(reader().words).to.deep.equal(['release 2', 'release 3', 'release 1', 'release 4'])

@@ -1,16 +1,16 @@
 import type { FoundGroup, QueueAdmin } from '../../../src/consumer/queue/queue-opening.js'
 import type {
+  AcknowledgeResult,
+  AcknowledgeType,
   Acquired,
   OnSettled,
   QueueReader,
-  QueueReaderEvents,
-  Word,
-  WordResult
+  QueueReaderEvents
 } from '../../../src/consumer/queue/queue-reader.js'
 import {
   type AcquireOptions,
   type AcquireResult,
-  NO_WORDS,
+  NOTHING_TO_SETTLE,
   type QueueChanges,
   type QueueDescription,
   type QueueMessage,
@@ -41,8 +41,8 @@ type Reader = Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partiti
 /** One word about a message on its way to Kafka; a test answers it. */
 export interface Sent {
   readonly offset: number
-  readonly word: Word
-  answer(settled: WordResult): void
+  readonly word: AcknowledgeType
+  answer(settled: AcknowledgeResult): void
 }
 
 /** What the share side does is done by the test. */
@@ -52,7 +52,7 @@ export class ScriptedReader implements Reader {
   readonly session = {}
   readonly sent: Sent[] = []
   /** Answers words by itself. `undefined`: the test does. */
-  answers: WordResult | undefined = { outcome: 'done' }
+  answers: AcknowledgeResult | undefined = { outcome: 'done' }
   wakes = 0
   isClosed = false
   isBegun = true
@@ -87,13 +87,13 @@ export class ScriptedReader implements Reader {
     )
   }
 
-  settle(_session: object, _place: object, offset: number, word: Word, settled: OnSettled): void {
+  settle(_session: object, _place: object, offset: number, word: AcknowledgeType, settled: OnSettled): void {
     this.sent.push({ offset, word, answer: settled })
     if (this.answers === undefined) return
     settled(word === 'renew' && this.answers.outcome === 'done' ? this.#renewed() : this.answers)
   }
 
-  #renewed(): WordResult {
+  #renewed(): AcknowledgeResult {
     return { outcome: 'done', lockEndsAt: this.#now() + LOCK_MS }
   }
 
@@ -281,11 +281,11 @@ export class ScriptedQueues {
   }
 
   settle(words: Partial<Settlement>): Promise<readonly TokenResult[]> {
-    return this.queues.settle('orders', 'workers', { ...NO_WORDS, ...words })
+    return this.queues.settle('orders', 'workers', { ...NOTHING_TO_SETTLE, ...words })
   }
 
   /** The outcome for one token. */
-  async outcomeOf(word: Word, token: string | undefined, delayMs = 0): Promise<string> {
+  async outcomeOf(word: AcknowledgeType, token: string | undefined, delayMs = 0): Promise<string> {
     const [result] = await this.settle({ [word]: [token], delayMs })
     return result!.outcome
   }

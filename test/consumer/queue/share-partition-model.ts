@@ -1,9 +1,9 @@
 import type {
+  AcknowledgeResult,
+  AcknowledgeType,
   OnSettled,
   QueueReader,
-  QueueReaderEvents,
-  Word,
-  WordResult
+  QueueReaderEvents
 } from '../../../src/consumer/queue/queue-reader.js'
 import type { SeededRandom } from '../../support/random.js'
 
@@ -79,10 +79,10 @@ export class SharePartitionModel
     this.loseSession()
   }
 
-  settle(session: object, _place: object, offset: number, word: Word, settled: OnSettled): void {
+  settle(session: object, _place: object, offset: number, word: AcknowledgeType, settled: OnSettled): void {
     const message = this.messages[offset]!
     const luck = this.#random.next()
-    const answer = (result: WordResult): void => {
+    const answer = (result: AcknowledgeResult): void => {
       setTimeout(() => settled(result), this.#random.between(0, LONGEST_ANSWER_MS))
     }
     setTimeout(
@@ -122,7 +122,7 @@ export class SharePartitionModel
       if (message.lock && this.#now() >= message.lock.lockEndsAt) this.#giveUp(message)
   }
 
-  #settled(message: Shared, session: object, word: Word): WordResult {
+  #settled(message: Shared, session: object, word: AcknowledgeType): AcknowledgeResult {
     this.expire()
     if (message.lock?.session !== session) return { outcome: 'lost' }
     if (word === 'renew') {

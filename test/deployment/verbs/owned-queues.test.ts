@@ -4,7 +4,7 @@ import { ownerOf, sharedVerbs } from '../../../src/deployment/verbs/shared-verbs
 import { Link } from '../../../src/deployment/workers/link.js'
 import type { ParentLink, WorkerLink } from '../../../src/deployment/workers/messages.js'
 import { passingOn, WorkerPeers } from '../../../src/deployment/workers/worker-peers.js'
-import { type AcquireOptions, NO_WORDS, type Settlement, type Verbs } from '../../../src/verbs/verbs.js'
+import { type AcquireOptions, NOTHING_TO_SETTLE, type Settlement, type Verbs } from '../../../src/verbs/verbs.js'
 import { Client, LOCK_MS, ScriptedQueues } from '../../consumer/queue/scripted-queues.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
@@ -55,7 +55,7 @@ describe('the queues of several workers', () => {
     return client
   }
   const outcomes = async (number: number, words: Partial<Settlement>): Promise<string[]> => {
-    const settled = verbs.get(number)!.queues.settle('orders', 'workers', { ...NO_WORDS, ...words }, 'x')
+    const settled = verbs.get(number)!.queues.settle('orders', 'workers', { ...NOTHING_TO_SETTLE, ...words }, 'x')
     return (await settled).map(({ outcome }) => outcome)
   }
 
@@ -102,7 +102,7 @@ describe('the queues of several workers', () => {
     const client = await acquire(OTHER)
     owner.reader.acquire({ offset: 7, value: 'job' })
     await time.pass(0)
-    verbs.get(OTHER)!.queues.unseen(client.messages)
+    verbs.get(OTHER)!.queues.takeBack(client.messages)
     const next = await acquire(OTHER)
     expect(next.offsets).to.deep.equal([7])
     expect(Buffer.from(next.messages[0]!.record.value!).toString()).to.equal('job')
@@ -202,7 +202,7 @@ describe('the queues of several workers', () => {
     const client = await acquire(OTHER, { lockMs: 15_000 })
     owner.reader.acquire({ offset: 7 })
     await time.pass(0)
-    const words = { ...NO_WORDS, renew: client.tokens }
+    const words = { ...NOTHING_TO_SETTLE, renew: client.tokens }
     const settled = verbs.get(OTHER)!.queues.settle('orders', 'workers', words, 'x')
     held.set(OTHER, [])
     await time.pass(4_000, 500)

@@ -8,7 +8,7 @@ import {
 } from '../../../src/deployment/calls/peers.js'
 import { decodeBody, encodeBody } from '../../../src/deployment/gateways/body.js'
 import { sharedVerbs } from '../../../src/deployment/verbs/shared-verbs.js'
-import { NO_WORDS, type Settlement, type Verbs } from '../../../src/verbs/verbs.js'
+import { NOTHING_TO_SETTLE, type Settlement, type Verbs } from '../../../src/verbs/verbs.js'
 import { ScriptedQueues } from '../../consumer/queue/scripted-queues.js'
 import type { FakeTime } from '../../support/fake-time.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
@@ -51,7 +51,7 @@ export class QueueGateway implements Peers {
   }
 
   settle(words: Partial<Settlement>) {
-    return this.verbs.queues.settle('orders', 'workers', { ...NO_WORDS, ...words }, 'someone')
+    return this.verbs.queues.settle('orders', 'workers', { ...NOTHING_TO_SETTLE, ...words }, 'someone')
   }
 
   /** Offers messages to a client that waits. @returns the tokens, in the order of the offsets */

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import { UnavailableError } from '../../../src/core/errors.js'
 import type { FetchCall, FetchResponse } from '../../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
-import { type FetchDataCall, FetchQueues } from '../../../src/router/processors/fetch-queues.js'
+import { type FetchDataCall, FetchLines } from '../../../src/router/processors/fetch-lines.js'
 import { waitersOf } from '../../../src/router/processors/long-poll.js'
 import { fakeBatch } from '../../support/fake-batch.js'
 import { SeededRandom } from '../../support/random.js'
@@ -288,7 +288,7 @@ describe('fetch data processor: its session', () => {
   })
 
   it('loses no request for one offset, whatever each knows of the topic', () => {
-    const queues = new FetchQueues({ identityOf: () => undefined, identityVersion: 1 }, () => undefined)
+    const queues = new FetchLines({ identityOf: () => undefined, identityVersion: 1 }, () => undefined)
     const requests = ['one', 'another'].map(topicId => {
       const request = stage.accept('fetchData', { topicPartition: at(0), offset: 5 })
       request.identity = { topicId, leaderEpoch: 0 }

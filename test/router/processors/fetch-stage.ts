@@ -3,7 +3,7 @@ import { type PartitionIdentity, UNKNOWN_IDENTITY } from '../../../src/core/mode
 import type { BrokerClient, FetchCall, FetchResponse } from '../../../src/kafka/broker-client.js'
 import type { FetchDataResult } from '../../../src/router/messages/operations.js'
 import { FetchAdmission } from '../../../src/router/processors/fetch-data.js'
-import type { FetchDataCall } from '../../../src/router/processors/fetch-queues.js'
+import type { FetchDataCall } from '../../../src/router/processors/fetch-lines.js'
 import { MessageCache } from '../../../src/router/processors/message-cache.js'
 import { ReadCache } from '../../../src/router/processors/read-cache.js'
 import type { OpenRequest } from '../../../src/router/requests/open-requests.js'

@@ -5,7 +5,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import {
   type AcquireOptions,
   type AcquireResult,
-  NO_WORDS,
+  NOTHING_TO_SETTLE,
   type QueueMessage,
   type Settlement
 } from '../../../src/verbs/verbs.js'
@@ -50,7 +50,7 @@ export class QueueClient {
 
   /** The outcome of the first token. */
   async outcomeOf(words: Partial<Settlement>): Promise<string> {
-    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NO_WORDS, ...words })
+    const [result] = await this.#queues.settle(this.#topic, this.#group, { ...NOTHING_TO_SETTLE, ...words })
     return result!.outcome
   }
 }

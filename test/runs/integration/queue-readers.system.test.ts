@@ -1,6 +1,11 @@
 import { setTimeout as pass } from 'node:timers/promises'
 import { expect } from 'chai'
-import { type Acquired, QueueReader, type Word, type WordResult } from '../../../src/consumer/queue/queue-reader.js'
+import {
+  type AcknowledgeResult,
+  type AcknowledgeType,
+  type Acquired,
+  QueueReader
+} from '../../../src/consumer/queue/queue-reader.js'
 import { performanceClock as now } from '../../../src/core/clocks.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Failure } from '../../../src/router/messages/operations.js'
@@ -47,7 +52,7 @@ class TestQueue {
     return told.map(({ partition, record, deliveryCount }) => `${partition}:${record.value} ${deliveryCount}`).sort()
   }
 
-  settle(message: Acquired, word: Word): Promise<WordResult> {
+  settle(message: Acquired, word: AcknowledgeType): Promise<AcknowledgeResult> {
     const { session, record } = message
     return new Promise(settled => this.reader.settle(session, message, record.offset, word, settled))
   }

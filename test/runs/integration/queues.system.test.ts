@@ -9,7 +9,7 @@ import type { App } from '../../../src/server/app/app.js'
 import {
   type AcquireOptions,
   type AcquireResult,
-  NO_WORDS,
+  NOTHING_TO_SETTLE,
   type QueueMessage,
   type Settlement,
   type TokenResult
@@ -63,7 +63,7 @@ describe('a queue over a share group', function () {
     return result.messages
   }
   const settle = (words: Partial<Settlement>): Promise<readonly TokenResult[]> =>
-    queues.settle(topic, group, { ...NO_WORDS, ...words })
+    queues.settle(topic, group, { ...NOTHING_TO_SETTLE, ...words })
   const outcomeOf = async (words: Partial<Settlement>): Promise<string> => (await settle(words))[0]!.outcome
   const textOf = ({ record }: QueueMessage): string => String(record.value)
 
@@ -138,7 +138,7 @@ describe('a queue over a share group', function () {
   it('gives the message of a client that has gone to the next one, without a further delivery', async () => {
     await write('a')
     const gone = await acquire()
-    queues.unseen(gone)
+    queues.takeBack(gone)
     const [next] = await acquire()
     expect([textOf(next!), next!.deliveryCount]).to.deep.equal(['a', 1])
     expect(await outcomeOf({ accept: [gone[0]!.token] })).to.equal('lost')
@@ -162,7 +162,7 @@ describe('a queue over a share group', function () {
   it('gives the tokens of a queue to no other group', async () => {
     await write('a')
     const [message] = await acquire()
-    const results = await queues.settle(topic, `${group}-2`, { ...NO_WORDS, accept: [message!.token] })
+    const results = await queues.settle(topic, `${group}-2`, { ...NOTHING_TO_SETTLE, accept: [message!.token] })
     expect(results[0]!.outcome).to.equal('invalid')
     await settle({ accept: [message!.token] })
   })

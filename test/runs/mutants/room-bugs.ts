@@ -103,7 +103,7 @@ const ofQueues: readonly RoomBug[] = [
     about: 'One bad offset in a list costs the words about all others.',
     edits: [
       {
-        in: 'SessionWords.#refused',
+        in: 'SessionAcknowledgements.#refused',
         find: 'isRefusedAsList.has(errorCode) && entries.length > 1',
         replaceWith: 'entries.length < 1'
       }

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { expect } from 'chai'
 import { newTokenGiver } from '../../../src/consumer/queue/queue-token.js'
-import { NO_WORDS, type QueueMessage, type Settlement } from '../../../src/verbs/verbs.js'
+import { NOTHING_TO_SETTLE, type QueueMessage, type Settlement } from '../../../src/verbs/verbs.js'
 import { onTargetCluster } from '../../support/castellan.js'
 import { WIDE_LIMITS } from '../../support/queue-limits.js'
 import { freshTopic } from '../../support/target-cluster.js'
@@ -51,7 +51,7 @@ describe('a queue of two gateways that know each other, over real Kafka', functi
     return found
   }
   const outcomes = async (at: LinkedGateway, words: Partial<Settlement>): Promise<string[]> =>
-    (await at.verbs.queues.settle(topic, group, { ...NO_WORDS, ...words }, 'x')).map(({ outcome }) => outcome)
+    (await at.verbs.queues.settle(topic, group, { ...NOTHING_TO_SETTLE, ...words }, 'x')).map(({ outcome }) => outcome)
   const tokensOf = (messages: readonly QueueMessage[]): string[] => messages.map(({ token }) => token)
   const write = async (count: number): Promise<void> => {
     const records = Array.from({ length: count }, (_, at) => ({ topic, partition: at % 3, key: null, value: `m${at}` }))

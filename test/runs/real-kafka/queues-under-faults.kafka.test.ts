@@ -99,7 +99,7 @@ describe('queues of two gateways while brokers fail, on real Kafka', function ()
         const askedAt = performance.now()
         const result = await acquire(queues, `client ${at}`, 2_000)
         if (result.type === 'failed') await pass(200)
-        else if (random.next() < 0.03) queues.unseen(result.messages)
+        else if (random.next() < 0.03) queues.takeBack(result.messages)
         else {
           noteAcquired(queues, result.messages, askedAt)
           if (random.next() < 0.05) await pass(2_000)

@@ -18,7 +18,7 @@ export const queueBugs: readonly PlantedBug[] = [
     about: 'A settlement that Kafka has not answered is told as done.',
     edits: [
       {
-        in: 'SessionWords.lose',
+        in: 'SessionAcknowledgements.lose',
         find: 'isWritten ? UNKNOWN : LOST',
         replaceWith: "isWritten ? { outcome: 'done' } : LOST"
       }
@@ -28,7 +28,9 @@ export const queueBugs: readonly PlantedBug[] = [
     name: 'queue-loses-what-is-on-its-way',
     about:
       'A settlement that Kafka has not answered is told as lost, so that its client believes that the message comes again.',
-    edits: [{ in: 'SessionWords.lose', find: 'isWritten ? UNKNOWN : LOST', replaceWith: 'isWritten ? LOST : LOST' }]
+    edits: [
+      { in: 'SessionAcknowledgements.lose', find: 'isWritten ? UNKNOWN : LOST', replaceWith: 'isWritten ? LOST : LOST' }
+    ]
   },
   {
     name: 'queue-takes-stale-tokens',

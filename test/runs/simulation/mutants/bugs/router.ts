@@ -121,7 +121,7 @@ export const routerBugs: readonly PlantedBug[] = [
     about: 'A partition that a full response did not serve takes its turn before those that wait.',
     edits: [
       {
-        in: 'FetchQueues.putBack',
+        in: 'FetchLines.putBack',
         find: "if (slot === 'catchUp') this.#queues.catchUp.putBack(left) else for",
         replaceWith: 'for'
       }

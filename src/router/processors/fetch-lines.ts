@@ -1,7 +1,7 @@
 import type { Offset, PartitionIdentity } from '../../core/model.js'
 import { stillOpen } from '../requests/open-requests.js'
 import { type FetchWaiter, LongPoll, type Wanted, waitersOf } from './long-poll.js'
-import { RequestQueue } from './request-queue.js'
+import { PartitionLines } from './partition-lines.js'
 
 export type FetchSlot = 'catchUp' | 'tail'
 
@@ -22,8 +22,8 @@ const UNSEEN = -1
  * catch-up call. A thousand partitions come to their ends one by one, and each would have a call of its own.
  */
 const GATHER_MS = 10
-// Answered requests are dropped from the queues after this many additions. A lower number costs more, because each pass
-// checks all queued requests.
+// Answered requests are dropped from the lines after this many additions. A lower number costs more, because each pass
+// checks all waiting requests.
 const ADDED_BEFORE_DROPPING = 20_000
 
 /** The identity under which each partition is read now. */
@@ -34,14 +34,14 @@ export interface Identities {
 }
 
 /**
- * The waiting requests by partition and offset. A request waits in one of two queues, in the catch-up call in flight,
+ * The waiting requests by partition and offset. A request waits in one of two lines, in the catch-up call in flight,
  * or in the long poll. The long poll also has partitions whose readers were just answered and are expected to ask
  * again.
  */
-export class FetchQueues {
-  readonly #queues = {
-    catchUp: new RequestQueue<Offset, FetchWaiter>(),
-    tail: new RequestQueue<Offset, FetchWaiter>()
+export class FetchLines {
+  readonly #lines = {
+    catchUp: new PartitionLines<Offset, FetchWaiter>(),
+    tail: new PartitionLines<Offset, FetchWaiter>()
   }
   readonly poll = new LongPoll()
   readonly #identities: Identities
@@ -68,16 +68,16 @@ export class FetchQueues {
 
   isEmpty(slot: FetchSlot): boolean {
     if (slot === 'catchUp' && this.#onlyLooks && this.#gathering !== undefined) return true
-    if (!this.#queues[slot].isEmpty) return false
+    if (!this.#lines[slot].isEmpty) return false
     return slot === 'catchUp' || this.#inFlight.tail !== undefined || !this.poll.isAwaited
   }
 
   /** True when no request waits for the long poll after the one in flight. */
   get isPollComplete(): boolean {
-    return this.#queues.tail.isEmpty
+    return this.#lines.tail.isEmpty
   }
 
-  /** Adds a request to a call in flight for the same offset, or else to a queue. */
+  /** Adds a request to a call in flight for the same offset, or else to a line. */
   add(waiter: FetchWaiter, isAtEnd: boolean, now: number): void {
     if (++this.#added >= ADDED_BEFORE_DROPPING) this.#dropAnswered()
     const { key, state } = waiter
@@ -93,7 +93,7 @@ export class FetchQueues {
     const slot = isAtEnd && !this.#inFlight.tail ? 'tail' : 'catchUp'
     if (slot === 'catchUp' && isAtEnd) this.#gather(now)
     else if (slot === 'catchUp') this.#onlyLooks = false
-    this.#queues[slot].add(key, position, waiter)
+    this.#lines[slot].add(key, position, waiter)
   }
 
   #gather(now: number): void {
@@ -112,7 +112,7 @@ export class FetchQueues {
 
   /** Queues requests that have read everything before `position` and wait for the next record. */
   addAtTail(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
-    for (const waiter of waiters) this.#queues.tail.add(key, position, waiter)
+    for (const waiter of waiters) this.#lines.tail.add(key, position, waiter)
   }
 
   /**
@@ -125,8 +125,8 @@ export class FetchQueues {
     if (firstAlone) this.#isFirstAlone = true
     const left = unserved.map(toQueued).filter(({ waiters }) => waiters.length > 0)
     if (left.length > 0) this.#onlyLooks = false
-    if (slot === 'catchUp') this.#queues.catchUp.putBack(left)
-    else for (const { key, subkey, waiters } of left) this.#queues.catchUp.addFirst(key, subkey, waiters)
+    if (slot === 'catchUp') this.#lines.catchUp.putBack(left)
+    else for (const { key, subkey, waiters } of left) this.#lines.catchUp.addFirst(key, subkey, waiters)
   }
 
   /**
@@ -136,7 +136,7 @@ export class FetchQueues {
   moveOn(key: string, position: Offset, waiters: readonly FetchWaiter[]): void {
     if (waiters.length === 0) return
     this.#onlyLooks = false
-    this.#queues.catchUp.addFirst(key, position, waiters)
+    this.#lines.catchUp.addFirst(key, position, waiters)
   }
 
   /** Returns a call with the offset of each partition that was requested first; `undefined` when no request waits. */
@@ -153,10 +153,10 @@ export class FetchQueues {
     const limit = this.#isFirstAlone ? 1 : maxPartitions
     this.#isFirstAlone = false
     const partitions = new Map<string, Wanted>()
-    while (partitions.size === 0 && !this.#queues.catchUp.isEmpty) {
+    while (partitions.size === 0 && !this.#lines.catchUp.isEmpty) {
       for (const [key, wanted] of this.#takeOpen('catchUp', limit)) partitions.set(key, wanted)
     }
-    this.#onlyLooks = this.#queues.catchUp.isEmpty
+    this.#onlyLooks = this.#lines.catchUp.isEmpty
     return partitions.size === 0 ? undefined : { slot: 'catchUp', partitions }
   }
 
@@ -166,11 +166,11 @@ export class FetchQueues {
    */
   #takePoll(maxPartitions: number, now: number, expectedSince: number): FetchDataCall | undefined {
     const { poll } = this
-    const queue = this.#queues.tail
+    const line = this.#lines.tail
     if (!poll.isAwaited && this.#expectedAt <= expectedSince) poll.clear()
     this.#renewIdentities(now)
-    if (poll.size + queue.keyCount > maxPartitions) this.restPoll()
-    while (!queue.isEmpty && poll.size < maxPartitions) {
+    if (poll.size + line.keyCount > maxPartitions) this.restPoll()
+    while (!line.isEmpty && poll.size < maxPartitions) {
       for (const [key, wanted] of this.#takeOpen('tail', maxPartitions - poll.size)) this.#addToPoll(key, wanted, now)
       if (poll.isAwaited) break
     }
@@ -178,7 +178,7 @@ export class FetchQueues {
   }
 
   *#takeOpen(slot: FetchSlot, limit: number): Generator<readonly [string, Wanted]> {
-    for (const [key, { subkey, waiters }] of this.#queues[slot].takeHeads(limit)) {
+    for (const [key, { subkey, waiters }] of this.#lines[slot].takeHeads(limit)) {
       const open = stillOpen(waiters)
       if (open.length > 0) yield [key, this.#toWanted(key, subkey, open)]
     }
@@ -210,8 +210,8 @@ export class FetchQueues {
   }
 
   /**
-   * Ends the long poll and queues its requests, because the next poll does not follow at once, or names other
-   * partitions.
+   * Ends the long poll, because the next one does not follow at once, or names other partitions. Its requests wait to
+   * catch up.
    */
   restPoll(): void {
     for (const [key, wanted] of this.poll.partitions) this.addAtTail(key, wanted.position, waitersOf(wanted))
@@ -258,31 +258,31 @@ export class FetchQueues {
     this.#expectedAt = now
   }
 
-  /** Takes out the requests of the partition whose offsets `covers` accepts, grouped by offset, in queue order. */
+  /** Takes out the requests of the partition whose offsets `covers` accepts, grouped by offset, in order. */
   *takeWhere(key: string, covers: (offset: Offset) => boolean): Generator<readonly [Offset, FetchWaiter[]]> {
-    for (const queue of [this.#queues.catchUp, this.#queues.tail]) {
-      for (const offset of [...(queue.get(key)?.keys() ?? [])]) {
-        if (covers(offset)) yield [offset, queue.remove(key, offset)]
+    for (const line of [this.#lines.catchUp, this.#lines.tail]) {
+      for (const offset of [...(line.get(key)?.keys() ?? [])]) {
+        if (covers(offset)) yield [offset, line.remove(key, offset)]
       }
     }
   }
 
   takePartition(key: string): FetchWaiter[] {
-    return [...this.#queues.catchUp.removeKey(key), ...this.#queues.tail.removeKey(key)]
+    return [...this.#lines.catchUp.removeKey(key), ...this.#lines.tail.removeKey(key)]
   }
 
   drain(): FetchWaiter[] {
     if (this.#inFlight.tail === undefined) this.restPoll()
     this.#stopGathering()
     this.#onlyLooks = true
-    return stillOpen([...this.#queues.catchUp.drain(), ...this.#queues.tail.drain()])
+    return stillOpen([...this.#lines.catchUp.drain(), ...this.#lines.tail.drain()])
   }
 
   /** Drops requests that were answered at their deadlines while their broker was silent. */
   #dropAnswered(): void {
     this.#added = 0
     const isOpen = ({ settled }: FetchWaiter): boolean => !settled
-    for (const queue of [this.#queues.catchUp, this.#queues.tail]) queue.keepOnly(isOpen)
+    for (const line of [this.#lines.catchUp, this.#lines.tail]) line.keepOnly(isOpen)
     for (const call of [this.#inFlight.catchUp, this.#inFlight.tail]) {
       for (const { joined } of call?.partitions.values() ?? []) keepInPlace(joined, isOpen)
     }

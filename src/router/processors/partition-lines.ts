@@ -3,7 +3,7 @@ import { addTo } from '../../core/maps.js'
 /** The waiters of one key by subkey, in arrival order. */
 type WaitersBySubkey<Subkey, Waiter> = Map<Subkey, Waiter[]>
 
-/** Waiters that were taken out of the queue and could not be served. */
+/** Waiters that were taken out of the line and could not be served. */
 export interface NotServed<Subkey, Waiter> {
   readonly key: string
   readonly subkey: Subkey
@@ -11,7 +11,7 @@ export interface NotServed<Subkey, Waiter> {
 }
 
 /**
- * A queue of queues. Each key (a partition) has subkeys (offsets) in arrival order, and each subkey has all its
+ * A line of lines. Each key (a partition) has subkeys (offsets) in arrival order, and each subkey has all its
  * waiters. So two requests for one offset cost one fetch.
  *
  *   orders/0 -> 20: [ann, bob]   25: [cid]
@@ -27,7 +27,7 @@ export interface NotServed<Subkey, Waiter> {
  * Source: Box-Castle/router 1.0.3, kafkadispatcher/RequestQueue.scala; a JavaScript Map keeps the insertion order that
  * Castle's LinkedHashMap was written for.
  */
-export class RequestQueue<Subkey, Waiter> {
+export class PartitionLines<Subkey, Waiter> {
   /** Keys that were taken and not served, in the order of their turns. They come before all other keys. */
   #first = new Map<string, WaitersBySubkey<Subkey, Waiter>>()
   /** All other keys. A key is in only one of the two maps. */
@@ -113,7 +113,7 @@ export class RequestQueue<Subkey, Waiter> {
     }
   }
 
-  /** Takes out all waiters of `key`, in queue order. */
+  /** Takes out all waiters of `key`, in order. */
   removeKey(key: string): Waiter[] {
     const waiters = [...(this.get(key)?.values() ?? [])].flat()
     this.#forget(key)

@@ -1,15 +1,15 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
 import sinon from 'sinon'
-import { RequestQueue } from '../../../src/router/processors/request-queue.js'
+import { PartitionLines } from '../../../src/router/processors/partition-lines.js'
 
 type Heads = Record<string, [number, string[]]>
-const takeHeads = (queue: RequestQueue<number, string>): Heads =>
+const takeHeads = (queue: PartitionLines<number, string>): Heads =>
   Object.fromEntries([...queue.takeHeads()].map(([key, { subkey, waiters }]) => [key, [subkey, waiters]]))
 
 describe('request queue', () => {
-  let queue: RequestQueue<number, string>
-  beforeEach(() => (queue = new RequestQueue()))
+  let queue: PartitionLines<number, string>
+  beforeEach(() => (queue = new PartitionLines()))
 
   it('castle 20 gives the oldest offset of each partition', () => {
     queue.add('perf/1', 300, 'r1')
@@ -108,7 +108,7 @@ describe('request queue', () => {
 
   it('giving back one response costs the same, however many other partitions are queued', () => {
     const costOf = (queued: number): number => {
-      const crowded = new RequestQueue<number, string>()
+      const crowded = new PartitionLines<number, string>()
       for (let partition = 0; partition < queued; partition++) crowded.add(`orders/${partition}`, 1, 'r')
       const heads = [...crowded.takeHeads(2_000)].map(([key, head]) => ({ key, ...head }))
       const set = sinon.spy(Map.prototype, 'set')
@@ -132,7 +132,7 @@ describe('request queue', () => {
           maxLength: 60
         }),
         rounds => {
-          const turns = new RequestQueue<number, { readonly dueBy: number }>()
+          const turns = new PartitionLines<number, { readonly dueBy: number }>()
           let keys = 0
           const ask = (key: string, round: number, waiting: number): void =>
             turns.add(key, round, { dueBy: round + Math.ceil(waiting / 3) + 1 })

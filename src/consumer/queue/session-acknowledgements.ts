@@ -8,7 +8,7 @@ import {
   type ShareAcknowledgements,
   type SharePartitionId
 } from '../../kafka/protocol/share.js'
-import type { OnSettled, Word, WordResult } from './queue-messages.js'
+import type { AcknowledgeResult, AcknowledgeType, OnSettled } from './queue-messages.js'
 import type { Lock, ShareLocks } from './share-locks.js'
 
 const { gap, renew } = acknowledgeTypes
@@ -25,22 +25,22 @@ export const isGone = codesOf(
   'FENCED_STATE_EPOCH'
 )
 /**
- * Kafka may have stored the word. The leader sends it to the share coordinator, which stores it and dies; another broker becomes
- * leader; then the former one sends the word again, and is refused as no leader. One that is no leader from the start answers
- * UNKNOWN_TOPIC_OR_PARTITION or LEADER_NOT_AVAILABLE.
+ * Kafka may have stored the acknowledgement. The leader sends it to the share coordinator, which stores it and dies; another
+ * broker becomes leader; then the former one sends it again, and is refused as no leader. One that is no leader from the start
+ * answers UNKNOWN_TOPIC_OR_PARTITION or LEADER_NOT_AVAILABLE.
  */
 const isUnclear = codesOf(
   ...(['UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION'] as const),
   ...(['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'FENCED_STATE_EPOCH'] as const)
 )
-const LOST: WordResult = { outcome: 'lost' }
-const UNKNOWN: WordResult = { outcome: 'unknown' }
-const DONE: WordResult = { outcome: 'done' }
+const LOST: AcknowledgeResult = { outcome: 'lost' }
+const UNKNOWN: AcknowledgeResult = { outcome: 'unknown' }
+const DONE: AcknowledgeResult = { outcome: 'done' }
 const noop = (): void => undefined
 const newSet = (): Set<Offset> => new Set()
 
 /** Offsets of one partition, and what Kafka is told about them. */
-interface Entry extends SharePartitionId {
+interface OpenAcknowledgement extends SharePartitionId {
   /** Key of the partition, made once. */
   readonly key: string
   readonly first: Offset
@@ -53,27 +53,27 @@ interface Entry extends SharePartitionId {
 }
 
 /** Content of one call to Kafka: either renewals, or settlements of other kinds. */
-export interface ToldWords {
+export interface AcknowledgeCall {
   readonly isRenew: boolean
   readonly acknowledgements: readonly ShareAcknowledgements[]
 }
 
 /**
- * The words about messages of one share session: those that wait for a call, those in the call on the way, and what becomes of
- * them. Every word is settled once.
+ * The acknowledgements of one share session: those that wait for a call, those in the call on the way, and what becomes of
+ * them. Every one is settled once.
  *
  *   add -> queued -> take -> in flight -> answered -> settled
  *             ^----- putBack ---'    '--> again, in halves, where Kafka has refused a list
  */
-export class SessionWords {
+export class SessionAcknowledgements {
   readonly #locks: ShareLocks
-  #queued: Entry[] = []
+  #queued: OpenAcknowledgement[] = []
   /** Parts of lists that Kafka has refused, each of one partition. */
-  readonly #again: Entry[][] = []
+  readonly #again: OpenAcknowledgement[][] = []
   /** Entries of the call in flight, by partition. */
-  #inFlight: ReadonlyMap<string, readonly Entry[]> = new Map()
+  #inFlight: ReadonlyMap<string, readonly OpenAcknowledgement[]> = new Map()
   /** What is told at the end of this tick, when the calls to Kafka are in order. */
-  #results: (readonly [OnSettled, WordResult])[] = []
+  #results: (readonly [OnSettled, AcknowledgeResult])[] = []
 
   constructor(locks: ShareLocks) {
     this.#locks = locks
@@ -84,7 +84,7 @@ export class SessionWords {
     return this.#queued.length === 0 && this.#again.length === 0
   }
 
-  add(place: SharePartitionId, offset: Offset, word: Word, settled: OnSettled): void {
+  add(place: SharePartitionId, offset: Offset, type: AcknowledgeType, settled: OnSettled): void {
     const { topicId, partition } = place
     const key = keyOf(place)
     const lock = this.#locks.find(key, offset)
@@ -94,7 +94,7 @@ export class SessionWords {
       partition,
       first: offset,
       last: offset,
-      type: acknowledgeTypes[word],
+      type: acknowledgeTypes[type],
       lock,
       settled
     })
@@ -110,7 +110,7 @@ export class SessionWords {
    * @param partitions those that the session has, by their keys
    * @returns what the next call tells Kafka; `undefined`: there is nothing
    */
-  take(partitions: ReadonlyMap<string, SharePartitionId>): ToldWords | undefined {
+  take(partitions: ReadonlyMap<string, SharePartitionId>): AcknowledgeCall | undefined {
     while (!this.isEmpty) {
       const entries = this.#valid(this.#again.shift() ?? this.#takeQueued(), partitions)
       if (entries.length === 0) continue
@@ -137,12 +137,12 @@ export class SessionWords {
     answers: readonly (SharePartitionId & { readonly errorCode: number })[],
     renewedUntil: number
   ): SharePartitionId[] {
-    const told = new Map(answers.map(one => [keyOf(one), one.errorCode]))
+    const codes = new Map(answers.map(one => [keyOf(one), one.errorCode]))
     const entriesOf = this.#inFlight
     const gone: SharePartitionId[] = []
     this.#inFlight = new Map()
     for (const [key, entries] of entriesOf) {
-      const errorCode = told.get(key) ?? errorCodes.UNKNOWN_SERVER_ERROR
+      const errorCode = codes.get(key) ?? errorCodes.UNKNOWN_SERVER_ERROR
       if (errorCode === errorCodes.NONE) for (const one of entries) this.#done(one, renewedUntil)
       else this.#refused(entries, errorCode)
       if (isGone.has(errorCode)) gone.push(entries[0]!)
@@ -162,13 +162,13 @@ export class SessionWords {
 
   /**
    * Renewals need a call of their own, and an offset may be in a call once. What has waited longest goes first: there may always
-   * be other words.
+   * be other acknowledgements.
    */
-  #takeQueued(): Entry[] {
+  #takeQueued(): OpenAcknowledgement[] {
     const isRenew = this.#queued[0]?.type === renew
     const named = new Map<string, Set<Offset>>()
-    const taken: Entry[] = []
-    const left: Entry[] = []
+    const taken: OpenAcknowledgement[] = []
+    const left: OpenAcknowledgement[] = []
     for (const entry of this.#queued) {
       const offsets = getOrAdd(named, entry.key, newSet)
       if ((entry.type === renew) !== isRenew || offsets.size === offsets.add(entry.first).size) left.push(entry)
@@ -179,10 +179,13 @@ export class SessionWords {
   }
 
   /**
-   * Kafka would take a word whose lock is over, when the message is acquired again: a word waits behind a fetch whose broker
-   * stands still, the lock ends, the fetch acquires the message again, then the word would be sent.
+   * Kafka would take an acknowledgement whose lock is over, when the message is acquired again: it waits behind a fetch whose
+   * broker stands still, the lock ends, the fetch acquires the message again, then it would be sent.
    */
-  #valid(entries: readonly Entry[], partitions: ReadonlyMap<string, SharePartitionId>): Entry[] {
+  #valid(
+    entries: readonly OpenAcknowledgement[],
+    partitions: ReadonlyMap<string, SharePartitionId>
+  ): OpenAcknowledgement[] {
     return entries.filter(entry => {
       const isValid = entry.type === gap ? partitions.has(entry.key) : this.#isLocked(entry)
       if (!isValid) this.#tell(entry, LOST)
@@ -190,12 +193,12 @@ export class SessionWords {
     })
   }
 
-  #isLocked(entry: Entry): boolean {
+  #isLocked(entry: OpenAcknowledgement): boolean {
     return this.#locks.holds(entry.key, entry.first, entry.lock)
   }
 
   /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
-  #done(entry: Entry, renewedUntil: number): void {
+  #done(entry: OpenAcknowledgement, renewedUntil: number): void {
     const isInTime = this.#isLocked(entry)
     if (entry.type !== renew) this.#unlock(entry)
     else if (isInTime) entry.lock!.endsAt = renewedUntil
@@ -203,7 +206,7 @@ export class SessionWords {
     else this.#tell(entry, entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : DONE)
   }
 
-  #refused(entries: readonly Entry[], errorCode: number): void {
+  #refused(entries: readonly OpenAcknowledgement[], errorCode: number): void {
     if (isRefusedAsList.has(errorCode) && entries.length > 1) {
       const half = entries.length >> 1
       this.#again.push(entries.slice(0, half), entries.slice(half))
@@ -220,7 +223,7 @@ export class SessionWords {
     }
   }
 
-  #tell({ settled }: Entry, result: WordResult): void {
+  #tell({ settled }: OpenAcknowledgement, result: AcknowledgeResult): void {
     if (this.#results.length === 0)
       queueMicrotask(() => {
         const results = this.#results
@@ -230,13 +233,13 @@ export class SessionWords {
     this.#results.push([settled, result])
   }
 
-  #unlock(entry: Entry): void {
+  #unlock(entry: OpenAcknowledgement): void {
     this.#locks.remove(entry.key, entry.first, entry.lock)
   }
 }
 
 /** Acknowledgements in the order of offsets. Neighbours that are settled in the same way form one range. */
-function acknowledgementsOf(entries: readonly Entry[]): ShareAcknowledgements {
+function acknowledgementsOf(entries: readonly OpenAcknowledgement[]): ShareAcknowledgements {
   const { topicId, partition } = entries[0]!
   const ranges: { first: Offset; last: Offset; types: [AckType] }[] = []
   for (const { first, last, type } of entries.toSorted((one, other) => one.first - other.first)) {
