@@ -78,6 +78,11 @@ export class RecordBatchWriter {
     return this.#maxBytes
   }
 
+  /** The first size of the next buffer. */
+  get expectedBytes(): number {
+    return this.#expectedBytes
+  }
+
   get count(): number {
     return this.#count
   }

@@ -78,6 +78,11 @@ export class Batch extends BatchRows {
     return this.#writer.maxBytes
   }
 
+  /** Bytes that are reserved with its first record. */
+  get expectedBytes(): number {
+    return this.#writer.expectedBytes
+  }
+
   /**
    * Forgets all records, so that the object can be the next batch. Called when nothing else refers to it: it was sealed, and
    * delivered by its only attempt.

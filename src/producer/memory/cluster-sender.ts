@@ -52,6 +52,7 @@ export class ClusterSender implements ClusterState {
       log,
       counters: newCounters(),
       batchBuffers: new BatchBufferPool(SPARE_SEGMENT_BYTES),
+      spareBatches: [],
       cluster: this,
       schedule: this.schedule,
       numbers: this.#identity,

@@ -1,6 +1,7 @@
 import type { Logger, MonotonicClock, RecordFailure } from '../../core/model.js'
 import type { Tracing } from '../../core/tracing/tracing.js'
 import type { BatchBufferPool } from '../../kafka/record-batch-writer.js'
+import type { Batch } from './batch.js'
 import type { PartitionBudget } from './budget.js'
 import type { WrittenBatches } from './log-search.js'
 import type { Numbers } from './numbering.js'
@@ -83,6 +84,8 @@ export interface SharedByPartitions {
   readonly log: Logger
   readonly counters: DeliveryCounters
   readonly batchBuffers: BatchBufferPool
+  /** Objects of delivered small batches. Thousands of partitions, few of which have a batch at a time, need none of their own. */
+  readonly spareBatches: Batch[]
   readonly cluster: ClusterState
   readonly schedule: Schedule
   readonly numbers: Numbers

@@ -42,7 +42,7 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.partition = partition
     this.deps = deps
     this.#siblings = siblings
-    this.waiting = new WaitingBatches(deps.settings, this, deps.batchBuffers)
+    this.waiting = new WaitingBatches(deps.settings, this, deps.batchBuffers, deps.spareBatches)
     this.charge = new PartitionCharge(deps.budget, deps.settings.maxPartitionBytes)
     this.numbers = new PartitionNumbering(deps.numbers)
     this.search = new PartitionSearch(this, deps.written)

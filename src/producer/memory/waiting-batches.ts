@@ -7,6 +7,8 @@ import type { DeliverySettings } from './settings.js'
 const NO_RECORDS = [0, 0] as const
 /** The empty list that partitions with at most one batch share; never written to. */
 const NO_BATCHES: Batch[] = []
+/** Objects of delivered batches up to this size are for any partition. A larger one stays with its own: it knows the size. */
+const SMALL_BYTES = 4096
 
 /** The partition of waiting batches. */
 export interface Batching {
@@ -21,17 +23,20 @@ export class WaitingBatches {
   readonly #settings: DeliverySettings
   readonly #partition: Batching
   readonly #batchBuffers: BatchBufferPool
+  readonly #shared: Batch[]
   /** The batch to which records are appended; `undefined`: there is none. */
   #last: Batch | undefined
   /** All but the last. */
   #before: Batch[] = NO_BATCHES
-  /** The object of a delivered batch, for the next one: an object for each of many small batches is much garbage. */
+  /** The object of a delivered batch, for the next one: an object for each of many batches is much garbage. */
   #spareBatch: Batch | undefined
 
-  constructor(settings: DeliverySettings, partition: Batching, batchBuffers: BatchBufferPool) {
+  /** @param shared objects of delivered small batches, for the next ones of all partitions */
+  constructor(settings: DeliverySettings, partition: Batching, batchBuffers: BatchBufferPool, shared: Batch[]) {
     this.#settings = settings
     this.#partition = partition
     this.#batchBuffers = batchBuffers
+    this.#shared = shared
   }
 
   get oldestAt(): number {
@@ -85,7 +90,7 @@ export class WaitingBatches {
 
   #newBatch(): Batch {
     const maxBytes = this.#partition.batchMaxBytes
-    const spare = this.#spareBatch
+    const spare = this.#spareBatch ?? this.#shared.pop()
     this.#spareBatch = undefined
     return spare?.maxBytes === maxBytes ? spare : new Batch(this.#settings, maxBytes, this.#batchBuffers)
   }
@@ -121,7 +126,9 @@ export class WaitingBatches {
   /** Takes the object of a delivered batch to which nothing else refers. */
   giveBatch(batch: Batch): void {
     batch.clear()
-    this.#spareBatch ??= batch
+    const isShared = batch.expectedBytes <= SMALL_BYTES && batch.maxBytes === this.#settings.batchMaxBytes
+    if (isShared) this.#shared.push(batch)
+    else this.#spareBatch ??= batch
   }
 
   /** When {@link expire} will have a wait to end. */

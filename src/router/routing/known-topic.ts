@@ -233,18 +233,19 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
 
   /** New ones are sorted in at once: one after the other, many in a bad order would take minutes. */
   #applyAll(all: readonly PartitionMetadata[], askedAt: number): void {
-    const added = new Map<number, PartitionOfRequest>()
+    let added: Map<number, PartitionOfRequest> | undefined
     for (const news of all) {
       const { partition: id, leaderEpoch } = news
-      const known = this.partition(id) ?? added.get(id)
+      const known = this.partition(id) ?? added?.get(id)
       if (known) this.#apply(known, news, askedAt)
       else {
         const identity = { topicId: this.#topicId, leaderEpoch }
+        added ??= new Map()
         added.set(id, new KnownPartition(this, this.name, id, leaderIn(news), identity))
       }
     }
     // A new array has no spare capacity; one that grows by `push` has.
-    if (added.size > 0) this.#partitions = [...this.#partitions, ...added.values()].sort(byId)
+    if (added !== undefined) this.#partitions = [...this.#partitions, ...added.values()].sort(byId)
   }
 
   #apply(known: PartitionOfRequest, news: PartitionMetadata, askedAt: number): void {

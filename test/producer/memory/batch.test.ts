@@ -199,11 +199,11 @@ describe('delivery: the limit for batches of a topic', () => {
 })
 
 describe('delivery: batches that wait', () => {
-  const settings = { batchMaxBytes: 300, ...options } as never
-  const setUp = (maxBytes = 300) => {
+  const setUp = (maxBytes = 300, shared: Batch[] = [], batchMaxBytes = 300) => {
+    const settings = { batchMaxBytes, ...options } as never
     const seen = { full: 0 }
     const partition = { batchMaxBytes: maxBytes, batchClosed: () => seen.full++ }
-    const waiting = new WaitingBatches(settings, partition, new BatchBufferPool(100_000))
+    const waiting = new WaitingBatches(settings, partition, new BatchBufferPool(100_000), shared)
     const append = (value: string, pendingProduce = pendingOf()): number =>
       waiting.append(record('t', value), 1, pendingProduce, 0)
     return { waiting, append, seen }
@@ -223,6 +223,28 @@ describe('delivery: batches that wait', () => {
     waiting.putBack(rest.slice(1))
     append('d'.repeat(230))
     expect(counts(waiting.takeAll())).to.deep.equal([1, 1, 1])
+  })
+
+  it('are objects of delivered ones: of any partition if they are small, of the same one if they are large', () => {
+    const shared: Batch[] = []
+    const [one, other, lowered] = [setUp(9_000, shared, 9_000), setUp(9_000, shared, 9_000), setUp(800, shared, 9_000)]
+    const deliver = ({ waiting, append }: typeof one, value: string): Batch => {
+      append(value)
+      const batch = waiting.take()
+      batch.numbered(numbering).release()
+      waiting.giveBatch(batch)
+      return batch
+    }
+    const small = deliver(one, 'a')
+    expect([deliver(other, 'b'), shared]).to.deep.equal([small, [small]])
+    other.append('c')
+    other.append('d')
+    const again = other.waiting.take()
+    expect([again === small, valuesIn(again.numbered(numbering).bytes)]).to.deep.equal([true, ['c', 'd']])
+    const large = deliver(one, 'x'.repeat(5_000))
+    expect([shared, deliver(one, 'y'.repeat(5_000)) === large]).to.deep.equal([[], true])
+    deliver(lowered, 'e')
+    expect(shared, 'of another limit').to.deep.equal([])
   })
 
   it('lose nothing that may have been written', async () => {

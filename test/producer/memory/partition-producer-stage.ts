@@ -71,6 +71,7 @@ export class PartitionProducerStage {
         log: silentLogger,
         counters: this.counters,
         batchBuffers: new BatchBufferPool(1_000_000),
+        spareBatches: [],
         cluster: { clusterId: 'here', awayBecause: undefined },
         budget: this.budget,
         schedule: {
