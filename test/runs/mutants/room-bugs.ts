@@ -28,7 +28,7 @@ const ofQueues: readonly RoomBug[] = [
   {
     name: 'answer-of-another-word',
     about: 'A message that was released is told as accepted, since the first answer is given to any word.',
-    edits: [{ in: 'SettledTokens.answer', find: 'first?.word === word', replaceWith: 'first !== undefined' }],
+    edits: [{ in: 'SettledTokens.find', find: 'first?.type === type', replaceWith: 'first !== undefined' }],
     test: 'test/consumer/queue/settled-tokens.test.ts'
   },
   {

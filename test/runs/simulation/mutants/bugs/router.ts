@@ -122,7 +122,7 @@ export const routerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'FetchLines.putBack',
-        find: "if (slot === 'catchUp') this.#queues.catchUp.putBack(left) else for",
+        find: "if (slot === 'catchUp') this.#lines.catchUp.putBack(left) else for",
         replaceWith: 'for'
       }
     ]
@@ -133,7 +133,7 @@ export const routerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'FetchSettlement.#error',
-        find: '[...waiters, ...queues.takePartition(key)]',
+        find: '[...waiters, ...lines.takePartition(key)]',
         replaceWith: 'queues.takePartition(key)'
       }
     ]
