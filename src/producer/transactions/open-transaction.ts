@@ -64,7 +64,7 @@ export class OpenTransaction {
   readonly #consumed: ConsumedPositions
   readonly #until: number
   readonly #clock: () => number
-  /** `undefined`: nobody has asked for its signal. */
+  /** Made when the signal is asked for. */
   #doomed: AbortController | undefined
   readonly #settling = new Set<Promise<unknown>>()
   /** Partitions and groups that the coordinator knows of. */
