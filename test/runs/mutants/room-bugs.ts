@@ -27,28 +27,28 @@ const ofQueues: readonly RoomBug[] = [
   },
   {
     name: 'answer-of-another-word',
-    about: 'A message that was released is told as accepted, since the first answer is given to any word.',
+    about: 'A message that was released is told as accepted, since the first answer is given to any acknowledgement.',
     edits: [{ in: 'SettledTokens.find', find: 'first?.type === type', replaceWith: 'first !== undefined' }],
     test: 'test/consumer/queue/settled-tokens.test.ts'
   },
   {
     name: 'answer-forgotten-at-once',
-    about: 'A client that repeats its word after a lost answer is told that its token counts no more.',
+    about: 'A client that repeats its acknowledgement after a lost answer is told that its token counts no more.',
     edits: [
       {
-        in: 'SettledTokens.answer',
-        find: 'this.#now() + REMEMBERED_MS',
-        replaceWith: 'this.#now()'
+        in: 'SettledTokens.#forgetOld',
+        find: 'ageMs < REMEMBERED_MS && this.#latest.size < MAX_LATEST',
+        replaceWith: 'ageMs < 0'
       }
     ],
     test: QUEUES
   },
   {
     name: 'late-answer-counts',
-    about: 'Kafka says yes to a word after the lock has ended, and the client is told that it has settled the message.',
+    about: 'Kafka says yes to an acknowledgement after the lock has ended, and the client is told that it has settled the message.',
     edits: [
       {
-        in: 'MessageLocks.#settle',
+        in: 'MessageLocks.#settled',
         find: 'this.#deps.now() > held.lockEndsAt',
         replaceWith: 'this.#deps.now() < 0'
       }

@@ -37,9 +37,9 @@ export const queueBugs: readonly PlantedBug[] = [
     about: 'A token whose lock has ended settles a message that another client has got since.',
     edits: [
       {
-        in: 'MessageLocks.find',
-        find: 'held?.acquisition === acquisition.acquisition ? held : undefined',
-        replaceWith: 'acquisition.acquisition > 0 ? held : undefined'
+        in: 'MessageLocks.#forgetToken',
+        find: 'this.#byToken.delete(held.token)',
+        replaceWith: ''
       }
     ]
   }
