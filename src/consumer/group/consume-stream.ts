@@ -2,7 +2,7 @@ import { type EndingLoop, endingAtOnce, onAbort, pause } from '../../core/ending
 import { errorOfFailure } from '../../core/error-of-failure.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
 import { messageOf } from '../../core/node-errors.js'
-import { checkOptionNames, checkSignal, topicsIn } from '../../core/settings/call-options.js'
+import { checkCount, checkOptionNames, checkSignal, checkStart, topicsIn } from '../../core/settings/call-options.js'
 import type { OffsetType } from '../../router/messages/operations.js'
 import { type ConsumedMessages, type ConsumeManyResult, type MessageLimits, ONE_MESSAGE } from './consume-result.js'
 import type { ConsumerGroups } from './consumer-groups.js'
@@ -106,15 +106,6 @@ export function openConsumer(groups: ConsumerGroups, options: ConsumeOptions, is
   })
 }
 
-/** @throws InvalidRequestError when it is given and names no place */
-function checkStart(given: unknown): void {
-  if (given === undefined || given === 'earliest' || given === 'latest') return
-  const [[place, at] = ['', undefined], ...more] =
-    typeof given === 'object' && given !== null ? Object.entries(given) : []
-  if (place === 'timestampMs' && more.length === 0 && Number.isSafeInteger(at) && at >= 0) return
-  throw new InvalidRequestError("consume: start is one of 'earliest', 'latest', {timestampMs: number}")
-}
-
 /** @throws InvalidRequestError when it is no pattern, or one that may take long to match */
 function checkPattern(given: unknown): void {
   if (typeof given !== 'string' || given === '')
@@ -150,7 +141,7 @@ class GroupLoop {
 
   constructor(groups: ConsumerGroups, options: ConsumeOptions, isClosed = () => false) {
     checkOptionNames('consume', options, OPTIONS, MEANT)
-    checkStart(options.start)
+    checkStart('consume', options.start, 'timestampMs')
     checkSignal('consume', options.signal)
     const { group, topics, pattern, start, signal } = options
     this.#groups = groups
@@ -179,9 +170,8 @@ class GroupLoop {
   batches(options: BatchOptions = {}): EndingLoop<Batch> {
     checkOptionNames('batches', options, Object.keys(DEFAULT_BATCH))
     const { maxMessages = DEFAULT_BATCH.maxMessages, maxBytes = DEFAULT_BATCH.maxBytes } = options
-    for (const [name, limit] of Object.entries({ maxMessages, maxBytes }))
-      if (!Number.isSafeInteger(limit) || limit < 1)
-        throw new InvalidRequestError(`batches: ${name} is a whole number, at least 1`)
+    checkCount('batches', 'maxMessages', maxMessages, 1)
+    checkCount('batches', 'maxBytes', maxBytes, 1)
     const give = (messages: ConsumedMessages): Batch => this.#given.giveTogether(messages)
     return endingAtOnce(() => this.#offers(() => ({ maxMessages, maxBytes }), give), this.#end)
   }

@@ -3,7 +3,7 @@ import { InvalidRequestError } from '../../core/errors.js'
 import { Line, type LinePlace } from '../../core/line.js'
 import { type TopicPartition, topicPartitionKey } from '../../core/model.js'
 import { nextTick } from '../../core/portions.js'
-import { checkOptionNames } from '../../core/settings/call-options.js'
+import { checkCount, checkFunction, checkOptionNames } from '../../core/settings/call-options.js'
 import type { AcquiredMessage, MessageLimits, TopicOffers } from './consume-result.js'
 import type { GivenMessage, GivenMessages, Message, MessageLane } from './given-messages.js'
 import { heldBytesOf } from './held-batches.js'
@@ -124,9 +124,8 @@ export class HandlerRun implements ParkingSink {
     const { handler, how, demand, parkedBytes, maxOpen } = options
     checkOptionNames('run', how, ['concurrency', 'order'])
     const { concurrency = 1, order = 'partition' } = how
-    if (typeof handler !== 'function') throw new InvalidRequestError('run: a function is needed that handles a message')
-    if (!Number.isSafeInteger(concurrency) || concurrency < 1)
-      throw new InvalidRequestError('run: concurrency is a whole number, at least 1')
+    checkFunction('run', handler)
+    checkCount('run', 'concurrency', concurrency, 1)
     if (!Object.hasOwn(laneNames, order))
       throw new InvalidRequestError(`run: order is one of ${Object.keys(laneNames).join(', ')}`)
     this.#options = options

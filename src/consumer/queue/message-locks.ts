@@ -1,4 +1,5 @@
 import { memoryOfRecord } from '../../core/bytes.js'
+import { noop } from '../../core/ending.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { KafkaRecord, Logger, MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
@@ -420,5 +421,3 @@ export class MessageLocks {
     this.#deps.log.warn(fields, 'a message at its last delivery is archived, as far as is known')
   }
 }
-
-const noop = (): void => undefined

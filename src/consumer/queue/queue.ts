@@ -1,3 +1,4 @@
+import { noop } from '../../core/ending.js'
 import { withFields } from '../../core/log-fields.js'
 import type { LoopTurns } from '../../core/loop-turns.js'
 import { type Logger, MAX_TIMER_MS } from '../../core/model.js'
@@ -457,8 +458,6 @@ export class Queue {
     if (this.#failure?.retriable === false) void this.close()
   }
 }
-
-const noop = (): void => undefined
 
 /** A failure as acquires are told it. */
 function failureOfQueue(failure: Failure): Failure {

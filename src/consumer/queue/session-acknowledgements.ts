@@ -1,3 +1,4 @@
+import { noop } from '../../core/ending.js'
 import { getOrAdd, groupBy } from '../../core/maps.js'
 import type { Offset } from '../../core/model.js'
 import { codesOf, errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
@@ -36,7 +37,6 @@ const isUnclear = codesOf(
 const LOST: AcknowledgeResult = { outcome: 'lost' }
 const UNKNOWN: AcknowledgeResult = { outcome: 'unknown' }
 const DONE: AcknowledgeResult = { outcome: 'done' }
-const noop = (): void => undefined
 const newSet = (): Set<Offset> => new Set()
 
 /** Offsets of one partition, and what Kafka is told about them. */

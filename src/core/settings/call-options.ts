@@ -38,9 +38,10 @@ export function checkSignal(call: string, given: unknown): void {
 }
 
 /** @throws InvalidRequestError for what is no whole number within the limits */
-export function checkCount(call: string, name: string, given: unknown, least: number, most: number): void {
-  if (isCount(given) && given >= least && given <= most) return
-  throw new InvalidRequestError(`${call}: ${name} is a whole number from ${least} to ${most}`)
+export function checkCount(call: string, name: string, given: unknown, least: number, most?: number): void {
+  if (isCount(given) && given >= least && !(most !== undefined && given > most)) return
+  const limits = most === undefined ? `, at least ${least}` : ` from ${least} to ${most}`
+  throw new InvalidRequestError(`${call}: ${name} is a whole number${limits}`)
 }
 
 /** @throws InvalidRequestError for a handler of messages that cannot be called */
