@@ -144,7 +144,7 @@ describe('an API registers itself', () => {
       expect(await answerOf(`${app.urls.apis.get('tiny admin')}/events`)).to.deep.equal(['loaded'])
     })
 
-    it('it has the unix socket that it asks for, which is announced and made capacity for', async () => {
+    it('it has the unix socket that it asks for, which is announced and prepared', async () => {
       const answer = await call('http://localhost/greet', { socketPath: unixSocket })
       expect([answer.status, answer.body]).to.deep.equal([200, '{"greeting":"hello","clusters":["default"]}'])
       expect(logged()).to.include(`tiny socket: unix:${unixSocket}`)

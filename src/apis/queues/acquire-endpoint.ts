@@ -284,12 +284,14 @@ class OpenAcquire extends MessageWait {
     this.#messages = []
   }
 
+  /** Those that were given back before are not given back again. */
   protected releaseMessages(messages = this.#messages): void {
-    if (messages.length === 0) return
-    const given = new Set(messages)
-    this.#messages = this.#messages.filter(message => !given.has(message))
-    this.held?.add(-memoryOfRecords(recordsOf(messages)))
-    this.#asked.queue.queues.takeBack(messages)
+    const open = new Set(this.#messages)
+    const released = messages.filter(message => open.delete(message))
+    if (released.length === 0) return
+    this.#messages = [...open]
+    this.held?.add(-memoryOfRecords(recordsOf(released)))
+    this.#asked.queue.queues.takeBack(released)
   }
 }
 

@@ -166,7 +166,7 @@ export class Queues implements QueueVerbs {
   }
 
   settle(topic: string, groupId: string, settlement: Settlement): Promise<readonly TokenResult[]> {
-    const queue = this.#queues.get(queueKey({ topic, groupId }))
+    const queue = this.#queues.get(queueKey({ topic, groupId })) ?? this.#closing(topic, groupId)
     const results: TokenResult[] = Array(tokensOf(settlement).length)
     return new Promise(resolve => {
       let [next, left] = [0, results.length]
@@ -182,6 +182,12 @@ export class Queues implements QueueVerbs {
         }
       if (results.length === 0) resolve(results)
     })
+  }
+
+  /** A queue that is being left, whose acknowledgements Kafka has not answered yet: they may be repeated meanwhile. */
+  #closing(topic: string, groupId: string): Queue | undefined {
+    for (const queue of this.#live) if (queue.topic === topic && queue.groupId === groupId) return queue
+    return undefined
   }
 
   count(results: readonly TokenResult[]): void {

@@ -1,6 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { noop } from '../../core/ending.js'
 import type { OverloadedError } from '../../core/errors.js'
 import type { BodyReader, BodySource } from './body-source.js'
 import type { AddressUse } from './client-addresses.js'
@@ -405,4 +404,4 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
 export const engineRequest = (request: IncomingMessage): EngineRequest => request as EngineRequest
 
 /** Replaces a reader that has got the whole body. */
-const READ: BodyReader = { chunk: noop, end: noop, failed: noop, closed: noop }
+const READ: BodyReader = { chunk() {}, end() {}, failed() {}, closed() {} }

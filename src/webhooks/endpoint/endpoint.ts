@@ -76,7 +76,8 @@ export class Endpoint implements AttemptSender {
   async send(attempt: Attempt, left?: AbortSignal): Promise<AttemptResult> {
     const time = new AttemptTime(attempt.timeoutMs, [left, this.#closing.signal])
     try {
-      const release = await this.#places.take({ signal: time.signal })
+      // The signal is made when it is asked for, so it is not where there is a free place.
+      const release = this.#places.tryTake() ?? (await this.#places.take({ signal: time.signal }))
       const outcome = await this.#sendIn(release, attempt, time)
       if (outcome.type === 'head') {
         const { status, retryAfter } = outcome.head

@@ -261,7 +261,7 @@ describe('kprf: series of topics that are gone from Kafka', () => {
     expect(await linesOf('old-1')).to.include('kafka_sent_messages')
   })
 
-  it('make capacity also where the topic had come again in between', async () => {
+  it('make way also where the topic had come again in between', async () => {
     const { verbs, send, passMinutes, linesOf } = stage()
     send('back', failure('timedOut'))
     await passMinutes(6)

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { queuesOperations } from '../../../src/apis/queues/routes.js'
 import { HEADER_OBJECT_BYTES } from '../../../src/core/bytes.js'
 import { ForbiddenError, OverloadedError, QuotaExceededError } from '../../../src/core/errors.js'
+import { nextTick } from '../../../src/core/portions.js'
 import { type HeldRecords, RecordBudget } from '../../../src/core/record-budget.js'
 import { SchemaError } from '../../../src/schemas/schema-error.js'
 import { type AcquireResult, NOTHING_TO_SETTLE, type QueueMessage } from '../../../src/verbs/verbs.js'
@@ -508,6 +509,23 @@ describe('queues: a client that waits for messages', () => {
     expect(await told).to.deep.equal(['unseen', 'T'])
     const { messages } = JSON.parse((await answer).body) as { messages: { token: string; lockMs: number }[] }
     expect(messages.map(({ token, lockMs }) => [token, lockMs])).to.deep.equal([['U', 26_000]])
+  })
+
+  it('and leaves while its messages are decoded, gives back none twice whose lock is over then', async () => {
+    await play.close()
+    let now = 1_000
+    let decode: (all: unknown) => void = () => undefined
+    const decoded = new Promise(resolve => (decode = resolve))
+    play = await QueuesPlay.open({ clock: () => now, schemas: { decodeEach: () => decoded } } as never)
+    play.queues.result = acquired({ ...message('T'), lockEndsAt: now + 3_000 })
+    const sent = await waiting({ encoding: 'schema' })
+    const told = play.queues.next()
+    sent.destroy()
+    expect(await told).to.deep.equal(['unseen', 'T'])
+    now += 4_000
+    decode([{ type: 'undecodable', cause: 'there is no schema' }])
+    await nextTick()
+    expect(play.queues.asked).to.have.length(2)
   })
 
   it('and leaves while its answer is written, has not seen its messages', async () => {

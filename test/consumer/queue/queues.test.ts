@@ -945,6 +945,27 @@ describe('a queue', () => {
       expect([await settling, script.archived, script.queues.held]).to.deep.equal(['failed', [1], 0])
     })
 
+    it('gives the first answer to an acknowledgement that is repeated while the queue is left', async () => {
+      start()
+      const { tokens } = await script.given({ offset: 1 })
+      reader().answers = undefined
+      const first = script.outcomeOf('accept', tokens[0])
+      let answer = (): void => undefined
+      reader().close = () =>
+        new Promise(resolve => {
+          answer = () => {
+            reader().sent[0]!.answer({ outcome: 'done' })
+            resolve()
+          }
+        })
+      const drained = script.queues.drain(0)
+      await pass(10)
+      const repeated = script.outcomeOf('accept', tokens[0])
+      answer()
+      await drained
+      expect(await Promise.all([first, repeated])).to.deep.equal(['done', 'done'])
+    })
+
     it('tells which messages are archived that are still held', async () => {
       start()
       await script.given({ offset: 1, deliveryCount: 5 })

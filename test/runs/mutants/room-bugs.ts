@@ -41,11 +41,12 @@ const ofQueues: readonly RoomBug[] = [
         replaceWith: 'ageMs < 0'
       }
     ],
-    test: QUEUES
+    test: 'test/consumer/queue/settled-tokens.test.ts'
   },
   {
     name: 'late-answer-counts',
-    about: 'Kafka says yes to an acknowledgement after the lock has ended, and the client is told that it has settled the message.',
+    about:
+      'Kafka says yes to an acknowledgement after the lock has ended, and the client is told that it has settled the message.',
     edits: [
       {
         in: 'MessageLocks.#settled',

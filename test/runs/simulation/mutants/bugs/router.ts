@@ -134,7 +134,7 @@ export const routerBugs: readonly PlantedBug[] = [
       {
         in: 'FetchSettlement.#error',
         find: '[...waiters, ...lines.takePartition(key)]',
-        replaceWith: 'queues.takePartition(key)'
+        replaceWith: 'lines.takePartition(key)'
       }
     ]
   }
