@@ -284,7 +284,7 @@ class OpenAcquire extends MessageWait {
     this.#messages = []
   }
 
-  /** Those that were given back before are not given back again. */
+  /** Gives messages back, each only once. */
   protected releaseMessages(messages = this.#messages): void {
     const open = new Set(this.#messages)
     const released = messages.filter(message => open.delete(message))
