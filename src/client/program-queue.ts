@@ -5,7 +5,8 @@ import {
   MIN_LOCK_MS,
   NOTHING_TO_SETTLE,
   type ResultForClient,
-  resultForClient
+  resultForClient,
+  validMessages
 } from '../consumer/queue/queue-verbs.js'
 import type { Queues } from '../consumer/queue/queues.js'
 import { queueSettings } from '../consumer/queue/settings.js'
@@ -211,7 +212,8 @@ class ProgramQueue implements Queue {
       }
       const reply = (result: AcquireResult): void =>
         end(() => {
-          if (result.type === 'acquired') resolve(this.#valid(verbs, result.messages))
+          if (result.type === 'acquired')
+            resolve(validMessages(result.messages, performance.now(), ended => verbs.takeBack(ended)))
           else reject(toError(result, `messages of ${topic}`, asked.waitMs))
         })
       const gone = verbs.acquire(topic, group, asked, { reply })
@@ -222,14 +224,6 @@ class ProgramQueue implements Queue {
       }
       for (const one of signals) if (!isOver) leaves.push(onAbort(one, leave))
     })
-  }
-
-  /** Leaves out messages whose locks are over, because the process has stood still before they came here. */
-  #valid(verbs: QueueVerbs, messages: readonly Acquired[]): readonly Acquired[] {
-    const now = performance.now()
-    const valid = messages.filter(({ lockEndsAt }) => leftOfLock(lockEndsAt, now) > 0)
-    if (valid.length < messages.length) verbs.takeBack(messages.filter(message => !valid.includes(message)))
-    return valid
   }
 
   /** Signals that end all waits. */

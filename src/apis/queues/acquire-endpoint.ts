@@ -21,7 +21,8 @@ import {
   type QueueMessage,
   type ResultForClient,
   resultForClient,
-  type TokenResult
+  type TokenResult,
+  validMessages
 } from '../../verbs/verbs.js'
 import { addMessage, type Parts, plainParts, schemaParts } from './message-json.js'
 import { admitsConsumer, type NamedQueue, nameOfClient, queueOf, refusalOfAltering } from './named-queue.js'
@@ -214,12 +215,12 @@ class OpenAcquire extends MessageWait {
     const { encoding } = this.#asked.wanted
     if (this.#asked.isBytes) {
       const now = this.#parts.clock()
-      const [message] = this.#given(messages, now)
+      const [message] = validMessages(messages, now, ended => this.releaseMessages(ended))
       return message === undefined ? NOTHING : this.#bytesOutput(message, now)
     }
     const decoded = encoding === 'schema' ? await this.#decoded(messages) : undefined
     const now = this.#parts.clock()
-    const given = this.#given(messages, now)
+    const given = validMessages(messages, now, ended => this.releaseMessages(ended))
     const body = new SegmentedBody()
     let count = 0
     for (const message of given) {
@@ -240,13 +241,6 @@ class OpenAcquire extends MessageWait {
     const { schemas, clock } = this.#parts
     const parts = await schemaParts(schemas!, recordsOf(messages), this.#client, clock)
     return new Map(messages.map(({ token }, at) => [token, parts[at]!]))
-  }
-
-  /** The messages that the client gets now. Messages whose locks have ended meanwhile go to the next client. */
-  #given(messages: readonly QueueMessage[], now: number): readonly QueueMessage[] {
-    const isOver = ({ lockEndsAt }: QueueMessage): boolean => leftOfLock(lockEndsAt, now) === 0
-    this.releaseMessages(messages.filter(isOver))
-    return messages.filter(message => !isOver(message))
   }
 
   /** The value of a message as it is, and all else in headers. */

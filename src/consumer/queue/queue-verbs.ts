@@ -103,6 +103,17 @@ export interface TokenResult {
 /** Milliseconds that are left of a lock, as clients are told. */
 export const leftOfLock = (lockEndsAt: number, now: number): number => Math.max(0, Math.floor(lockEndsAt - now))
 
+/** The messages whose locks still last. The others go to the next client: the process may have stood still meanwhile. */
+export function validMessages(
+  messages: readonly QueueMessage[],
+  now: number,
+  takeBack: (ended: readonly QueueMessage[]) => void
+): readonly QueueMessage[] {
+  const valid = messages.filter(({ lockEndsAt }) => leftOfLock(lockEndsAt, now) > 0)
+  if (valid.length < messages.length) takeBack(messages.filter(message => !valid.includes(message)))
+  return valid
+}
+
 /** Result of settling one message, as clients are told. */
 export interface ResultForClient extends Omit<TokenResult, 'lockEndsAt'> {
   /** After a renewal: milliseconds for which the token can still settle the message. */

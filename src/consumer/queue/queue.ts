@@ -298,7 +298,7 @@ export class Queue {
   #acquireDue(acquire: WaitingAcquire): void {
     const { now, records } = this.#process
     const problem = this.#waiting.problemOf(acquire)
-    if (this.#messagesOf(acquire).length > 0) this.#answer(acquire)
+    if (this.#takeBackEnded(acquire).length > 0) this.#answer(acquire)
     else if (acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
     else if (problem !== undefined && this.#failure === undefined)
       this.#refuse(acquire, failureOf(records.refusal(problem)))
@@ -371,23 +371,21 @@ export class Queue {
   }
 
   /**
-   * Messages of an acquire whose locks still hold. The process may have stood still since it got them, and another
-   * gateway may have given them to a client. A message whose lock has almost ended is taken back: the client does not
-   * know of it, and this process would go on renewing its lock.
+   * Takes back messages of an acquire whose locks have almost ended: the client does not know of them, and this process
+   * would go on renewing the locks. The process may have stood still since it got messages, and another gateway may have
+   * given them to a client.
+   *
+   * @returns those whose locks still hold
    */
-  #messagesOf({ messages }: WaitingAcquire): HeldMessage[] {
+  #takeBackEnded({ messages }: WaitingAcquire): HeldMessage[] {
     const now = this.#process.now()
-    return messages.filter(held => {
-      if (held.state !== 'given' || !this.#joined!.locks.holds(held)) return false
-      if (held.hasTimeToSettle(now)) return true
-      this.#joined!.locks.takeBack(held)
-      return false
-    })
+    for (const held of messages) if (!held.hasTimeToSettle(now)) this.#joined!.locks.takeBack(held)
+    return messages.filter(held => held.state === 'given' && this.#joined!.locks.holds(held))
   }
 
   #answer(acquire: WaitingAcquire): void {
     const { metrics } = this.#process
-    const messages = this.#messagesOf(acquire).map(held => this.#messageOf(held))
+    const messages = this.#takeBackEnded(acquire).map(held => this.#messageOf(held))
     const again = messages.filter(({ deliveryCount }) => deliveryCount > 1).length
     if (messages.length > 0) metrics.count('queues', 'acquired_messages', {}, messages.length)
     if (again > 0) metrics.count('queues', 'redelivered_messages', {}, again)
@@ -417,7 +415,7 @@ export class Queue {
   }
 
   #refuse(acquire: WaitingAcquire, failure: AcquireFailure): void {
-    for (const held of this.#messagesOf(acquire)) this.#joined!.locks.takeBack(held)
+    for (const held of acquire.messages) this.#joined!.locks.takeBack(held)
     this.#leave(acquire)
     acquire.answer(failure)
   }
@@ -425,7 +423,7 @@ export class Queue {
   #gone(acquire: WaitingAcquire): void {
     if (!acquire.leave()) return
     this.#leave(acquire)
-    for (const held of this.#messagesOf(acquire)) this.#joined!.locks.takeBack(held)
+    for (const held of acquire.messages) this.#joined!.locks.takeBack(held)
     this.#serve()
   }
 

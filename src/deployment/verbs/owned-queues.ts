@@ -1,7 +1,14 @@
 import type { KafkaRecord } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { failureOf } from '../../router/requests/failures.js'
-import type { AcquireFailure, AcquireOptions, AcquireResult, QueueMessage, QueueVerbs } from '../../verbs/verbs.js'
+import {
+  type AcquireFailure,
+  type AcquireOptions,
+  type AcquireResult,
+  type QueueMessage,
+  type QueueVerbs,
+  validMessages
+} from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
 import type { Peers } from '../calls/peers.js'
 import { BudgetForPeers } from './budget-for-peers.js'
@@ -108,12 +115,11 @@ export class OwnedQueues<Id> extends WrappedQueues {
 
   /** Messages whose locks are over, or that do not fit into the client's share, go to the next client. */
   #kept(owner: Id, client: string, { messages, isNewGroup }: AcquiredAtOwner): AcquireResult {
-    const now = performance.now()
-    const valid = messages.filter(({ lockEndsAt }) => lockEndsAt > now)
+    const valid = validMessages(messages, performance.now(), ended => this.#releaseAt(owner, ended))
     const { count, problem } = this.#budget.takeForTick(client, recordsOf(valid))
     const given = valid.slice(0, count)
     for (const message of given) this.#owners.set(message, owner)
-    const left = messages.filter(message => !this.#owners.has(message))
+    const left = valid.slice(count)
     if (left.length > 0) this.#releaseAt(owner, left)
     if (count === 0 && problem !== undefined) return failureOf(this.#records.refusal(problem))
     return { type: 'acquired', messages: given, isNewGroup }
