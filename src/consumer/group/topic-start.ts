@@ -66,9 +66,22 @@ export type LeadersDecision = TopicEnds | 'earliest' | undefined
 
 /**
  * The start of reading in one topic. With `earliest`, every partition without a committed offset begins at its earliest
- * record, and with a time at the first record from then on. With `latest`, such a partition begins at its end, but only until the group has begun. As soon as a request
- * for the topic may be answered, it begins at its earliest record, because records may have been written since. This
- * also holds after Kafka has deleted the commits together with their topic.
+ * record, and with a time at the first record from then on. With `latest`, such a partition begins at its end, but only
+ * until the group has begun. As soon as a request for the topic may be answered, it begins at its earliest record, because
+ * records may have been written since. This also holds after Kafka has deleted the commits together with their topic.
+ *
+ * Where a partition begins (`decided`, then `find`) and what may be answered follow from each other:
+ *
+ *   decided ─▶ find ─▶ a commit, or the earliest record ─▶ PartitionConsumer.isStartFixed
+ *                                   │ of all partitions
+ *                                   ▼
+ *              TopicConsumer.beginIfFixed, or 5 s have passed since partitions were assigned
+ *                                   ▼
+ *              TopicConsumer.begin ─▶ isBegun (messages are given) ───────┐
+ *   lent by another gateway: noteBegun ─▶ begunElsewhere ─────────────────┼─▶ isFixed (endHolds) ─┬─▶ excludesLatest
+ *   joining takes long: whenCommitted ─▶ a commit, or a member has begun ─┤                       │   = hasBegun of
+ *   the setting is not `latest` ──────────────────────────────────────────┘                       │   GroupConsumer
+ *   the topic did not exist: missing ─────────────────────────────────────────────────────────────┘
  */
 export class TopicStart {
   readonly setting: OffsetType

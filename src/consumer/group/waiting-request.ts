@@ -34,7 +34,16 @@ interface HoldForTake extends Hold {
   isTight: boolean
 }
 
-/** The request of a client for one or several messages of a topic. It gets exactly one answer. */
+/**
+ * The request of a client for one or several messages of a topic. It gets exactly one answer. At its time limit it is answered
+ * that there is no message, unless one of two holds lasts, of which each ends by itself:
+ *
+ *   start:  hold ──▶ waits ── time limit ──▶ is over ── 5 s ──▶ fails: the group has not begun
+ *                      └──── the last endHold ──┴──▶ no hold; due at its time limit, or now
+ *
+ *   take:   bind ──▶ tight ── loosen ──▶ loose ── endTake, then unbind ──▶ no hold; due now if its time limit is over
+ *                      └───────────────────┴── time limit ──▶ is over ── 500 ms ──▶ due, whatever is on its way
+ */
 export class WaitingRequest implements Due {
   deadlineAt: number
   readonly limits: MessageLimits
