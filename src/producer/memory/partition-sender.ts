@@ -205,6 +205,8 @@ export abstract class PartitionSender implements ScheduledProducer {
           return
         }
         if (verdict.failure.code === 'unknownPartition' && !head.maybeWritten) {
+          // `takePlaced`, in this call, takes a head that is not `awaiting`. If nothing is left of it, there is no head any
+          // more, and the partition is ready for the next batch, or idle. What is left of it fails.
           this.enter('backingOff')
           this.#siblings.misplaced(this.partition)
         }
