@@ -17,12 +17,11 @@ export async function topicOfTransactions(
   const write = (value: string) => ({ topic, partition: 0, value, headers })
   const failed = new Error('it is aborted')
   await castellan.transaction('isolation', tx => tx.produce(write('first')))
-  await castellan
-    .transaction('isolation', async tx => {
-      await tx.produce(write('aborted'))
-      throw failed
-    })
-    .catch((error: unknown) => expect(error).to.equal(failed))
+  const aborted = castellan.transaction('isolation', async tx => {
+    await tx.produce(write('aborted'))
+    throw failed
+  })
+  expect(await aborted.catch((error: unknown) => error)).to.equal(failed)
   await castellan.transaction('isolation', tx => tx.produce(write('second')))
   await new Promise<void>((resolve, reject) => {
     const left = new AbortController()

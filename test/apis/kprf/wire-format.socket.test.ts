@@ -164,7 +164,7 @@ describe('kprf on a socket', () => {
     }
   })
 
-  it('reports nothing when the client has disconnected before the outcome', async () => {
+  it('tells no more than the failed records when the client has disconnected before the outcome', async () => {
     const slow = new FakeVerbs({ outcome: 'by hand' })
     const other = await startHttp({ verbs: slow })
     const socket = connect(Number(new URL(other.http.urls.shared).port), '127.0.0.1')
@@ -174,6 +174,9 @@ describe('kprf on a socket', () => {
     await untilNothingIsHeld(other)
     slow.calls[0]!.settle([failure('timedOut')])
     await new Promise(setImmediate)
+    expect(other.lines.map(({ message }) => message)).to.deep.equal(['records failed'])
+    const requests = (await other.metricsText()).match(/^castellan_http_requests_total.*/gm)
+    expect(requests).to.deep.equal(['castellan_http_requests_total{api="kprf",method="POST",status="aborted"} 1'])
     await other.http.close()
   })
 

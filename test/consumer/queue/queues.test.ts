@@ -34,7 +34,7 @@ describe('a queue', () => {
   describe('that is waited for', () => {
     it('gives a message to the client that has waited longest', async () => {
       start()
-      const clients = [await script.acquire(), await script.acquire()]
+      const clients = [await script.acquire({ client: 'a' }), await script.acquire({ client: 'b' })]
       reader().acquire({ offset: 7 }, { offset: 8 }, { offset: 9 })
       expect(clients.map(({ offsets }) => offsets)).to.deep.equal([[7], [8]])
       expect((await script.acquire()).offsets).to.deep.equal([9])

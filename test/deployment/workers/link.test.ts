@@ -82,8 +82,15 @@ describe('a link between two processes', () => {
     link.close('it has ended')
   })
 
-  it('ignores what is no frame', () => {
-    const [one] = pair()
-    for (const message of [undefined, null, 7, 'x', {}, { type: 'answer', id: 9 }]) one.receive(message)
+  it('ignores what is no frame, and answers what is open and what comes later', async () => {
+    const [one, other] = pair()
+    let answer: (body: unknown) => void = () => undefined
+    other.serve('slow', () => new Promise(resolve => (answer = resolve)))
+    one.serve('double', body => (body as number) * 2)
+    const asked = one.call('slow')
+    await turns(2)
+    for (const message of [undefined, null, 7, 'x', {}, { id: 1 }, { type: 'answer', id: 9 }]) one.receive(message)
+    answer('at last')
+    expect([await asked, await other.call('double', 4)]).to.deep.equal(['at last', 8])
   })
 })

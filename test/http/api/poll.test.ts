@@ -67,10 +67,13 @@ class PollStage {
     this.#reply({ type: 'messages', messages: { messages: Array.from({ length: count }, () => one), ...done } })
   }
 
+  /** Sent, failed or abandoned: the poll is open no longer. */
   close(isSent: boolean): string[] {
     this.response.writableFinished = isSent
     this.response.destroyed = !isSent
+    expect(this.open.all).to.deep.equal([this.poll])
     this.response.emit('close')
+    expect(this.open.all).to.deep.equal([])
     return this.told
   }
 }
@@ -80,9 +83,7 @@ describe('a client that waits for messages', () => {
     for (const isAutoAck of [true, false]) {
       const stage = new PollStage(isAutoAck)
       stage.give(3)
-      expect(stage.open.all).to.deep.equal([stage.poll])
       expect(stage.close(true)).to.deep.equal(['answered 3', 'cancelled', isAutoAck ? 'ack' : 'delivered'])
-      expect(stage.open.all).to.deep.equal([])
     }
   })
 
@@ -104,6 +105,7 @@ describe('a client that waits for messages', () => {
     stage.poll.end({ type: 'timedOut' })
     stage.give(3)
     expect(stage.told).to.deep.equal(['cancelled', 'timedOut', 'give back'])
+    stage.close(true)
   })
 
   it('releases what an answer or a skip has failed with, and fails once, whatever is sent then', () => {

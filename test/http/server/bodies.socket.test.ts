@@ -8,6 +8,7 @@ type Gates = NonNullable<Parameters<typeof loudApi>[0]>
 const MIB = 1024 * 1024
 const HELD = 'castellan_http_bodies_in_flight_bytes'
 const IN_FLIGHT = 'castellan_http_requests_in_flight'
+const CONNECTIONS = 'castellan_http_connections'
 
 const head = (line: string, ...headers: string[]): string =>
   `${line} HTTP/1.1\r\nHost: localhost\r\n${headers.map(header => `${header}\r\n`).join('')}\r\n`
@@ -31,12 +32,13 @@ const unread: [string, string][] = [
 const waitingPush = (gateName: string, body = 'x'): string =>
   `${head(`POST /loud/hold/${gateName}`, `Content-Length: ${body.length}`)}${body}`
 
-const endings: [string, string, (socket: RawSocket) => void][] = [
+/** How such a body begins, and how it ends. */
+const endings: [string, string, (socket: RawSocket) => unknown][] = [
   ['cut by RST', '5\r\nab', socket => socket.reset()],
   ['cut by FIN', '5\r\nab', socket => socket.destroy()],
   ['ended by half', '5\r\nab', socket => socket.end()],
-  ['with a bad chunk', '5\r\nabcdeXX\r\n', () => undefined],
-  ['with a bad chunk size', 'xyz\r\n', () => undefined]
+  ['with a bad chunk', '5\r\nabcde', socket => socket.send('XX\r\n')],
+  ['with a bad chunk size', '', socket => socket.send('xyz\r\n')]
 ]
 
 describe('request bodies', () => {
@@ -57,12 +59,13 @@ describe('request bodies', () => {
   for (const [end, bytes, finish] of endings) {
     it(`unread bodies of answered requests are released when they end ${end}`, async () => {
       await start()
+      const sockets = await Promise.all(unread.map(() => RawSocket.open(started.http.urls.shared)))
+      await until(async () => (await started.metric(CONNECTIONS)) === unread.length, 'the connections')
       await Promise.all(
-        unread.map(async ([, request]) => {
-          const socket = await RawSocket.open(started.http.urls.shared)
-          await socket.send(request + bytes)
+        sockets.map(async (socket, i) => {
+          await socket.send(unread[i]![1] + bytes)
           finish(socket)
-          if (!socket.isClosed) await socket.untilClosed()
+          await socket.untilClosed()
           socket.destroy()
         })
       )
@@ -78,10 +81,11 @@ describe('request bodies', () => {
           const socket = await RawSocket.open(started.http.urls.shared)
           await socket.send(waitingPush(String(i)) + request + bytes)
           await security[i]!.arrived
-          finish(socket)
           return socket
         })
       )
+      for (const name of [HELD, IN_FLIGHT]) expect(await started.metric(name), name).to.be.at.least(unread.length)
+      for (const socket of sockets) finish(socket)
       await isAlive()
       for (const requestAccess of security) requestAccess.release()
       await Promise.all(sockets.map(socket => socket.untilClosed()))

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import type { AccessFields } from '../../../src/http/server/request-log.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { checkRows } from '../../support/rows.js'
-import { type Started, startHttp, until } from './stage.js'
+import { gate, loudApi, type Started, startHttp, untilNothingIsHeld } from './stage.js'
 
 describe('heads of requests', () => {
   let started: Started
@@ -139,13 +139,22 @@ describe('heads of requests', () => {
   })
 
   it('releases requests that precede a CONNECT', async () => {
-    const socket = await RawSocket.open(started.http.urls.shared)
-    await socket.send(
-      'POST /loud/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nrest'
-    )
-    await socket.untilClosed()
-    socket.reset()
-    const held = 'castellan_http_requests_in_flight'
-    await until(async () => (await started.metric(held)) === 0, held)
+    const gates: Parameters<typeof gate>[0] = new Map()
+    const before = gate(gates, 'before')
+    const held = await startHttp({ plugin: loudApi(gates) })
+    try {
+      const socket = await RawSocket.open(held.http.urls.shared)
+      await socket.send(
+        'POST /loud/hold/before HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nabcCONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\nrest'
+      )
+      await before.arrived
+      expect(await held.metric('castellan_http_requests_in_flight')).to.equal(1)
+      before.release()
+      expect((await socket.untilClosed()).match(/HTTP\/1\.1 \d+/g)).to.deep.equal(['HTTP/1.1 200', 'HTTP/1.1 405'])
+      socket.reset()
+      await untilNothingIsHeld(held)
+    } finally {
+      await held.http.close()
+    }
   })
 })

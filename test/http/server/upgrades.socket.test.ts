@@ -252,18 +252,27 @@ describe('upgrades', () => {
   })
 
   it('cost nothing when the client leaves in the middle', async () => {
-    const { http } = await start()
-    for (const bytes of [ask('/loud/echo').slice(0, 60), ask('/loud/echo'), ask('/loud/other')]) {
+    const { http, metric } = await start()
+    const upgraded = 'castellan_http_upgraded_connections'
+    const unread = 'castellan_http_requests_in_flight'
+    for (const [bytes, gauge] of [
+      [ask('/loud/echo').slice(0, 60), 'castellan_http_connections'],
+      [ask('/loud/echo'), upgraded],
+      [ask('/loud/large'), unread]
+    ] as const) {
       const ends = ['destroy', 'reset', 'end'] as const
       for (const end of ends) {
         const socket = await RawSocket.open(http.urls.shared)
+        if (gauge === unread) socket.pause()
         await socket.send(bytes)
+        await until(async () => (await metric(gauge)) === 1, `${gauge} 1`)
         socket[end]()
-        await socket.until(() => socket.isClosed || end !== 'end')
+        if (end === 'end' && gauge !== unread) await socket.untilClosed()
         socket.destroy()
+        await untilNothingIsHeld(started)
+        expect(await metric(upgraded)).to.equal(0)
       }
     }
-    await untilNothingIsHeld(started)
   })
 })
 
