@@ -1,5 +1,4 @@
 import type { ActorSystem, OwnedRef } from '../../core/actor/actor.js'
-import { addCount } from '../../core/counts.js'
 import {
   CastellanError,
   InvalidRequestError,
@@ -9,9 +8,9 @@ import {
   UnavailableError
 } from '../../core/errors.js'
 import { Fifo } from '../../core/fifo.js'
-import { HeldAmount } from '../../core/held-amount.js'
 import { type MetricsLogger, type MetricTags, NANOSECONDS_PER_MILLISECOND } from '../../core/metrics/metrics-logger.js'
 import { asError } from '../../core/node-errors.js'
+import { Shares } from '../../core/shares.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, ownFailure } from '../requests/failures.js'
@@ -109,13 +108,13 @@ export class Dispatcher implements Holder {
   readonly #tags: MetricTags
   readonly #self: OwnedRef<DispatcherMessage>
   readonly #inbox = new Fifo<OpenRequest>()
-  readonly #held = new HeldAmount('requests of a dispatcher')
-  readonly #shares = new Map<string, number>()
+  readonly #held: Shares
   #stopped = false
 
   constructor(options: DispatcherOptions) {
     this.#options = options
     this.#tags = { ...options.tags, dispatcher: options.role }
+    this.#held = new Shares(options.maxQueued, 'requests of a dispatcher')
     this.#connections = options.connections.map(plan => ({
       ...plan,
       last: plan.processors.length - 1,
@@ -145,7 +144,7 @@ export class Dispatcher implements Holder {
 
   /** Requests that have no answer yet, queued or in flight. */
   get held(): number {
-    return this.#held.value
+    return this.#held.taken
   }
 
   /**
@@ -153,7 +152,7 @@ export class Dispatcher implements Holder {
    * have been answered.
    */
   get load(): number {
-    return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held.value)
+    return this.#connections.reduce((load, { call }) => (call ? load + 1 : load), this.#held.taken)
   }
 
   submit(request: OpenRequest): void {
@@ -168,9 +167,7 @@ export class Dispatcher implements Holder {
   }
 
   release(request: OpenRequest): void {
-    this.#held.release(1)
-    const share = this.#options.admission.shareOf?.(request)
-    if (share !== undefined) addCount(this.#shares, share, -1)
+    this.#held.change(this.#options.admission.shareOf?.(request), -1)
   }
 
   /**
@@ -222,7 +219,7 @@ export class Dispatcher implements Holder {
     for (const connection of this.#connections) this.#issue(connection)
     // The dispatchers of members and sessions are left out, because their tags are equal.
     if (role !== 'member' && role !== 'session')
-      metrics.gauge?.('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.value)
+      metrics.gauge?.('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.taken)
   }
 
   #takeIn(): void {
@@ -232,13 +229,12 @@ export class Dispatcher implements Holder {
       const request = this.#inbox.first!
       if (request.settled || admission.answerFromCache?.(request)) continue
       const share = admission.shareOf?.(request)
-      if (this.#held.value >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
-      if (this.#held.value >= maxQueued || (share !== undefined && this.#heldBy(share) >= maxQueued / 2)) {
+      if (this.#held.taken >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
+      if (this.#held.free <= 0 || (share !== undefined && this.#held.takenBy(share) >= maxQueued / 2)) {
         fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
         continue
       }
-      this.#held.add(1)
-      if (share !== undefined) addCount(this.#shares, share, 1)
+      this.#held.change(share, 1)
       request.heldBy(this)
       openRequests.watch(request)
       admission.addToQueue(request)
@@ -249,10 +245,6 @@ export class Dispatcher implements Holder {
     const { role, metrics, openRequests } = this.#options
     const nanoSeconds = (openRequests.now() - sentAt) * NANOSECONDS_PER_MILLISECOND
     if (role !== 'member') metrics.time('kafka_dispatcher', 'call', this.#tags, nanoSeconds)
-  }
-
-  #heldBy(share: string): number {
-    return this.#shares.get(share) ?? 0
   }
 
   #answered(connection: Connection, response: unknown): void {
