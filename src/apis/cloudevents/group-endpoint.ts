@@ -9,6 +9,7 @@ import { Poll } from '../../http/api/poll.js'
 import { clientOf } from '../../http/exchange/client.js'
 import { type Exchange, noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
+import { addWhileShort } from '../../http/exchange/segmented-body.js'
 import type { AckResult, AcquiredMessage, NoMessage, Verbs } from '../../verbs/verbs.js'
 import { MAX_EVENTS, type PlaceOfRecord, placesIn, placesText } from './content-types.js'
 import type { EventParts } from './event-answers.js'
@@ -18,7 +19,6 @@ import {
   type FoundEvent,
   foundIn,
   MAX_EVENT_BYTES,
-  MAX_JSON_BYTES,
   Query,
   type ReturnedHeaders,
   STOPPING,
@@ -106,11 +106,7 @@ export class GroupEndpoint {
     const found: FoundEvent[] = []
     const foreign: AcquiredMessage[] = []
     let [jsonBytes, madeBytes] = [0, 0]
-    for (const message of messages) {
-      if (jsonBytes >= MAX_JSON_BYTES) {
-        poll.askForFewer(found.length + foreign.length)
-        return
-      }
+    const addOne = (message: AcquiredMessage): void => {
       const event = eventIn(message)
       if (event === undefined) foreign.push(message)
       else {
@@ -119,6 +115,11 @@ export class GroupEndpoint {
         madeBytes += memoryOf(one.output.body)
         found.push(one)
       }
+    }
+    const count = addWhileShort(messages, () => jsonBytes, addOne)
+    if (count < messages.length) {
+      poll.askForFewer(count)
+      return
     }
     poll.leaves(madeBytes)
     // The messages have been read already, so an exceeded quota refuses the next request.

@@ -108,8 +108,6 @@ const DEFAULT_EVENTS = 100
  * An answer with this many bytes of records gets no further ones: more would hold up the loop. Headers count with their memory.
  */
 export const MAX_EVENT_BYTES = 4 * 1024 * 1024
-/** When the events of a group's answer have this much JSON, the others are released: a text may become six times as long. */
-export const MAX_JSON_BYTES = 6 * 1024 * 1024
 /** Partitions that a reader without a group reads; the place to go on at names all of them. */
 const MAX_PARTITIONS = 200
 const MAX_WAIT_MS = 60_000

@@ -9,7 +9,7 @@ import { noteFailure, warningOf } from '../../http/exchange/answers.js'
 import { browserRefusalOf, clientOf } from '../../http/exchange/client.js'
 import { noteWait, traceOf } from '../../http/exchange/exchange.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import { SegmentedBody } from '../../http/exchange/segmented-body.js'
+import { addWhileShort, SegmentedBody } from '../../http/exchange/segmented-body.js'
 import { errorCodes, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
 import { partsOfRecords, type RecordParts } from '../../schemas/record-json.js'
 import { SchemaError } from '../../schemas/schema-error.js'
@@ -46,8 +46,6 @@ const STOPPING: NoMessage = {
  * the event loop. For keys and values that schemas decode, this also limits the characters of their JSON.
  */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
-/** When the JSON of a list has so many bytes, the other messages are released. 4 MiB fit in base64. */
-const MAX_JSON_BYTES = 6 * 1024 * 1024
 const MAX_ANSWER_MESSAGES = 1_000
 
 /** The result of a look-up, whether a topic exists that clients wait for, is used for this long. */
@@ -170,8 +168,12 @@ export class ConsumeEndpoint {
   ): void {
     const { access, answers } = this.#parts
     const body = new SegmentedBody()
-    const count = isList ? addList(body, messages, options, jsons) : 1
-    if (!isList) addMessage(body, messages[0]!, options, '', jsons[0])
+    const addOne = (message: AcquiredMessage, at: number): void => {
+      if (isList) body.add(at === 0 ? '[\n  ' : ',\n  ')
+      addMessage(body, message, options, isList ? '  ' : '', jsons[at])
+    }
+    const count = addWhileShort(messages, () => body.lengthSoFar, addOne)
+    if (isList) body.add('\n]')
     if (count < messages.length) {
       poll.askForFewer(count)
       return
@@ -244,19 +246,3 @@ function countOf(values: Values): number | undefined {
 
 const notRead = (groupId: string, topic: string, partition: number, reason?: string): string =>
   `acks channel missing for {${groupId} ${topic} ${partition}}${reason === undefined ? '' : `: ${reason}`}`
-
-/** Adds the first ones as a list, at least one: a text may become six times as long as JSON. @returns how many */
-function addList(
-  body: SegmentedBody,
-  messages: readonly AcquiredMessage[],
-  options: MessageOptions,
-  jsons: readonly RecordParts[]
-): number {
-  let count = 0
-  while (count < messages.length && body.lengthSoFar < MAX_JSON_BYTES) {
-    body.add(count === 0 ? '[\n  ' : ',\n  ')
-    addMessage(body, messages[count]!, options, '  ', jsons[count++])
-  }
-  body.add('\n]')
-  return count
-}

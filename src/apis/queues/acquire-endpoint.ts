@@ -13,7 +13,7 @@ import { rangesOf } from '../../http/exchange/media-types.js'
 import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import type { AnswerBody } from '../../http/exchange/pieced-body.js'
 import { returnedHeadersOf } from '../../http/exchange/record-headers.js'
-import { SegmentedBody } from '../../http/exchange/segmented-body.js'
+import { addWhileShort, SegmentedBody } from '../../http/exchange/segmented-body.js'
 import {
   type AcquireFailure,
   type AcquireResult,
@@ -33,8 +33,6 @@ import { settle } from './settle-endpoint.js'
 export const BYTES_TYPE = 'application/octet-stream'
 /** Keys of more bytes do not go into a header: clients such as Node's refuse more than 16 KiB of headers. */
 const MAX_KEY_BYTES = 6 * 1024
-/** When the JSON of an answer is this long, other messages go to the next client: a text may become six times as long. */
-const MAX_JSON_BYTES = 6 * 1024 * 1024
 
 type AcquireBody = z.output<typeof acquireBody>
 
@@ -222,17 +220,16 @@ class OpenAcquire extends MessageWait {
     const now = this.#parts.clock()
     const given = validMessages(messages, now, ended => this.releaseMessages(ended))
     const body = new SegmentedBody()
-    let count = 0
-    for (const message of given) {
-      if (body.lengthSoFar >= MAX_JSON_BYTES) break
-      body.add(count++ === 0 ? '{"messages":[' : ',')
+    body.add('{"messages":[')
+    const addOne = (message: QueueMessage, at: number): void => {
+      if (at > 0) body.add(',')
       const parts = decoded?.get(message.token) ?? plainParts(message.record, encoding === 'text')
       addMessage(body, message, parts, leftOfLock(message.lockEndsAt, now))
     }
+    const count = addWhileShort(given, () => body.lengthSoFar, addOne)
     this.releaseMessages(this.#messages.slice(count))
-    body.add(given.length === 0 ? '{"messages":[]' : ']')
     const settled = this.#settledForClient
-    body.add(settled === undefined ? '}' : `,"settled":${JSON.stringify(settled)}}`)
+    body.add(settled === undefined ? ']}' : `],"settled":${JSON.stringify(settled)}}`)
     return { status: 200, type: JSON_TYPE, body, madeBytes: body.madeBytes }
   }
 

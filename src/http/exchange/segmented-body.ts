@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { MIB } from '../../core/bytes.js'
 import { type ByteEscapes, utf8Of } from '../../core/json/byte-escapes.js'
 import { base64Size, escapedSize, type JsonPart } from '../../core/json/json-parts.js'
 import type { PiecedBody } from './pieced-body.js'
@@ -9,6 +10,8 @@ interface BodySegment {
   readonly form: 'plain' | 'base64' | ByteEscapes
 }
 
+/** Enough for 4 MiB of records in base64. Texts may become six times as long. */
+const MAX_JSON_BYTES = 6 * MIB
 /** Longer texts are kept outside of the heap. */
 const MAX_TEXT_CHARACTERS = 16 * 1024
 /** Bytes that are turned into base64 in one go, so that the texts do not live long. A multiple of 3. */
@@ -119,6 +122,17 @@ export class SegmentedBody implements PiecedBody {
         }
     yield piece.subarray(0, at)
   }
+}
+
+/** Adds items to an answer, at least one, until its JSON is long. @returns how many; the others go to other clients */
+export function addWhileShort<Item>(
+  items: readonly Item[],
+  lengthOf: () => number,
+  add: (item: Item, at: number) => void
+): number {
+  let count = 0
+  while (count < items.length && lengthOf() < MAX_JSON_BYTES) add(items[count]!, count++)
+  return count
 }
 
 function* partsOf({ bytes, form }: BodySegment): Generator<BodySegment, void> {
