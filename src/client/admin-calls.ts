@@ -75,22 +75,22 @@ export function begin(
   clock: MonotonicClock
 ): CallLimit {
   const { takes, isChange }: TakenByCall = CALLS[call]
-  const limit = limitOf(isChange === true, clock, options)
+  const limit = limitOf(call, isChange === true, clock, options)
   for (const [at, check] of takes.entries()) check(call, given[at])
   return limit
 }
 
 /** @throws InvalidRequestError for what is no time limit, such as a number in the place of the options */
-function limitOf(isChange: boolean, clock: MonotonicClock, options: AdminOptions = {}): CallLimit {
+function limitOf(call: string, isChange: boolean, clock: MonotonicClock, options: AdminOptions = {}): CallLimit {
   const { timeoutMs = DEFAULT_TIMEOUT_MS, signal } = Object(options) as AdminOptions
   if (isObject(options)) {
-    checkOptionNames('admin', options, isChange ? CHANGE_OPTIONS : LIMIT_OPTIONS)
-    checkSignal('admin', signal)
+    checkOptionNames(call, options, isChange ? CHANGE_OPTIONS : LIMIT_OPTIONS)
+    checkSignal(call, signal)
   }
   if (signal?.aborted === true) throw callAborted()
   if (typeof options === 'object' && options !== null && typeof timeoutMs === 'number' && timeoutMs > 0)
     return new CallLimit(Math.min(timeoutMs, MAX_TIMER_MS), clock, signal)
-  throw new InvalidRequestError('the options have to be an object such as {timeoutMs: 30_000}, above 0')
+  throw new InvalidRequestError(`${call}: the options have to be an object such as {timeoutMs: 30_000}, above 0`)
 }
 
 /** One, or a list of them. */

@@ -46,8 +46,9 @@ type AtOffset = TopicPartition & { readonly offset: Offset }
 
 /**
  * Administration of the cluster. A call with one name throws the error of that name; a call with a list tries all, then
- * throws one error with the `errors` of those that failed. All calls throw AdminError. Questions are repeated within
- * `timeoutMs`. A change is not sent again once its bytes were written: look-ups then tell whether it was made.
+ * throws one error with the `errors` of those that failed. These are AdminErrors; what a call does not take is refused by
+ * a bare InvalidRequestError, and nothing is tried. Questions are repeated within `timeoutMs`. A change is not sent again
+ * once its bytes were written: look-ups then tell whether it was made.
  */
 export class ProgramAdmin {
   readonly #verbs: Verbs

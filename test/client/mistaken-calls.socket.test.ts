@@ -148,7 +148,13 @@ describe('a mistaken call of the library', () => {
     ['assignments null', admin => admin.createTopic({ name: 'a', assignments: null } as never), 'broker ids'],
     ['changes null', admin => admin.alterConfigs({ topic: 'orders' }, null as never), 'configs are an object'],
     ['validateOnly', admin => admin.deleteTopic('orders', { validateOnly: true } as never), 'no option validateOnly'],
-    ['timeout', admin => admin.topics(undefined, { timeout: 5 } as never), 'did you mean timeoutMs?'],
+    [
+      'timeout',
+      admin => admin.topics(undefined, { timeout: 5 } as never),
+      'topics: there is no option timeout; did you mean timeoutMs?'
+    ],
+    ['a number as options', admin => admin.describeCluster(5 as never), 'describeCluster: the options have to be'],
+    ['a controller', admin => admin.topics([], { signal: {} } as never), 'topics: signal has to be an AbortSignal'],
     ['no name to delete', admin => admin.deleteTopic(['orders', undefined] as never), 'takes names'],
     ['a text as list', admin => admin.topics('orders' as never), 'topics takes names'],
     ['an offset below 0', admin => admin.setOffsets('g', [{ ...orders, offset: -7 }]), 'no number below 0'],
