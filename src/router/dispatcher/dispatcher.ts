@@ -13,7 +13,7 @@ import { asError } from '../../core/node-errors.js'
 import { Shares } from '../../core/shares.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
 import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
-import { failureOf, ownFailure } from '../requests/failures.js'
+import { failureOf, tooManyWait } from '../requests/failures.js'
 import { fail, type Holder, type OpenRequest, type OpenRequests, stillOpen } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
 
@@ -231,7 +231,7 @@ export class Dispatcher implements Holder {
       const share = admission.shareOf?.(request)
       if (this.#held.taken >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
       if (this.#held.free <= 0 || (share !== undefined && this.#held.takenBy(share) >= maxQueued / 2)) {
-        fail(request, ownFailure('overloaded', `${this.#self.path} is full (limit ${maxQueued} requests)`, true))
+        fail(request, tooManyWait(`${this.#self.path} is full`, maxQueued))
         continue
       }
       this.#held.change(share, 1)

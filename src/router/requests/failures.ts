@@ -38,6 +38,11 @@ export const ownFailure = (code: ErrorCode, message: string, retriable: boolean,
   setting
 })
 
+const MAX_WAITING = 'advanced.router.maxWaitingRequests'
+/** The failure of a request for which there is no place. */
+export const tooManyWait = (what: string, limit: number): Failure =>
+  ownFailure('overloaded', `${what} (limit ${limit}; ${MAX_WAITING})`, true, MAX_WAITING)
+
 /** The failure for a broker's answer without an error code whose offset is impossible in a log or beyond 2^53. */
 export const oddOffset = (offset: number | undefined): Failure =>
   ownFailure('protocol', `the broker answered with an impossible offset: ${offset ?? 'beyond 2^53'}`, false)

@@ -4,7 +4,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { Failure } from '../messages/operations.js'
 import { Alarm } from '../requests/deadlines.js'
-import { ownFailure } from '../requests/failures.js'
+import { tooManyWait } from '../requests/failures.js'
 import { fail, type Holder, type OpenRequest, type OpenRequests } from '../requests/open-requests.js'
 import type { RouterNotice, WaitingPlace } from './messages.js'
 import type { RouterSettings } from './settings.js'
@@ -69,8 +69,7 @@ export class WaitingRequests {
   }
 }
 
-const tooManyWaiting = (limit: number): Failure =>
-  ownFailure('overloaded', `too many requests wait for Kafka (limit ${limit}; maxWaitingRequests)`, true)
+const tooManyWaiting = (limit: number): Failure => tooManyWait('too many requests wait for Kafka', limit)
 
 /**
  * The kind of thing that a request waits for. `known`: a known topic, a group or a broker; `fresh`: a name that has not

@@ -240,7 +240,9 @@ describe('connections to one broker', () => {
     }
     expect(refused).to.have.length(1)
     expect(refused[0]).to.include({ code: 'overloaded' })
-    expect(refused[0]!.message).to.match(/^broker-1-control\S* is full \(limit 10 requests\)$/)
+    expect(refused[0]!.message).to.match(
+      /^broker-1-control\S* is full \(limit 10; advanced\.router\.maxWaitingRequests\)$/
+    )
   })
 
   it('take the batches of any number of partitions, whose bytes are bounded before', async () => {

@@ -308,7 +308,9 @@ describe('router: faults', () => {
     castle = new CastleRouter(cluster, { maxWaitingRequests: 3 })
     const deferred = new Inbox<'fetchData'>()
     for (let offset = 1; offset <= 4; offset++) castle.tell(deferred, fetchOf(offset))
-    expect(typesOf(await deferred.take(1))).to.deep.equal(['failed'])
+    const setting = 'advanced.router.maxWaitingRequests'
+    const message = `too many requests wait for Kafka (limit 3; ${setting})`
+    expect((await deferred.take(1))[0]).to.deep.include({ type: 'failed', code: 'overloaded', message, setting })
     await held.arrived
     const queued = new Inbox<'fetchData'>()
     for (let offset = 11; offset <= 13; offset++) castle.tell(queued, fetchOf(offset))
