@@ -61,8 +61,8 @@ export interface QueueAcquireOptions {
   /** How long it waits for the first message, at most 60,000. Default: 20,000. */
   readonly waitMs?: number | undefined
   /**
-   * No further message is added when keys, values and headers have this many bytes. Each header counts as 250 bytes more.
-   * Default: 1 MiB.
+   * No message is added that would make keys, values and headers larger than this, except the first. Each header counts as 250
+   * bytes more. Default: 1 MiB.
    */
   readonly maxBytes?: number | undefined
   /** How long the messages are to be held, from 15 s to an hour: Kafka's locks are renewed meanwhile. Default: as long as Kafka's lock. */
@@ -93,7 +93,7 @@ export interface QueueMessage extends KafkaRecord {
   readonly deliveryCount: number
   /** True: a release would end it. `undefined`: Kafka does not tell. */
   readonly lastDelivery: boolean | undefined
-  /** Milliseconds of the lock that were left when it was given. */
+  /** Milliseconds for which it could be settled when it was given. */
   readonly lockMs: number
   accept(): Promise<Settled>
   /** Makes it available again, `delayMs` later. */

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { MIB } from '../../core/bytes.js'
 import { MAX_PARSED_BYTES, parsedJson } from '../../core/json/parsed-json.js'
 import { messageOf } from '../../core/node-errors.js'
+import { shortened } from '../../core/printable.js'
 import { bytes, nonEmpty } from '../../core/settings/units.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { withBytes } from '../../http/api/endpoint.js'
@@ -13,7 +14,6 @@ import type { QueueParts } from './queue-answers.js'
 /** Larger answers would hold up the event loop. */
 const MAX_ANSWER_BYTES = 4 * MIB
 const MAX_TOKENS = 1_000
-const TOO_MANY = `there are more than ${MAX_TOKENS} tokens`
 
 const tokens = (what: string) => z.array(z.string()).default([]).describe(`tokens of messages ${what}`)
 
@@ -22,7 +22,7 @@ const checkTokens: z.core.CheckFn<Settlement> = ({ value, issues }) => {
   const seen = new Set<string>()
   const all = tokensOf(value)
   const add = (message: string): void => void issues.push({ code: 'custom', message, input: value })
-  if (all.length > MAX_TOKENS) add(TOO_MANY)
+  if (all.length > MAX_TOKENS) add(`there are more than ${MAX_TOKENS} tokens`)
   else for (const token of all) if (seen.size === seen.add(token).size) add('a token is there twice')
 }
 
@@ -59,7 +59,7 @@ export const acquireBody = z.strictObject({
     .max(MAX_ANSWER_BYTES)
     .default(ACQUIRE.maxBytes)
     .describe(
-      'no message is added once keys, values and headers have so many bytes, each header 250 more; the first one is always given'
+      'no message is added that would make keys, values and headers larger, each header counts 250 bytes more; the first one is always given'
     ),
   lockMs: z
     .int()
@@ -161,15 +161,17 @@ function jsonIn(bytes: Buffer): unknown {
   }
 }
 
-/** Whether any list has more items than a request may have tokens: a schema would look at each of them first. */
-const hasLongList = (json: unknown): boolean =>
-  typeof json === 'object' &&
-  json !== null &&
-  (Array.isArray(json) ? json.length > MAX_TOKENS : Object.values(json).some(hasLongList))
+/** Refuses lists with more items than a request may have tokens: a schema would look at each item first. @throws ApiError */
+function checkLists(json: unknown, name = 'the body'): void {
+  if (isObject(json))
+    for (const [member, value] of Object.entries(json)) checkLists(value, JSON.stringify(shortened(member)))
+  else if (Array.isArray(json) && json.length > MAX_TOKENS)
+    throw new ApiError(400, `${name} has more than ${MAX_TOKENS} items`)
+}
 
 /** @throws ApiError naming what the schema does not allow */
 function validated<Value>(json: unknown, schema: z.ZodType<Value>): Value {
-  if (hasLongList(json)) throw new ApiError(400, TOO_MANY)
+  checkLists(json)
   const { data, error } = schema.safeParse(json)
   if (error === undefined) return data
   throw new ApiError(400, error.issues.slice(0, MAX_ISSUES).map(textOf).join('; '))

@@ -41,7 +41,7 @@ const message = z.object({
   headers: z.array(z.object({ key: text, value: text.nullable() })),
   deliveryCount: z.int().describe('how often it was offered, this time included; a lower bound'),
   lastDelivery: z.boolean().optional().describe('true: a release would end the message'),
-  lockMs: z.int().describe('milliseconds until it is offered again'),
+  lockMs: z.int().describe('milliseconds for which the token can settle it'),
   undecodable: text.optional().describe('which parts are in base64 against the wish of the client, and why')
 })
 
@@ -93,7 +93,7 @@ const headersOfBytes = {
   location: 'The path of the message for `DELETE`. This and the following headers: only with the bytes of one message.',
   'x-castellan-token': 'Settles this delivery of the message.',
   'x-castellan-delivery-count': 'How often it was offered, this time included; a lower bound.',
-  'x-castellan-lock-ms': 'Milliseconds until it is offered again.',
+  'x-castellan-lock-ms': 'Milliseconds for which the token can settle it.',
   'x-castellan-partition': 'Its partition.',
   'x-castellan-offset': 'Its offset.',
   'x-castellan-key': 'Its key in base64; only where it has one of at most 6 KiB.',

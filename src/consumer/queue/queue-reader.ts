@@ -39,8 +39,8 @@ const MIN_WAIT_MS = 50
 const PAUSE_MS = 100
 const REFUSED_PAUSE_MS = 1_000
 /**
- * Half the pause before the next session with a broker when two sessions in a row were lost with no answered fetch between them.
- * It doubles with each further one. After the first loss there is no pause.
+ * The pause before the next session with a broker, when its sessions are lost in a row without an answered fetch: none after the
+ * first loss, twice this after the second, and twice as long with each further one.
  */
 const LOST_AGAIN_PAUSE_MS = 250
 const MAX_PAUSE_MS = 2_000

@@ -33,8 +33,8 @@ export interface Acquisition {
 /**
  * Why a token is none of this process.
  *
- * - `lost`: a former process of this gateway has given it out, or another one of it, or says so
- * - `elsewhere`: another gateway has given it out, or says so
+ * - `lost`: it names this gateway, and another process than this one: a former one, or another worker
+ * - `elsewhere`: it names another gateway
  * - `invalid`: it was never given out for this topic and group
  */
 type ForeignToken = 'lost' | 'elsewhere' | 'invalid'

@@ -22,8 +22,8 @@ export interface AcquireOptions {
   readonly count: number
   readonly waitMs: number
   /**
-   * No further message is added when keys, values and headers have this many bytes. Each header counts as 250 bytes more. One
-   * message is always given.
+   * No message is added that would make keys, values and headers larger than this. Each header counts as 250 bytes more. The
+   * first message is given whatever its size.
    */
   readonly maxBytes: number
   /** How long the client wants to hold the messages; the gateway renews their locks. `undefined`: Kafka's lock, not renewed. */

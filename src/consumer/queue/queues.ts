@@ -322,7 +322,7 @@ export class Queues implements QueueVerbs {
   }
 }
 
-/** A client that has its share is refused otherwise than all clients are when nothing is left. */
+/** The refusal of a client. `greedy`: its own share, which is its quota, is used up; `full`: there is no place for any client. */
 function refusalOf(
   problem: 'full' | 'greedy' | undefined,
   what: string,

@@ -21,7 +21,7 @@ export interface ShareMemberOptions {
   readonly topic: string
   readonly groupId: string
   readonly ask: AskRouter
-  /** Called with each heartbeat that was answered. `topicIds`: what is assigned; `undefined`: as before. */
+  /** Called with each heartbeat that was answered. `assignment` of it: what is assigned; `null`: as before. */
   readonly onAnswered: (assigned: ResultOf<'shareHeartbeat'> & { readonly type: 'success' }) => void
   readonly onFailed: (failure: Failure) => void
 }
@@ -48,6 +48,10 @@ export class ShareMember {
 
   /** Joins, and sends heartbeats until {@link leave}. To be called once. */
   join(): void {
+    this.#beat()
+  }
+
+  #beat(): void {
     const { ask, groupId, topic } = this.#options
     const epoch = this.#epoch
     const request = { groupId, memberId: this.#memberId, memberEpoch: epoch, topics: epoch === 0 ? [topic] : null }
@@ -57,7 +61,7 @@ export class ShareMember {
       if (this.#isOver) return
       if (result.type === 'failed') this.#mayBeKnown = wasKnown
       const pauseMs = result.type === 'success' ? this.#answered(result) : this.#failed(result)
-      if (!this.#isOver) this.#timer = setTimeout(() => this.join(), pauseMs)
+      if (!this.#isOver) this.#timer = setTimeout(() => this.#beat(), pauseMs)
     })
   }
 

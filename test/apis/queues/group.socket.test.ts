@@ -160,6 +160,15 @@ describe('queues: a group', () => {
     expect(play.queues.asked).to.deep.equal([])
   })
 
+  it('has long lists refused by their name, as a reset has', async () => {
+    const [status, code, text] = await play.problem('PATCH', QUEUE, { start: Array(1_001).fill(0) })
+    expect([status, code, text]).to.deep.equal([400, 'invalidRequest', '"start" has more than 1000 items'])
+    const [, , reset] = await play.problem('POST', `${QUEUE}/reset`, { to: { offsets: Array(1_001).fill(0) } })
+    expect(reset).to.equal('"offsets" has more than 1000 items')
+    expect((await play.problem('PATCH', QUEUE, Array(1_001).fill(0)))[2]).to.equal('the body has more than 1000 items')
+    expect(play.queues.asked).to.deep.equal([])
+  })
+
   const failures: [error: Error, status: number, code: string][] = [
     [new KafkaError(40, 'share.record.lock.duration.ms is too small', false), 400, 'kafka'],
     [new KafkaError(69, 'another kind', false), 409, 'kafka'],
