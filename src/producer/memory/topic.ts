@@ -17,6 +17,9 @@ const FRESH_MS = 1_000
 /** For this time after brokers have answered that a topic does not exist, its records are refused without a look-up. */
 const DENIAL_COUNTS_FOR_MS = 5_000
 
+/** What the limit of a topic that is not known may be at times. */
+const LESS = 'less while other such topics wait or the buffer fills'
+
 const NONE_WAIT = new WaitingRecords()
 const NONE_QUEUED = new CapacityLine(() => undefined)
 
@@ -314,10 +317,11 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const { unknownTopicMaxBytes, maxPartitionBytes, maxBytes } = this.#deps.settings
     if (isDenied) {
       const what = `the buffer of the unknown topic ${this.name} is`
-      return failures.overloaded(what, unknownTopicMaxBytes)
+      return failures.overloaded(what, unknownTopicMaxBytes, undefined, LESS)
     }
     const what = `the buffer of records that wait until the partitions of ${this.name} are known is`
-    return failures.overloaded(what, Math.min(maxPartitionBytes, maxBytes / 4), ...PARTITION_LIMITS)
+    const [setting, told] = PARTITION_LIMITS
+    return failures.overloaded(what, Math.min(maxPartitionBytes, maxBytes / 4), setting, `${told}; ${LESS}`)
   }
 
   told(news: TopicNews, nowMs: number): void {

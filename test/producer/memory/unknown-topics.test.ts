@@ -44,6 +44,18 @@ describe('delivery: topics whose partitions are not known yet', () => {
     expect(resultsOf(first)).to.deep.equal(['unknownTopic, no'])
   })
 
+  it('tells the largest limit of a topic that no broker has answered for, and that it may be less', async () => {
+    stage = new DeliveryStage({}, { maxBytes: 400 * KIB, maxPartitionBytes: 80 * KIB })
+    stage.router.isAway = true
+    const send = (topic: string) => stage.send(record(topic, 'x'.repeat(60 * KIB))).refused?.[0]?.message
+    expect(send('orders')).to.equal(undefined)
+    // The 100 KiB of such topics are used up, and not the 80 of this one.
+    expect(send('others')).to.equal(
+      'the buffer of records that wait until the partitions of others are known is full (limit 81920; ' +
+        'advanced.delivery.maxPartitionBytes, delivery.maxBytes; less while other such topics wait or the buffer fills)'
+    )
+  })
+
   for (const isAway of [false, true]) {
     it(`fails records at their own deadlines, not at that of those before them: ${isAway ? 'away' : 'denied'}`, async () => {
       stage = new DeliveryStage({}, { maxBytes: 400 * KIB, unknownTopicMaxBytes: 400 * KIB }, undefined, 16 * MIB)
