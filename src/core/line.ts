@@ -1,6 +1,6 @@
 /**
- * Items in the order in which they joined. They join and leave in constant time, wherever they stand. It is no Set, which looks for
- * its first item among all that have left, and whose former tables, where they are among old objects, keep what they had alive
+ * Items in the order in which they joined. They join and leave in constant time, wherever they stand. A Set would be worse: to find
+ * its first item, it steps over all that have left; and its former tables, once they count as old objects, keep what they had alive
  * until the whole heap is collected.
  */
 export class Line<Item> {

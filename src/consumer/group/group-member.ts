@@ -170,7 +170,7 @@ export class GroupMember {
     return this.#refusal
   }
 
-  /** Joins, or joins again, to read these topics. An empty list changes nothing, because {@link leave} follows. */
+  /** Joins, or joins again, to read these topics. A stable member stays as it is when the list is empty. */
   subscribe(topics: readonly string[]): void {
     this.#topics = [...topics].sort()
     if (this.#phase === 'out') this.#join()

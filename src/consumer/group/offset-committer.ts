@@ -152,7 +152,7 @@ export class OffsetCommitter {
     return lock
   }
 
-  /** Metadata of this length was refused by brokers; `undefined`: none was. */
+  /** Length of the metadata that brokers have refused; infinite: they have refused none. */
   refusedLengthOf(topicPartition: TopicPartition): number {
     return this.#partition(topicPartition).tooLong
   }

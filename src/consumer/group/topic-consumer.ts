@@ -277,7 +277,7 @@ export class TopicConsumer implements LoopTopic {
     return messages
   }
 
-  /** Clients of another gateway wait: reads, and tells what is at hand. */
+  /** Answers requests and loops that wait, has more read where they want it, and tells other gateways what is at hand. */
   serve(): void {
     this.#serve()
   }

@@ -18,7 +18,7 @@ export interface PollOptions {
   readonly limits: MessageLimits
   readonly isAutoAck: boolean
   readonly answer: (messages: readonly AcquiredMessage[], poll: Poll) => void
-  /** @param reason an error: writing the answer has failed by a bug */
+  /** @param reason an error: asking for messages has thrown it, or making the answer has failed by a bug */
   readonly fail: (reason: NoMessage | Error, poll: Poll) => void
   /** How long to wait for messages, at each request for them; absent: `consumer.longPollMs`. */
   readonly timeoutMs?: () => number | undefined

@@ -439,7 +439,7 @@ export class Connection extends RequestsOfConnection {
     this.#rest = undefined
     this.#isStalled = false
     if (this.#state !== 'upgraded') this.#answers.close()
-    // A request that has upgraded the connection has no answer in the queue.
+    // A request that has upgraded the connection has no answer in the line.
     this.receiving?.over()
     this.#count()
     this.host.closed(this)

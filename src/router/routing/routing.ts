@@ -56,7 +56,7 @@ const AUTHENTICATION_PAUSE_MS = 1_000
  * Decides which broker gets a request.
  *
  *   request ─▶ leader or coordinator known, broker up ─▶ its proxy
- *           ─▶ otherwise queued by what it waits for, until a refresh, a search or a pause ends, and routed again
+ *           ─▶ otherwise in the line of what it waits for, until a refresh, a search or a pause ends, and routed again
  */
 export class Routing {
   readonly #options: RoutingOptions
