@@ -48,7 +48,6 @@ export interface QueueDemand {
 export interface QueueReaderEvents {
   /** Asked right before each fetch. The reader takes off what fetches in flight may still bring. */
   demand(): QueueDemand
-  /** An empty list: what was told as a failure is over. */
   acquired(messages: readonly Acquired[]): void
   /**
    * Kafka's locks of this session are gone, or may be; with `partition`, only those of this partition. Nothing of them can be
@@ -57,4 +56,6 @@ export interface QueueReaderEvents {
   lost(session: object, partition?: SharePartitionId): void
   /** Messages cannot be acquired at the moment. Told once per change, and the reader tries again. */
   failed(failure: Failure): void
+  /** What was told as failures is over. */
+  recovered(): void
 }

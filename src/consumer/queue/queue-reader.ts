@@ -389,6 +389,6 @@ export class QueueReader {
 
   #recovered(what: string): void {
     if (this.#failures.delete(what) && this.#failures.size === 0 && this.#closing === undefined)
-      this.#options.events.acquired([])
+      this.#options.events.recovered()
   }
 }

@@ -200,7 +200,8 @@ export class Queue {
       demand: () => this.#demand(),
       acquired: messages => this.#acquired(messages),
       lost: (session, partition) => this.#joined!.locks.lost(session, partition),
-      failed: failure => this.#failed(failure)
+      failed: failure => this.#failed(failure),
+      recovered: () => this.#recovered()
     }
     const reader = openReader(topic, groupId, events, start)
     const ofQueue = {
@@ -337,6 +338,11 @@ export class Queue {
     let largest = 0
     for (const one of messages) largest = Math.max(largest, this.#joined!.locks.add(one))
     this.#fetchLimit.note(largest)
+    this.#recovered()
+  }
+
+  /** Kafka serves the queue. */
+  #recovered(): void {
     if (this.#isClosed) return
     this.#failure = undefined
     this.#process.troubles.served(this)

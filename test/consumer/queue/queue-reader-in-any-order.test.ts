@@ -67,7 +67,8 @@ class World {
           this.#wanted = Math.max(0, this.#wanted - messages.length)
         },
         lost: () => undefined,
-        failed: () => undefined
+        failed: () => undefined,
+        recovered: () => undefined
       }
     })
   }

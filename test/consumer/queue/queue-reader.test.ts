@@ -37,12 +37,12 @@ describe('the reader of a queue', () => {
       events: {
         demand: () => ({ ...demand, until: time.now() + 10_000 }),
         acquired(messages) {
-          if (messages.length === 0) failures.push('over')
           demand = { ...demand, messages: Math.max(0, demand.messages - messages.length) }
           acquired.push(...messages)
         },
         lost: (session, partition) => void lost.push({ session, partition }),
-        failed: failure => void failures.push(failure)
+        failed: failure => void failures.push(failure),
+        recovered: () => void failures.push('over')
       }
     })
   }

@@ -217,7 +217,7 @@ describe('a queue', () => {
       await pass(1_200)
       expect(client.failure).to.equal('noLeader')
       const next = await script.acquire({ waitMs: 1_000 })
-      reader().acquire()
+      reader().events.recovered()
       await pass(1_200)
       expect(next.offsets).to.deep.equal([])
     })

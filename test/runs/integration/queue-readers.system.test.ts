@@ -35,7 +35,8 @@ class TestQueue {
           this.acquired.push(...messages)
         },
         lost: session => void this.lost.push(session),
-        failed: failure => void this.failures.push(failure)
+        failed: failure => void this.failures.push(failure),
+        recovered: () => undefined
       }
     })
   }
