@@ -129,8 +129,9 @@ export class Client {
     return this.messages.map(({ token }) => token)
   }
 
-  /** `undefined`: it has no answer. */
+  /** `undefined`: it has no answer. A failure is another answer than no messages. */
   get offsets(): number[] | undefined {
+    if (this.failure !== undefined) throw new Error(this.failure)
     return this.results.length === 0 ? undefined : this.messages.map(({ record }) => record.offset)
   }
 

@@ -240,7 +240,7 @@ describe('the queues of several workers', () => {
         await time.pass(0)
         answers.push(other.records.hold(clients.at(-1)!.results.length === 0 ? 400 : 0, 'x'))
       }
-      expect(clients.map(({ offsets }) => offsets)).to.deep.equal([[7], [8], []])
+      expect(clients.slice(0, 2).map(({ offsets }) => offsets)).to.deep.equal([[7], [8]])
       expect(clients.at(-1)!.failure).to.equal('overloaded')
       expect((await acquire(OWNER)).offsets).to.deep.equal([9])
       for (const held of answers) held.release()
