@@ -64,7 +64,7 @@ export interface TurnTaker {
    * @param maxCost it stops behind the record with which it reaches this cost
    * @returns the cost of what was done
    */
-  readOn(maxCost: number): number
+  work(maxCost: number): number
 }
 
 /**
@@ -117,7 +117,7 @@ export class LoopTurns {
       return
     }
     this.#works.set(owner, [work])
-    const readOn = (maxCost: number): number => {
+    const takeTurn = (maxCost: number): number => {
       let cost = 0
       while (cost < maxCost) {
         const [current] = this.#works.get(owner)!
@@ -136,7 +136,7 @@ export class LoopTurns {
       this.ask(taker)
       return cost
     }
-    const taker: TurnTaker = { owner, readOn }
+    const taker: TurnTaker = { owner, work: takeTurn }
     this.ask(taker)
   }
 
@@ -169,7 +169,7 @@ export class LoopTurns {
         const left = mostPerTick - this.#costOfTick
         // A turn that fails counts as well: the turns of others come in the next tick.
         this.#costOfTick++
-        this.#costOfTick += Math.max(0, taker.readOn(left) - 1)
+        this.#costOfTick += Math.max(0, taker.work(left) - 1)
       }
     } finally {
       this.#isServing = false

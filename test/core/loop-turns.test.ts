@@ -77,7 +77,7 @@ describe('turns of long work', () => {
   const endless = (name: string, owner?: string): TurnTaker => {
     const taker: TurnTaker = {
       owner,
-      readOn(maxCost) {
+      work(maxCost) {
         done.push(name)
         turns.ask(taker)
         return maxCost

@@ -612,7 +612,7 @@ export class GroupConsumer implements LoopGroup {
       const idleMs = runtime.clock() - this.#askedAt(topic)
       const leftMs = settings.subscriptionTimeoutMs - idleMs
       const isPending = this.#isOfTogether(topic, ({ pending }) => pending > 0)
-      const isHeld = this.#isOfTogether(topic, ({ held }) => held > 0)
+      const isHeld = this.#isOfTogether(topic, ({ inTransactions }) => inTransactions > 0)
       const mayBeAcked = isHeld || (isPending && idleMs < settings.ackTimeoutMs)
       if (leftMs > 0) this.#watch(name, topic, leftMs)
       else if (topic.consumer.waiting > 0 || mayBeAcked || stoodStill) this.#watch(name, topic, SAFE_CHECK_MS)

@@ -64,7 +64,7 @@ interface OpenOffer {
   /** The time limit for the acknowledgement is over, and the message is about to be offered again. */
   isOver: boolean
   /** The message belongs to a transaction: its time does not run, and only the end of the transaction settles it. */
-  isHeld: boolean
+  isInTransaction: boolean
   /** The owner of the parked message; `undefined`: it is not parked. */
   holder: ParkedHolder | undefined
   /** Number of the offer before, which was released. It counts until this one, which is parked, is begun. */
@@ -89,7 +89,7 @@ export class OffsetTracker {
   readonly #offers: OpenOffer[] = []
   /** The last offers of released messages that were not offered again, by offset. */
   readonly #released = new Map<Offset, Offer>()
-  #held = 0
+  #inTransactions = 0
   #parked = 0
   /** No offer has a deadline before this time, so offers are not searched earlier. */
   #firstDeadlineAt = Number.POSITIVE_INFINITY
@@ -212,7 +212,17 @@ export class OffsetTracker {
     const firstSerial = released?.firstSerial ?? serial
     const retries = released?.retries ?? 0
     const former = holder && released?.serial
-    const offer = { offset, firstSerial, serial, retries, deadlineAt, isOver: false, isHeld: false, holder, former }
+    const offer = {
+      offset,
+      firstSerial,
+      serial,
+      retries,
+      deadlineAt,
+      isOver: false,
+      isInTransaction: false,
+      holder,
+      former
+    }
     if (released !== undefined) this.#released.delete(offset)
     if (at === this.#offers.length) this.#offers.push(offer)
     else this.#offers.splice(at, 0, offer)
@@ -250,54 +260,54 @@ export class OffsetTracker {
   }
 
   /** True when a transaction may take the message of this offer: it stands, or was released, and none has begun since. */
-  mayHold(offset: Offset, serial: number, now: number): boolean {
-    const { isHeld = false, former } = this.#openOffer(offset) ?? {}
+  mayGiveToTransaction(offset: Offset, serial: number, now: number): boolean {
+    const { isInTransaction = false, former } = this.#openOffer(offset) ?? {}
     const isReleased = former === serial || this.#released.get(offset)?.serial === serial
-    return !isHeld && (isReleased || this.stands(offset, serial, now))
+    return !isInTransaction && (isReleased || this.stands(offset, serial, now))
   }
 
-  /** Gives the message to a transaction. Until {@link settleHeld} its time does not run, and nothing else settles it. */
-  hold(offset: Offset): void {
+  /** Gives the message to a transaction. Until {@link takeFromTransaction} its time does not run, and nothing else settles it. */
+  giveToTransaction(offset: Offset): void {
     const released = this.#released.get(offset)
     if (released !== undefined) {
       this.#released.delete(offset)
-      const isNew = { deadlineAt: 0, isOver: false, isHeld: false, holder: undefined, former: undefined }
+      const isNew = { deadlineAt: 0, isOver: false, isInTransaction: false, holder: undefined, former: undefined }
       this.#offers.splice(this.#indexOf(offset), 0, { ...released, ...isNew })
     }
     const offer = this.#openOffer(offset)!
     this.#dropped([offer])
     this.#toFormer(offer)
-    Object.assign(offer, { isHeld: true, deadlineAt: Number.POSITIVE_INFINITY })
-    this.#held++
+    Object.assign(offer, { isInTransaction: true, deadlineAt: Number.POSITIVE_INFINITY })
+    this.#inTransactions++
   }
 
-  isHeld(offset: Offset): boolean {
-    return this.#openOffer(offset)?.isHeld === true
+  isInTransaction(offset: Offset): boolean {
+    return this.#openOffer(offset)?.isInTransaction === true
   }
 
   /** Number of messages that belong to transactions. */
-  get held(): number {
-    return this.#held
+  get inTransactions(): number {
+    return this.#inTransactions
   }
 
   /** True when these offers belong to a transaction still: the log was not cut before them. */
-  holdsAll(offers: Iterable<OfferId>): boolean {
+  areInTransaction(offers: Iterable<OfferId>): boolean {
     for (const { offset, serial } of offers) if (this.#openOffer(offset)?.serial !== serial) return false
     return true
   }
 
   /**
-   * Takes messages from their transaction, which has ended. An offer that is no longer held, because the log was cut before it,
+   * Takes messages from their transaction, which has ended. An offer that no longer belongs to it, because the log was cut before it,
    * is left as it is.
    *
    * @param committed the position that was committed with them; absent: they are open
    */
-  settleHeld(offers: Iterable<OfferId>, committed?: TrackedPosition): void {
+  takeFromTransaction(offers: Iterable<OfferId>, committed?: TrackedPosition): void {
     for (const { offset, serial } of offers) {
       const offer = this.#openOffer(offset)
-      if (offer?.serial !== serial || !offer.isHeld) continue
-      offer.isHeld = false
-      this.#held--
+      if (offer?.serial !== serial || !offer.isInTransaction) continue
+      offer.isInTransaction = false
+      this.#inTransactions--
       if (committed !== undefined || this.isAcked(offset)) this.acked(offset)
     }
     if (committed !== undefined) this.#keep(acksIn(committed) ?? [])
@@ -315,7 +325,7 @@ export class OffsetTracker {
 
   /** Notes an acknowledgement. Returns false when the message was acknowledged before. */
   acked(offset: Offset): boolean {
-    return !this.isHeld(offset) && this.skipped(offset, offset + 1)
+    return !this.isInTransaction(offset) && this.skipped(offset, offset + 1)
   }
 
   /**
@@ -331,7 +341,7 @@ export class OffsetTracker {
     }
     for (const { offset, serial } of offers) {
       const open = this.#openOffer(offset)
-      if (open?.isHeld === true || !this.#takesAckOf(open, offset, serial)) continue
+      if (open?.isInTransaction === true || !this.#takesAckOf(open, offset, serial)) continue
       if (offset !== to) {
         note()
         from = offset
@@ -350,8 +360,9 @@ export class OffsetTracker {
     const first = this.#indexOf(from)
     const skipped = this.#offers.splice(first, this.#indexOf(to) - first)
     this.#dropped(skipped)
-    // The end of its transaction settles a held message.
-    if (skipped.some(({ isHeld }) => isHeld)) this.#offers.splice(first, 0, ...skipped.filter(({ isHeld }) => isHeld))
+    // The end of its transaction settles a message that belongs to one.
+    const staying = skipped.filter(({ isInTransaction }) => isInTransaction)
+    if (staying.length > 0) this.#offers.splice(first, 0, ...staying)
     if (this.#released.size > 0)
       for (const offset of this.#released.keys()) if (offset >= from && offset < to) this.#released.delete(offset)
     if (to <= this.#offset || !this.#acked.add(Math.max(from, this.#offset), to)) return false
@@ -376,7 +387,7 @@ export class OffsetTracker {
     this.#acked.dropFrom(offset)
     this.#kept.dropFrom(offset)
     const cut = this.#offers.splice(this.#indexOf(offset))
-    for (const { isHeld } of cut) if (isHeld) this.#held--
+    for (const { isInTransaction } of cut) if (isInTransaction) this.#inTransactions--
     this.#dropped(cut)
     for (const released of this.#released.keys()) if (released >= offset) this.#released.delete(released)
     this.epochs.cutAt(offset)
@@ -390,7 +401,7 @@ export class OffsetTracker {
    */
   released(offset: Offset, serial: number): boolean {
     const offer = this.#openOffer(offset)
-    if (offer?.serial !== serial || offer.isHeld) return false
+    if (offer?.serial !== serial || offer.isInTransaction) return false
     if (offer.holder !== undefined) this.#parked--
     this.#toFormer(offer)
     this.#offers.splice(this.#indexOf(offset), 1)
@@ -443,12 +454,12 @@ export class OffsetTracker {
 
   /**
    * Notes that the message of an offer could not be read again. Another attempt follows at `retryAt`. The failed attempt does
-   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled or held: it was released
+   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled: it was released
    * while it was read again, and then given to a transaction.
    */
   notAcquiredAgain(offset: Offset, serial: number, retryAt: number): void {
     const offer = this.#openOffer(offset)
-    if (offer?.serial !== serial || offer.isHeld) return
+    if (offer?.serial !== serial || offer.isInTransaction) return
     offer.retries--
     offer.deadlineAt = retryAt
     this.#firstDeadlineAt = Math.min(this.#firstDeadlineAt, retryAt)

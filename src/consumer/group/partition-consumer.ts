@@ -144,8 +144,8 @@ export class PartitionConsumer {
     return this.#tracker?.pending ?? 0
   }
   /** Number of messages that belong to transactions. */
-  get held(): number {
-    return this.#tracker?.held ?? 0
+  get inTransactions(): number {
+    return this.#tracker?.inTransactions ?? 0
   }
   /** How far the partition is read now, for transactions; `undefined`: reading has not begun. */
   get read(): ReadPartition | undefined {
@@ -215,7 +215,7 @@ export class PartitionConsumer {
 
   ack(offset: Offset): 'acked' | 'notOffered' {
     const tracker = this.#tracker
-    if (!tracker || tracker.isHeld(offset) || tracker.isParked(offset)) return 'notOffered'
+    if (!tracker || tracker.isInTransaction(offset) || tracker.isParked(offset)) return 'notOffered'
     if (!(tracker.isAcquired(offset) || tracker.isAcked(offset))) return 'notOffered'
     if (tracker.acked(offset)) this.#settled()
     return 'acked'
@@ -395,12 +395,12 @@ export class PartitionConsumer {
 
   #mayComeNext(offset: Offset): boolean {
     const tracker = this.#tracker!
-    return !(tracker.isAcked(offset) || tracker.isHeld(offset) || tracker.isParked(offset))
+    return !(tracker.isAcked(offset) || tracker.isInTransaction(offset) || tracker.isParked(offset))
   }
 
   #isFull(tracker: OffsetTracker): boolean {
     // A transaction may hold as many messages as it likes.
-    return tracker.pending - tracker.held > this.#options.maxPendingMessages
+    return tracker.pending - tracker.inTransactions > this.#options.maxPendingMessages
   }
 
   #nextRetry(tracker: OffsetTracker): Offer | undefined {
@@ -508,7 +508,7 @@ export class PartitionConsumer {
         if (this.#isWanted) commits.tick(() => this.#prefetch())
       },
       settle: (messages, committed, parkAgain) => {
-        tracker.settleHeld(messages, committed)
+        tracker.takeFromTransaction(messages, committed)
         parkAgain?.()
         if (committed === undefined) this.release(messages)
         this.#goOn()

@@ -138,10 +138,10 @@ export class TopicConsumer implements LoopTopic {
     return positions
   }
   /** Number of messages that belong to transactions. */
-  get held(): number {
-    let held = 0
-    for (const partition of this.#partitions.values()) held += partition.held
-    return held
+  get inTransactions(): number {
+    let inTransactions = 0
+    for (const partition of this.#partitions.values()) inTransactions += partition.inTransactions
+    return inTransactions
   }
   get pending(): number {
     let pending = 0
@@ -163,7 +163,7 @@ export class TopicConsumer implements LoopTopic {
       request.answer(ownFailure('overloaded', text, true, setting))
       return
     }
-    if (!this.#options.start.isFixed) request.hold(this)
+    if (!this.#options.start.isFixed) request.waitForStart(this)
     this.#requests.push(request)
     this.#serve()
     if (request.settled) return
@@ -328,7 +328,7 @@ export class TopicConsumer implements LoopTopic {
 
   /** From now on, requests that reach their time limit are answered that there is no message. */
   endHolds(): void {
-    for (const request of this.#requests) request.endHold(this)
+    for (const request of this.#requests) request.endWaitForStart(this)
   }
 
   /** Stops offering messages, and takes parked ones back. Requests continue to wait, and acknowledgements are accepted. */

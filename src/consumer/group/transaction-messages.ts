@@ -71,7 +71,7 @@ export class ReadPartition {
   /** True when a transaction may take this message: its offer stands, or was released, and none is newer. */
   mayHold({ offset, serial }: OfferedRecord): boolean {
     const { tracker, clock } = this.options
-    return !this.isLost && tracker.mayHold(offset, serial, clock())
+    return !this.isLost && tracker.mayGiveToTransaction(offset, serial, clock())
   }
 
   /** Called when acknowledgements count, and when the log was cut. */
@@ -109,14 +109,14 @@ export class TransactionMessages {
     const { tracker, onHeld } = this.partition.options
     this.#messages.set(message.offset, message)
     this.#parties.push(party)
-    tracker.hold(message.offset)
+    tracker.giveToTransaction(message.offset)
     onHeld()
   }
 
   /** True when the messages cannot be acknowledged any more: the partition is lost, or its log was cut before them. */
   get isLost(): boolean {
     const { isLost, options } = this.partition
-    return isLost || !options.tracker.holdsAll(this.#messages.values())
+    return isLost || !options.tracker.areInTransaction(this.#messages.values())
   }
 
   /** True when all commits of the partition are answered, and none is sent until {@link unlock}. */

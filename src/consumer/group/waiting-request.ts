@@ -38,8 +38,8 @@ interface HoldForTake extends Hold {
  * The request of a client for one or several messages of a topic. It gets exactly one answer. At its time limit it is answered
  * that there is no message, unless one of two holds lasts, of which each ends by itself:
  *
- *   start:  hold ──▶ waits ── time limit ──▶ is over ── 5 s ──▶ fails: the group has not begun
- *                      └──── the last endHold ──┴──▶ no hold; due at its time limit, or now
+ *   start:  waitForStart ──▶ waits ── time limit ──▶ is over ── 5 s ──▶ fails: the group has not begun
+ *                              └── the last one ends ───┴──▶ no hold; due at its time limit, or now
  *
  *   take:   bind ──▶ tight ── loosen ──▶ loose ── endTake, then unbind ──▶ no hold; due now if its time limit is over
  *                      └───────────────────┴── time limit ──▶ is over ── 500 ms ──▶ due, whatever is on its way
@@ -120,12 +120,12 @@ export class WaitingRequest implements Due {
    * is held for longer than {@link LONGEST_HOLD_MS} beyond its time limit, or when its time limit ends while no broker can be
    * reached.
    */
-  hold(holder: object): void {
+  waitForStart(holder: object): void {
     this.#start ??= { holders: new Set(), isOver: false }
     this.#start.holders.add(holder)
   }
 
-  endHold(holder: object): void {
+  endWaitForStart(holder: object): void {
     if (!this.#start?.holders.delete(holder) || this.#start.holders.size > 0) return
     const { isOver } = this.#start
     this.#start = undefined

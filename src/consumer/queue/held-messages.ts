@@ -47,7 +47,7 @@ export class HeldMessage implements Due {
   /** The message is released then, if Kafka's lock has not ended before. */
   wantedUntil = Number.POSITIVE_INFINITY
   /** Whether Kafka's lock is renewed until then. */
-  isKept = false
+  renewsLock = false
   /** False: Kafka has refused to renew it. */
   canRenew = true
   renewAt: number
@@ -87,7 +87,7 @@ export class HeldMessage implements Due {
   }
 
   get needsRenewal(): boolean {
-    return this.isKept && this.canRenew && this.wantedUntil > this.lockEndsAt - SETTLE_MARGIN_MS
+    return this.renewsLock && this.canRenew && this.wantedUntil > this.lockEndsAt - SETTLE_MARGIN_MS
   }
 
   /** When there is something to do for it next. */

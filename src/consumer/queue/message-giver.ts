@@ -6,8 +6,8 @@ import type { WaitingAcquire } from './waiting-acquire.js'
 import type { WaitingAcquires } from './waiting-acquires.js'
 
 /** Messages that are given, or passed over, in one turn of the event loop. */
-const GIFTS_PER_TICK = 256
-const COST_OF_A_GIFT = TICK_LIMITS.costPerTickAlone / GIFTS_PER_TICK
+const MESSAGES_PER_TICK = 256
+const COST_OF_A_MESSAGE = TICK_LIMITS.costPerTickAlone / MESSAGES_PER_TICK
 
 export interface MessageGiverParts {
   readonly now: MonotonicClock
@@ -48,9 +48,9 @@ export class MessageGiver implements TurnTaker {
    * Each message and each acquire is looked at once, as a pass costs messages and acquires. Each turn begins with the oldest
    * message again, since some may have come back.
    */
-  readOn(maxCost: number): number {
+  work(maxCost: number): number {
     const { waiting, turns, onDone } = this.#parts
-    const most = Math.max(1, Math.floor(maxCost / COST_OF_A_GIFT))
+    const most = Math.max(1, Math.floor(maxCost / COST_OF_A_MESSAGE))
     const { spare } = this.#parts.locks() ?? { spare: [] as const }
     let steps = 0
     for (const held of spare) {
@@ -62,7 +62,7 @@ export class MessageGiver implements TurnTaker {
     }
     if (this.hasWork) turns.ask(this)
     else onDone()
-    return steps * COST_OF_A_GIFT
+    return steps * COST_OF_A_MESSAGE
   }
 
   /** One step with a spare message. @returns false: it is still spare, and is for another acquire */
@@ -71,7 +71,7 @@ export class MessageGiver implements TurnTaker {
     const locks = this.#parts.locks()!
     const now = clock()
     const { client, lockMs } = acquire.options
-    if (now >= held.wantedUntil || !held.hasTimeToSettle(now)) locks.withhold(held)
+    if (now >= held.wantedUntil || !held.hasTimeToSettle(now)) locks.passOver(held)
     else if (!acquire.takes(held)) {
       answer(acquire)
       return false

@@ -95,7 +95,7 @@ export class MessageLocks {
     this.#settings = settings
     if (isSame) return
     this.#lastDeliveries = 0
-    for (const held of this.#byPlace.values()) if (this.isLast(held)) this.#lastDeliveries++
+    for (const held of this.#byPlace.values()) if (this.isLastDelivery(held)) this.#lastDeliveries++
   }
 
   /** Messages that are held for the last time. */
@@ -115,7 +115,7 @@ export class MessageLocks {
   }
 
   /** Whether Kafka archives the message when it is released, or when its lock ends. `undefined`: Kafka does not tell. */
-  isLast({ deliveryCount }: Pick<HeldMessage, 'deliveryCount'>): boolean | undefined {
+  isLastDelivery({ deliveryCount }: Pick<HeldMessage, 'deliveryCount'>): boolean | undefined {
     const { deliveryLimit = Number.NaN } = this.settings ?? {}
     return Number.isNaN(deliveryLimit) ? undefined : deliveryCount >= deliveryLimit
   }
@@ -130,7 +130,7 @@ export class MessageLocks {
     const sizeBytes = memoryOfRecord(acquired.record)
     if (this.#isClosed) {
       const place = { ...acquired, offset: acquired.record.offset }
-      if (this.isLast(acquired)) this.#tellArchived(place, 'the queue was closed')
+      if (this.isLastDelivery(acquired)) this.#tellArchived(place, 'the queue was closed')
       return sizeBytes
     }
     const bytes = this.#deps.records.hold(sizeBytes)
@@ -138,14 +138,14 @@ export class MessageLocks {
     const former = this.#byPlace.get(held.place)
     if (former !== undefined) this.#remove(former)
     this.#byPlace.set(held.place, held)
-    if (this.isLast(held)) this.#lastDeliveries++
+    if (this.isLastDelivery(held)) this.#lastDeliveries++
     this.#deps.counts.add()
     this.#toSpare(held)
     return sizeBytes
   }
 
   /** The message is not given any more, unless its lock begins again. */
-  withhold(held: HeldMessage): void {
+  passOver(held: HeldMessage): void {
     this.spare.delete(held)
   }
 
@@ -161,12 +161,12 @@ export class MessageLocks {
   /** Begins the lock of its client. */
   beginLock(held: HeldMessage): void {
     const { lockMs } = held
-    if (lockMs === undefined) this.#keep(held, 'given', Number.POSITIVE_INFINITY, false)
-    else this.#keep(held, 'given', this.#deps.now() + lockMs)
+    if (lockMs === undefined) this.#setState(held, 'given', Number.POSITIVE_INFINITY, false)
+    else this.#setState(held, 'given', this.#deps.now() + lockMs)
   }
 
   /** A client gets the message with this token. */
-  name(held: HeldMessage, token: string): void {
+  giveToken(held: HeldMessage, token: string): void {
     held.token = token
     this.#byToken.set(token, held)
   }
@@ -211,7 +211,7 @@ export class MessageLocks {
     if (held.state === 'settling' && held.inFlight === type) (held.repeated ??= []).push(tell)
     else if (!held.maySettle(now)) tell(LOST)
     else if (type === 'renew') void this.#renewForClient(held).then(tell)
-    else if (type !== 'release' || delayMs === 0 || this.isLast(held)) {
+    else if (type !== 'release' || delayMs === 0 || this.isLastDelivery(held)) {
       held.state = 'settling'
       held.inFlight = type
       this.#deps.deadlines.remove(held)
@@ -223,7 +223,7 @@ export class MessageLocks {
       })
     } else {
       this.#forgetToken(held)
-      this.#keep(held, 'delayed', now + delayMs)
+      this.#setState(held, 'delayed', now + delayMs)
       tell(DONE)
     }
   }
@@ -276,18 +276,18 @@ export class MessageLocks {
     this.#forgetToken(held)
     held.bytes.takeBack()
     this.spare.add(held)
-    if (this.isLast(held)) this.#keep(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
+    if (this.isLastDelivery(held)) this.#setState(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
     else {
       const releaseAt = held.hasTimeToSettle(now()) ? held.lockEndsAt - held.lockLengthMs / 2 : Number.POSITIVE_INFINITY
-      this.#keep(held, 'spare', releaseAt, false)
+      this.#setState(held, 'spare', releaseAt, false)
     }
     counts.move(held, undefined)
   }
 
-  #keep(held: HeldMessage, state: HeldMessage['state'], until: number, isKept = true): void {
+  #setState(held: HeldMessage, state: HeldMessage['state'], until: number, renewsLock = true): void {
     held.state = state
     held.wantedUntil = until
-    held.isKept = isKept
+    held.renewsLock = renewsLock
     this.#review(held)
   }
 
@@ -301,7 +301,7 @@ export class MessageLocks {
       this.#end(held, 'its lock has ended')
       this.#reader.wake()
     } else if (at >= held.wantedUntil && this.#isKeptOn(held, at)) {
-      this.#keep(held, 'spare', Math.min(held.keptUntil!, at + held.lockLengthMs / 2))
+      this.#setState(held, 'spare', Math.min(held.keptUntil!, at + held.lockLengthMs / 2))
     } else if (at >= held.wantedUntil) {
       this.#release(held, held.state === 'spare' ? 'no client has acquired it' : 'it was released')
     } else {
@@ -328,7 +328,7 @@ export class MessageLocks {
   }
 
   #end(held: HeldMessage, because: ArchivedBecause): void {
-    if (this.isLast(held)) this.#tellArchived(held, because)
+    if (this.isLastDelivery(held)) this.#tellArchived(held, because)
     this.#remove(held)
   }
 
@@ -339,7 +339,7 @@ export class MessageLocks {
     this.spare.delete(held)
     if (held.state !== 'settling') this.#forgetToken(held)
     this.#byPlace.delete(held.place)
-    if (this.isLast(held)) this.#lastDeliveries--
+    if (this.isLastDelivery(held)) this.#lastDeliveries--
     counts.move(held, undefined)
     counts.remove()
     this.#onRemoved()
@@ -367,7 +367,7 @@ export class MessageLocks {
       else this.#end(held, outcome === 'done' ? 'it was released' : 'settling it has failed')
     }
     if (outcome !== 'done') return outcome === 'unknown' ? UNKNOWN : LOST
-    return type === 'release' && this.isLast(held) ? { outcome, reason: 'archived' } : DONE
+    return type === 'release' && this.isLastDelivery(held) ? { outcome, reason: 'archived' } : DONE
   }
 
   /**

@@ -408,14 +408,14 @@ export class Queue {
     if (held.lockMs !== undefined) locks.beginLock(held)
     locks.dropRecord(held)
     const token = tokenOf(this.topic, this.groupId, held)
-    locks.name(held, token)
+    locks.giveToken(held, token)
     return {
       token,
       topic: this.topic,
       partition,
       record: record!,
       deliveryCount,
-      lastDelivery: locks.isLast(held),
+      lastDelivery: locks.isLastDelivery(held),
       lockEndsAt: locks.tokenEndsAt(held)
     }
   }

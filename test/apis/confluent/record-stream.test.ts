@@ -345,7 +345,7 @@ describe('confluent: a stream of records', () => {
     await time.pass(2 * IDLE_MS, 1_000)
     expect([response.codes, verbs.calls.length, payload.isPaused()]).to.deep.equal([[], 0, true])
     turnLimits.costPerTick = 1
-    streamTurns.ask({ readOn: () => 0 })
+    streamTurns.ask({ work: () => 0 })
     await settle(0, 0)
     expect(response.codes).to.deep.equal([200])
   })
@@ -362,7 +362,7 @@ describe('confluent: a stream of records', () => {
       for (const piece of pieces) piece.fill('!')
       expect([verbs.calls.length, payload.isPaused()]).to.deep.equal([0, true])
       turnLimits.costPerTick = 64 * 1024
-      streamTurns.ask({ readOn: () => 0 })
+      streamTurns.ask({ work: () => 0 })
       await settleAll()
       const sent = verbs.calls.flatMap(call => call.records.map(({ value }) => value?.toString()))
       expect([sent, response.codes]).to.deep.equal([texts, texts.map(() => 200)])
@@ -528,7 +528,7 @@ describe('confluent: a stream of records', () => {
     response.destroy()
     await ticks(6)
     turnLimits.costPerTick = 1
-    streamTurns.ask({ readOn: () => 0 })
+    streamTurns.ask({ work: () => 0 })
     await ticks(6)
     expect([verbs.calls.length, events.at(-1), time.timers]).to.deep.equal([0, 'over', 0])
   })

@@ -13,14 +13,14 @@ describe('confluent: turns of streams', () => {
   beforeEach(() => {
     turns = new StreamTurns(LIMITS)
     // More streams than may read more than a hundred per tick.
-    for (const other of [1, 2, 3]) turns.setInFlight({ readOn: () => other }, true)
+    for (const other of [1, 2, 3]) turns.setInFlight({ work: () => other }, true)
     taken = []
   })
 
   /** @param pieces costs of what it reads in its turns */
   const stream = (name: string, ...pieces: number[]): TurnTaker => {
     const taker: TurnTaker = {
-      readOn: maxCost => {
+      work: maxCost => {
         taken.push([name, maxCost])
         const cost = pieces.shift() ?? 0
         if (pieces.length > 0) turns.ask(taker)
@@ -85,7 +85,7 @@ describe('confluent: turns of streams', () => {
   it('a stream that leaves during the turn of another has no turn', () => {
     const other = stream('b', 10)
     turns.ask({
-      readOn: () => {
+      work: () => {
         turns.ask(other)
         turns.leave(other)
         return 10

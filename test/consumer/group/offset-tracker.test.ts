@@ -153,7 +153,7 @@ describe('offset tracker', () => {
     tracker.offered(300, 0)
     const { serial } = tracker.nextRetry(ACK_TIMEOUT_MS + 1, () => undefined)!
     tracker.released(300, serial)
-    tracker.hold(300)
+    tracker.giveToTransaction(300)
     tracker.notAcquiredAgain(300, serial, 0)
     expect(tracker.nextDeadlineAt).to.equal(undefined)
   })
@@ -201,7 +201,7 @@ describe('offset tracker', () => {
         const prepared = () => {
           const tracker = trackerAt(0)
           for (const offset of offered) tracker.offered(offset, 0)
-          for (const offset of held) if (tracker.isAcquired(offset)) tracker.hold(offset)
+          for (const offset of held) if (tracker.isAcquired(offset)) tracker.giveToTransaction(offset)
           const offers = acked.map(offset => ({ offset, serial: tracker.offerOf(offset)?.serial ?? 0 }))
           return { tracker, offers }
         }

@@ -183,7 +183,7 @@ export class RecordStream implements TurnTaker {
     this.#pieceAt = 0
   }
 
-  readOn(maxCost: number): number {
+  work(maxCost: number): number {
     let cost = 0
     this.#guarded(() => {
       if (this.#mayRead && this.#piece !== undefined) cost = this.#readPiece(this.#piece, maxCost)

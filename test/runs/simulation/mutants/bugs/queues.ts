@@ -8,8 +8,8 @@ export const queueBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'MessageLocks.#end',
-        find: 'this.isLast(held)',
-        replaceWith: "this.isLast(held) && held.state === 'settling'"
+        find: 'this.isLastDelivery(held)',
+        replaceWith: "this.isLastDelivery(held) && held.state === 'settling'"
       }
     ]
   },
