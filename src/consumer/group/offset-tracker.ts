@@ -454,8 +454,8 @@ export class OffsetTracker {
 
   /**
    * Notes that the message of an offer could not be read again. Another attempt follows at `retryAt`. The failed attempt does
-   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled: it was released
-   * while it was read again, and then given to a transaction.
+   * not count as a retry. Does nothing where another offer of the message is newer, or it is settled, or a transaction
+   * has it: it was released while it was read again, and then given to one.
    */
   notAcquiredAgain(offset: Offset, serial: number, retryAt: number): void {
     const offer = this.#openOffer(offset)
