@@ -299,7 +299,7 @@ export class Queue {
   #acquireDue(acquire: WaitingAcquire): void {
     const { now, records } = this.#process
     const problem = this.#waiting.problemOf(acquire)
-    if (this.#takeBackEnded(acquire).length > 0) this.#answer(acquire)
+    if (this.#validOf(acquire).length > 0) this.#answer(acquire)
     else if (acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
     else if (problem !== undefined && this.#failure === undefined)
       this.#refuse(acquire, failureOf(records.refusal(problem)))
@@ -377,13 +377,11 @@ export class Queue {
   }
 
   /**
-   * Takes back messages of an acquire whose locks have almost ended: the client does not know of them, and this process
-   * would go on renewing the locks. The process may have stood still since it got messages, and another gateway may have
-   * given them to a client.
-   *
-   * @returns those whose locks still hold
+   * The messages of an acquire whose locks still hold. Those whose locks have almost ended are taken back: the client does
+   * not know of them, and this process would go on renewing the locks. The process may have stood still since it got
+   * messages, and another gateway may have given them to a client.
    */
-  #takeBackEnded({ messages }: WaitingAcquire): HeldMessage[] {
+  #validOf({ messages }: WaitingAcquire): HeldMessage[] {
     const now = this.#process.now()
     for (const held of messages) if (!held.hasTimeToSettle(now)) this.#joined!.locks.takeBack(held)
     return messages.filter(held => held.state === 'given' && this.#joined!.locks.holds(held))
@@ -391,7 +389,7 @@ export class Queue {
 
   #answer(acquire: WaitingAcquire): void {
     const { metrics } = this.#process
-    const messages = this.#takeBackEnded(acquire).map(held => this.#messageOf(held))
+    const messages = this.#validOf(acquire).map(held => this.#messageOf(held))
     const again = messages.filter(({ deliveryCount }) => deliveryCount > 1).length
     if (messages.length > 0) metrics.count('queues', 'acquired_messages', {}, messages.length)
     if (again > 0) metrics.count('queues', 'redelivered_messages', {}, again)
