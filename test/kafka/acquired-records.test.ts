@@ -5,7 +5,7 @@ import { type CompressionCodec, prepareCompression } from '../../src/kafka/compr
 import { crc32c } from '../../src/kafka/crc32c.js'
 import { DecompressedMemory } from '../../src/kafka/decompressed-memory.js'
 import { DecompressionAllowance } from '../../src/kafka/packed-records.js'
-import { noProducer } from '../../src/kafka/record-batch-writer.js'
+import { controlBatch } from '../support/raw-kafka.js'
 import { allowance } from './allowance.js'
 import { encodeWithKafkajs } from './kafkajs-records.js'
 import { batchAt } from './sample-responses.js'
@@ -31,6 +31,13 @@ function damagedAt(baseOffset: number, values: readonly string[]): Buffer {
   return batch
 }
 
+/** The end of a transaction. */
+function markerAt(offset: number, type: 'abort' | 'commit', producerId: number): Buffer {
+  const marker = controlBatch(type, producerId)
+  marker.writeBigInt64BE(BigInt(offset))
+  return marker
+}
+
 describe('acquired records', () => {
   before(prepareCompression)
 
@@ -52,14 +59,18 @@ describe('acquired records', () => {
       )
   })
 
-  it('keep no memory of the answer: key, value and headers are copies', () => {
-    const bytes = batchAt(10, ['a'])
-    const [{ record }] = readAcquired(bytes, [range(10, 10)], allowance()).records as never as [
-      { record: { key: Buffer; value: Buffer; headers: { key: string; value: Buffer | null }[] } }
+  it('keep no memory of the answer: key, value and headers are copies', async () => {
+    const value = 'x'.repeat(100_000)
+    const message = { key: 'k', value, headers: { h: 'header' }, offsetDelta: 0, timestampDelta: 0 }
+    const bytes = await encodeWithKafkajs([message])
+    const [{ record }] = readAcquired(bytes, [range(0, 0)], allowance()).records as never as [
+      { record: { key: Buffer; value: Buffer; headers: { key: string; value: Buffer }[] } }
     ]
     bytes.fill(0)
-    expect([String(record.key), String(record.value)]).to.deep.equal(['key of a', 'a'])
-    expect(record.headers).to.deep.equal([{ key: 'h', value: null }])
+    const copies = [record.key, record.value, record.headers[0]!.value]
+    expect(copies.map(String)).to.deep.equal(['k', value, 'header'])
+    // A view would keep all bytes of its batch.
+    for (const { buffer } of copies) expect(buffer.byteLength).to.be.at.most(value.length)
   })
 
   it('leave gaps where records are compacted, in a batch, between batches and behind them', async () => {
@@ -87,8 +98,14 @@ describe('acquired records', () => {
   })
 
   it('of transactions, aborted ones included, are those that were acquired', () => {
-    const batches = [batchAt(0, ['a'], { ...noProducer, producerId: 7n, producerEpoch: 0, baseSequence: 0 })]
-    expect(read(batches, range(0, 0)).records).to.deep.equal(['0:a 1'])
+    const inTransaction = { producerId: 7n, producerEpoch: 0, isTransactional: true }
+    const batches = [
+      batchAt(0, ['a', 'b'], { ...inTransaction, baseSequence: 0 }),
+      markerAt(2, 'abort', 7),
+      batchAt(3, ['c'], { ...inTransaction, baseSequence: 2 }),
+      markerAt(4, 'commit', 7)
+    ]
+    expect(read(batches, range(1, 4))).to.deep.equal({ ...none, records: ['1:b 1', '3:c 1'], gaps: ['2-2', '4-4'] })
   })
 
   it('cannot be read from a damaged batch, whose own offsets are not believed', () => {

@@ -96,19 +96,31 @@ describe('dead letters, looked at and driven again', () => {
   })
 
   it('are lost nowhere when the process dies while they are driven again', () => {
-    for (let operations = 0; operations < 60; operations += 3) {
-      const disk = withDeadLetters(bodies.slice(0, 4))
+    const letters = bodies.slice(0, 4)
+    const driveAgain = (disk: SimulatedDisk) => replayDeadLetters(storeOptions(disk, [], {}), 1_000_000, undefined)
+    const living = withDeadLetters(letters)
+    living.operationsLeft = 1_000
+    expect(driveAgain(living).count).to.equal(4)
+    const needed = 1_000 - living.operationsLeft
+    const inLog = new Set<number>()
+    for (let operations = 0; operations < needed; operations++) {
+      const disk = withDeadLetters(letters)
       disk.operationsLeft = operations
       try {
-        replayDeadLetters(storeOptions(disk, [], {}), 1_000_000, undefined)
-      } catch {
+        driveAgain(disk)
+      } catch (error) {
         // It died while it was opened.
+        expect(String(error)).to.equal('LogUnusableError: the disk cannot read the files in /simulated/dead')
       }
+      expect(disk.operationsLeft, `dead after ${operations} operations`).to.be.at.most(0)
       disk.operationsLeft = Number.POSITIVE_INFINITY
       disk.powerCut(() => 0.5)
-      const found = [...readAll(openStore(disk).store), ...bodiesOf(readDeadLetters(disk.directory))]
-      expect([...new Set(found)].sort(), `${operations} operations`).to.deep.equal(bodies.slice(0, 4))
+      const again = readAll(openStore(disk).store)
+      inLog.add(again.length)
+      const found = [...again, ...bodiesOf(readDeadLetters(disk.directory))]
+      expect([...new Set(found)].sort(), `${operations} operations`).to.deep.equal(letters)
     }
+    expect([...inLog], 'it died before and after each of them').to.have.members([0, 1, 2, 3, 4])
   })
 
   it('wait for an operator when the disk cannot read them, and come back with all they had', () => {

@@ -306,23 +306,40 @@ describe('log: the outcome of an entry', () => {
     })
 
     it('is taken over again where a crash or a full disk came in between', () => {
-      const whole = open()
-      const id = whole.logId.toString('hex')
-      for (let operations = 1; operations < 40; operations++) {
+      const id = open().logId.toString('hex')
+      const former = (): void => {
         disk = new SimulatedDisk()
         put('ID', readFileSync('test/data/upgrade/79d4ee42/log/receipts/ID'))
         put('0000000000000001.outcomes', formerFile)
+      }
+      const expectAll = (after: string): void => {
+        const store = open()
+        expect(store.logId.toString('hex'), after).to.equal(id)
+        expect(all(store, 1, 100), after).to.have.length(6)
+      }
+      former()
+      disk.operationsLeft = 1_000
+      open()
+      const needed = 1_000 - disk.operationsLeft
+      for (let operations = 0; operations < needed; operations++) {
+        former()
         disk.operationsLeft = operations
         try {
           open()
-        } catch {
-          // The process is dead.
+        } catch (error) {
+          expect(String(error)).to.equal('Error: the process is dead')
         }
+        expect(disk.operationsLeft, `dead after ${operations} operations`).to.be.at.most(0)
         disk.operationsLeft = Number.POSITIVE_INFINITY
         disk.powerCut(() => 0.1)
-        const store = open()
-        expect(store.logId.toString('hex')).to.equal(id)
-        expect(all(store, 1, 100), `${operations} operations`).to.have.length(6)
+        expectAll(`${operations} operations`)
+      }
+      for (let [free, found] = [0, 0]; found < 6; free += 8) {
+        former()
+        disk.capacityBytes = disk.usedBytes + free
+        found = all(open(), 1, 100).length
+        disk.capacityBytes = Number.POSITIVE_INFINITY
+        expectAll(`${free} free bytes`)
       }
     })
 
