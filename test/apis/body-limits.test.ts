@@ -91,13 +91,13 @@ async function serve(api: unknown, settings: object = {}) {
   await app.register(async scope => addRoutes(scope), { prefix })
   const post = (url: string, type: string, payload: string) =>
     app.inject({ method: 'POST', url: prefix + url, headers: { 'content-type': type }, payload })
-  return { gateway: verbs, post }
+  return { verbs, post }
 }
 
 describe('a body with many small records', () => {
   for (const { what, api, url, type, bodyOf, refusal, settings } of bulks) {
     it(`is taken with 65,536 records, and refused with one more: ${what}`, async () => {
-      const { gateway: verbs, post } = await serve(api, settings)
+      const { verbs, post } = await serve(api, settings)
       const taken = await post(url, type, bodyOf(MOST))
       expect([taken.statusCode < 300, verbs.records.length]).to.deep.equal([true, MOST])
       const refused = await post(url, type, bodyOf(MOST + 1))
@@ -131,7 +131,7 @@ const nestedIn: readonly (readonly [
 describe('a value of JSON with many levels', () => {
   for (const [what, api, url, type, bodyOf] of nestedIn) {
     it(`is taken with 1,000 levels, and refused with one more and with a million: ${what}`, async () => {
-      const { gateway: verbs, post } = await serve(api)
+      const { verbs, post } = await serve(api)
       // A body of more than 128 KiB is read in another way.
       const nested = (depth: number, padding = '') =>
         post(url, type, bodyOf(`${padding}${'['.repeat(depth)}${']'.repeat(depth)}`))
@@ -149,7 +149,7 @@ describe('a value of JSON with many levels', () => {
   }
 
   it('is an error of its record in version 3 of Confluent, behind which nothing is read', async () => {
-    const { gateway: verbs, post } = await serve(confluent)
+    const { verbs, post } = await serve(confluent)
     const nested = (depth: number): string =>
       `{"value":{"type":"JSON","data":${'['.repeat(depth)}${']'.repeat(depth)}}}`
     const answer = await post('/v3/clusters/c/topics/t/records', JSON_TYPE, nested(1_000) + nested(1_001))
@@ -177,7 +177,7 @@ const parsed: readonly (readonly [what: string, api: unknown, url: string, type:
 describe('a body of JSON that is parsed', () => {
   for (const [what, api, url, type, settings] of parsed) {
     it(`is refused with 413 above 256 KiB, and not parsed: ${what}`, async () => {
-      const { gateway: verbs, post } = await serve(api, settings)
+      const { verbs, post } = await serve(api, settings)
       const parse = sinon.spy(JSON, 'parse')
       try {
         const of = (bytes: number) => post(url, type, `"${'x'.repeat(bytes - 2)}"`)
@@ -194,7 +194,7 @@ describe('a body of JSON that is parsed', () => {
 
   it('is refused where it has more than 1,000 levels', async () => {
     for (const [what, api, url, type, settings] of parsed.slice(0, 4)) {
-      const { gateway: verbs, post } = await serve(api, settings)
+      const { verbs, post } = await serve(api, settings)
       for (const depth of [1_001, 100_000]) {
         const { statusCode, body } = await post(url, type, `${'['.repeat(depth)}${']'.repeat(depth)}`)
         expect([what, statusCode, verbs.records.length]).to.deep.equal([what, 400, 0])
@@ -204,7 +204,7 @@ describe('a body of JSON that is parsed', () => {
   })
 
   it('is not parsed where its values are only written in their shortest form', async () => {
-    const { gateway: verbs, post } = await serve(confluent)
+    const { verbs, post } = await serve(confluent)
     const parse = sinon.spy(JSON, 'parse')
     try {
       const answer = await post('/topics/t', V2_TYPE, `{"records":[{"value":"${'\\u0041'.repeat(MOST_PARSED)}"}]}`)

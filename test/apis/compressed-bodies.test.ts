@@ -66,7 +66,7 @@ describe('bodies of produce requests with a content coding', () => {
         charged: charged.slice(charges)
       }
     }
-    return Object.assign(send, { gateway: verbs })
+    return Object.assign(send, { verbs })
   }
   /** Limits of one record, as wide as that of the body. */
   const unlimited = (settings: object): object =>
@@ -205,7 +205,7 @@ describe('bodies of produce requests with a content coding', () => {
       const send = await serve(way)
       await send(way.body('x'))
       await send(brotliCompressSync(way.body('x')), 'br')
-      const [whole, left] = send.gateway.calls.map(({ options }) => options.deadlineMs)
+      const [whole, left] = send.verbs.calls.map(({ options }) => options.deadlineMs)
       // Arion has no time limit unless it is set.
       return [left! < whole!, !way.what.includes('async') && way.api.name !== 'arion']
     }))

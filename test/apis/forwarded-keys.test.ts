@@ -69,7 +69,7 @@ async function serve({ api, settings }: Way, owner?: PassOn) {
     done()
   })
   await app.register(async scope => addRoutes(scope), { prefix: api.prefix })
-  return { gateway: verbs, idempotency, counts, rights, forwarded, app }
+  return { verbs, idempotency, counts, rights, forwarded, app }
 }
 
 type Served = Awaited<ReturnType<typeof serve>>
@@ -116,11 +116,11 @@ describe('a request with a key that another process owns', () => {
       expect(Object.keys(passed.headers).sort()).to.deep.equal(Object.keys(direct.headers).sort())
       for (const header of CERTAINTY.filter(header => header !== 'x-castellan-idempotency'))
         expect(passed.headers[header], header).to.equal(direct.headers[header])
-      expect([entry.gateway.records.length, owner.gateway.records.length]).to.deep.equal([0, 2])
-      expect(owner.gateway.records[1]).to.deep.equal(owner.gateway.records[0])
+      expect([entry.verbs.records.length, owner.verbs.records.length]).to.deep.equal([0, 2])
+      expect(owner.verbs.records[1]).to.deep.equal(owner.verbs.records[0])
       const again = await send(entry, way, 'passed-on', payload)
       expect(again).to.deep.equal({ ...passed, headers: { ...passed.headers, 'idempotent-replayed': 'true' } })
-      expect(owner.gateway.records).to.have.length(2)
+      expect(owner.verbs.records).to.have.length(2)
       expect(entry.counts).to.deep.equal(['forwarded', 'forwarded'])
       expect(owner.counts).to.deep.equal(['claimed', 'claimed', 'replayed'])
     })
@@ -130,7 +130,7 @@ describe('a request with a key that another process owns', () => {
       owner.rights.isForbidden = true
       const seen = await send(entry, way, 'k', way.body('x'))
       expect([seen.status, seen.headers['x-castellan-persisted']]).to.deep.equal([403, 'no'])
-      expect(owner.gateway.records).to.deep.equal([])
+      expect(owner.verbs.records).to.deep.equal([])
       expect(owner.forwarded).to.deep.equal([['shop', '127.0.0.1']])
     })
 
@@ -145,7 +145,7 @@ describe('a request with a key that another process owns', () => {
       const seen = await send(entry, way, 'beyond', payload)
       expect(seen.status).to.equal(429)
       expect(seen.headers).to.include({ 'retry-after': '7', 'x-castellan-persisted': 'no' })
-      expect(owner.gateway.records).to.have.length(2)
+      expect(owner.verbs.records).to.have.length(2)
     })
   }
 

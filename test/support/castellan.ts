@@ -44,16 +44,16 @@ const NO_GROUPS = {
   beginningOf: () => ({ atEarliest: false, positions: new Map() })
 }
 
-/** Router, delivery and gateway as the app builds them, in this process and without HTTP. */
+/** Router, delivery and verbs as the app builds them, in this process and without HTTP. */
 export class Castellan {
-  readonly gateway: KafkaVerbs
+  readonly verbs: KafkaVerbs
 
   constructor(
     readonly router: RouterHandle,
     readonly delivery: Delivery,
     readonly system: ActorSystem
   ) {
-    this.gateway = new KafkaVerbs({
+    this.verbs = new KafkaVerbs({
       delivery,
       groups: NO_GROUPS as never,
       instances: {} as never,
@@ -62,9 +62,9 @@ export class Castellan {
     })
   }
 
-  /** One call of `gateway.produce`; the outcomes are those of its records, in order. */
+  /** One call of `verbs.produce`; the outcomes are those of its records, in order. */
   produce(records: readonly ProduceRecord[]): Promise<readonly RecordOutcome[]> {
-    return this.gateway.produce(records, { partitioner: 'crc32', deadlineMs: answerTimeoutMs }).outcomes()
+    return this.verbs.produce(records, { partitioner: 'crc32', deadlineMs: answerTimeoutMs }).outcomes()
   }
 
   /** One FetchData request. */
@@ -156,7 +156,7 @@ export function startCastellan(bootstrap: string, options: CastellanOptions = {}
 }
 
 /** A {@link Castellan} with an embedded cluster of its own. */
-export interface EmbeddedStack extends Pick<Castellan, 'gateway' | 'delivery' | 'router'> {
+export interface EmbeddedStack extends Pick<Castellan, 'verbs' | 'delivery' | 'router'> {
   readonly cluster: EmbeddedCluster
   close(): Promise<void>
 }
@@ -164,12 +164,12 @@ export interface EmbeddedStack extends Pick<Castellan, 'gateway' | 'delivery' | 
 export async function startEmbeddedStack(options?: EmbeddedClusterOptions): Promise<EmbeddedStack> {
   const cluster = await startEmbeddedCluster(options)
   const castellan = startCastellan(cluster.bootstrap)
-  const { gateway: verbs, delivery, router } = castellan
+  const { verbs, delivery, router } = castellan
   const close = async () => {
     await castellan.close(0)
     await cluster.close()
   }
-  return { gateway: verbs, delivery, router, cluster, close }
+  return { verbs, delivery, router, cluster, close }
 }
 
 /** In a `describe` block: a cluster to test against and a {@link Castellan} on it, for all tests of the block. */

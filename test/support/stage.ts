@@ -92,7 +92,7 @@ export class Stage<AnyCluster extends Cluster> {
     return this.keep(await startTestApp(this.bootstrap, settings, log), app => app.stop())
   }
 
-  /** Router, delivery and gateway without HTTP. */
+  /** Router, delivery and verbs without HTTP. */
   castellan(options?: CastellanOptions): Castellan {
     return this.keep(startCastellan(this.bootstrap, options), castellan => castellan.close())
   }

@@ -24,7 +24,7 @@ describe('changes of a cluster in trouble', () => {
   const countOf = (api: 'CreateTopics' | 'DeleteTopics' | 'CreatePartitions'): number => stack.cluster.requestCount(api)
 
   it('are repeated until another broker is the controller', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     const notController = { type: 'error', errorCode: errorCodes.NOT_CONTROLLER } as const
     for (const api of ['CreateTopics', 'CreatePartitions', 'DeleteTopics'] as const) {
       stack.cluster.faults.add({ api, count: 2 }, notController)
@@ -36,7 +36,7 @@ describe('changes of a cluster in trouble', () => {
   })
 
   it('are made when the cluster shows what an attempt without an answer has done, and are not sent again', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     for (const api of ['CreateTopics', 'CreatePartitions', 'IncrementalAlterConfigs'] as const) {
       stack.cluster.faults.add({ api }, LOST_AFTER_WORK)
     }
@@ -48,7 +48,7 @@ describe('changes of a cluster in trouble', () => {
   })
 
   it('are made when the cluster shows a topic for which the brokers choose the numbers, also where it was asked in numbers', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     for (const [name, numbers] of [
       ['a', { partitions: -1 }],
       ['b', { partitions: 2, replicationFactor: -1 }],
@@ -62,7 +62,7 @@ describe('changes of a cluster in trouble', () => {
   })
 
   it('are not sent again once bytes were written, and are in doubt while the cluster does not show them', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     stack.cluster.createTopic('orders', { partitions: 1 })
     const soon = { timeoutMs: 600 }
     for (const api of ['CreateTopics', 'CreatePartitions', 'IncrementalAlterConfigs'] as const) {
@@ -81,7 +81,7 @@ describe('changes of a cluster in trouble', () => {
   })
 
   it('are in doubt where the cluster has shown them before', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     stack.cluster.createTopic('orders', { partitions: 1 })
     stack.cluster.faults.add({ api: 'CreateTopics' }, { type: 'close', afterWork: false })
     const unsure = admin.createTopic({ name: 'orders', partitions: 1 }, { timeoutMs: 600 })
@@ -89,23 +89,23 @@ describe('changes of a cluster in trouble', () => {
   })
 
   it('are asked again where they are only checked', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     stack.cluster.faults.add({ api: 'CreateTopics' }, { type: 'close', afterWork: false })
     await admin.createTopic({ name: 'orders', partitions: 1 }, { ...options, validateOnly: true })
     expect(countOf('CreateTopics')).to.equal(2)
   })
 
   it('delete a topic by its id again when the answer was lost, and it is gone as requested', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     stack.cluster.createTopic('orders', { partitions: 1 })
     stack.cluster.faults.add({ api: 'DeleteTopics' }, LOST_AFTER_WORK)
     await admin.deleteTopic('orders', PATIENCE_MS)
     expect(countOf('DeleteTopics')).to.equal(2)
-    expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.deep.equal([])
+    expect([...(await stack.verbs.topics('all', PATIENCE_MS)).keys()]).to.deep.equal([])
   })
 
   it('have an error of Kafka for each refusal, also where a permission is missing', async () => {
-    const { admin, groups } = stack.gateway
+    const { admin, groups } = stack.verbs
     const denied = (errorCode: number) => ({ type: 'error', errorCode }) as const
     const { TOPIC_AUTHORIZATION_FAILED, GROUP_AUTHORIZATION_FAILED } = errorCodes
     for (const api of ['CreateTopics', 'DescribeConfigs', 'IncrementalAlterConfigs'] as const) {
@@ -126,7 +126,7 @@ describe('changes of a cluster in trouble', () => {
   })
 
   it('ask no broker for what cannot be asked', async () => {
-    const { admin } = stack.gateway
+    const { admin } = stack.verbs
     const codeOf = async (promise: Promise<unknown>) => ((await errorOf(promise)) as CastellanError).code
     expect(await codeOf(admin.createTopic({ name: '' }, options))).to.equal('invalidTopic')
     expect(await codeOf(admin.deleteTopic('', PATIENCE_MS))).to.equal('invalidTopic')
@@ -144,7 +144,7 @@ describe('changes of a cluster in trouble', () => {
     stack.cluster.createTopic('orders')
     stack.cluster.createTopic('__proto__')
     const names = ['orders', 'none', '__proto__']
-    const found = await stack.gateway.admin.describeConfigs(
+    const found = await stack.verbs.admin.describeConfigs(
       names.map(name => ({ type: 'topic', name })),
       PATIENCE_MS
     )
@@ -163,7 +163,7 @@ describe('the id of a cluster', () => {
   it('is that of the cluster that answers, also after another one has started at the same address', async () => {
     const first = await startEmbeddedCluster({ nodes: 1 })
     const stack = startCastellan(first.bootstrap)
-    const { gateway: verbs } = stack
+    const { verbs } = stack
     const idOf = () => verbs.admin.clusterId(PATIENCE_MS)
     const described = async () => (await verbs.admin.describeCluster(PATIENCE_MS)).clusterId
     const before = await idOf()

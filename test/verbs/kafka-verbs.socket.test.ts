@@ -19,7 +19,7 @@ describe('the gateway of a Kafka cluster, on the embedded broker', () => {
   })
   afterEach(() => stack.close())
 
-  const send = (...records: ProduceRecord[]) => stack.gateway.produce(records, options).outcomes()
+  const send = (...records: ProduceRecord[]) => stack.verbs.produce(records, options).outcomes()
   const record = (value: string, partition = 0): ProduceRecord => ({ topic: 'orders', partition, key: null, value })
   const log = (partition = 0) => stack.cluster.records('orders', partition).map(({ value }) => value?.toString())
   const warmUp = () => send(record('warm-up', 0), record('warm-up', 1))
@@ -29,12 +29,12 @@ describe('the gateway of a Kafka cluster, on the embedded broker', () => {
   it('writes, says where, and is ready once a broker has answered', async () => {
     expect(results(await send(record('A'), record('B', 1), record('C')))).to.deep.equal(['0@0', '1@0', '0@1'])
     expect(log()).to.deep.equal(['A', 'C'])
-    expect(stack.gateway.isReady).to.equal(true)
+    expect(stack.verbs.isReady).to.equal(true)
   })
 
   it('refuses what is no record, and writes the others', async () => {
     const records = [{ topic: 'orders', partition: 0, key: null, value: 'A' }, null, undefined, 5] as never
-    const outcomes = await stack.gateway.produce(records, options).outcomes()
+    const outcomes = await stack.verbs.produce(records, options).outcomes()
     expect(results(outcomes)).to.deep.equal(['0@0', 'invalidRequest', 'invalidRequest', 'invalidRequest'])
     expect(stack.cluster.records('orders', 0).map(({ key }) => key)).to.deep.equal([null])
   })
@@ -42,7 +42,7 @@ describe('the gateway of a Kafka cluster, on the embedded broker', () => {
   it('says why a compacted topic refuses a record in the words of the broker', async () => {
     stack.cluster.createTopic('compacted', { partitions: 1, config: { 'cleanup.policy': 'compact' } })
     const record = { topic: 'compacted', key: null, value: Buffer.from('x') }
-    const outcomes = await stack.gateway.produce([record, { ...record, key: Buffer.from('k') }], options).outcomes()
+    const outcomes = await stack.verbs.produce([record, { ...record, key: Buffer.from('k') }], options).outcomes()
     expect(outcomes[0]).to.include({
       type: 'failed',
       code: 'recordRejected',
@@ -66,15 +66,15 @@ describe('the gateway of a Kafka cluster, on the embedded broker', () => {
   })
 
   it('tells what topics there are, and creates none by asking', async () => {
-    const topics = await stack.gateway.topics(['orders', 'no-such-topic'], 15_000)
+    const topics = await stack.verbs.topics(['orders', 'no-such-topic'], 15_000)
     expect(topics.get('orders')!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1])
     expect(topics.get('no-such-topic')!.errorCode).to.equal(errorCodes.UNKNOWN_TOPIC_OR_PARTITION)
-    expect([...(await stack.gateway.topics(['no-such-topic'], 15_000))][0]![1].partitions).to.deep.equal([])
+    expect([...(await stack.verbs.topics(['no-such-topic'], 15_000))][0]![1].partitions).to.deep.equal([])
   })
 
   it('says that no broker tells what topics there are', async () => {
     const away = startCastellan('127.0.0.1:1')
-    const error = await away.gateway.topics(['orders'], 50).catch((thrown: unknown) => thrown)
+    const error = await away.verbs.topics(['orders'], 50).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(CastellanError)
     await away.close()
   })
@@ -159,8 +159,8 @@ describe('the gateway of a Kafka cluster, on the embedded broker', () => {
     for (const topic of names) stack.cluster.createTopic(topic, { partitions: 1 })
     const before = stack.cluster.requestCount('Metadata')
     const records = [...names, 'nowhere'].map(topic => ({ topic, key: null, value: 'x' }))
-    const outcomes = stack.gateway.produce(records, { ...options, deadlineMs: 10_000 }).outcomes()
-    const others = await stack.gateway.produce(records.slice(0, -1), options).outcomes()
+    const outcomes = stack.verbs.produce(records, { ...options, deadlineMs: 10_000 }).outcomes()
+    const others = await stack.verbs.produce(records.slice(0, -1), options).outcomes()
     expect(others.every(({ type }) => type === 'delivered')).to.equal(true)
     expect(results(await outcomes)).to.deep.equal([...names.map(() => '0@0'), 'unknownTopic'])
     expect(stack.cluster.requestCount('Metadata') - before).to.be.below(120)
@@ -168,7 +168,7 @@ describe('the gateway of a Kafka cluster, on the embedded broker', () => {
 
   it('creates topics that are written to, whatever their name', async () => {
     for (const topic of ['__proto__', 'constructor', 'new-one']) {
-      const outcomes = await stack.gateway.produce([{ topic, key: topic, value: topic }], options).outcomes()
+      const outcomes = await stack.verbs.produce([{ topic, key: topic, value: topic }], options).outcomes()
       expect(outcomes[0]!.type, topic).to.equal('delivered')
     }
     expect(Object.prototype).not.to.have.property('0')
@@ -215,7 +215,7 @@ describe('the gateway of a Kafka cluster without Kafka', () => {
     cluster.createTopic('orders', { partitions: 1 })
     await cluster.stopNode(1)
     const stack = startCastellan(cluster.bootstrap)
-    const { gateway: verbs } = stack
+    const { verbs } = stack
     try {
       const value = Buffer.alloc(10_000)
       const sent = Array.from({ length: 3_000 }, () => verbs.produce([{ topic: 'orders', key: null, value }], options))

@@ -45,7 +45,7 @@ describe('a change of topics whose bytes arrive late', () => {
     await cluster.close()
   })
 
-  const topics = async (): Promise<string[]> => [...(await castellan.gateway.topics('all', PATIENCE_MS)).keys()]
+  const topics = async (): Promise<string[]> => [...(await castellan.verbs.topics('all', PATIENCE_MS)).keys()]
   const deletions = (): number => cluster.requestCount('DeleteTopics')
   const arrives = async (): Promise<void> => {
     const before = deletions()
@@ -54,9 +54,9 @@ describe('a change of topics whose bytes arrive late', () => {
   }
 
   it('deletes no topic that was created anew, and loses none of its records', async () => {
-    await castellan.gateway.admin.deleteTopic('orders', PATIENCE_MS)
+    await castellan.verbs.admin.deleteTopic('orders', PATIENCE_MS)
     expect([late.length, deletions()]).to.deep.equal([1, 1])
-    await castellan.gateway.admin.createTopic({ name: 'orders', partitions: 1 }, { timeoutMs: PATIENCE_MS })
+    await castellan.verbs.admin.createTopic({ name: 'orders', partitions: 1 }, { timeoutMs: PATIENCE_MS })
     const [outcome] = await castellan.produce([{ topic: 'orders', partition: 0, key: null, value: 'acknowledged' }])
     expect(outcome?.type).to.equal('delivered')
     await arrives()
@@ -66,7 +66,7 @@ describe('a change of topics whose bytes arrive late', () => {
 
   it('is sent once, and is in doubt, where brokers take no ids of topics', async () => {
     newest = 5
-    const error = await castellan.gateway.admin.deleteTopic('orders', 4 * CALL_MS).catch((thrown: unknown) => thrown)
+    const error = await castellan.verbs.admin.deleteTopic('orders', 4 * CALL_MS).catch((thrown: unknown) => thrown)
     expect(error).to.be.instanceOf(TimedOutError)
     expect(deletions()).to.equal(0)
     await arrives()
@@ -75,7 +75,7 @@ describe('a change of topics whose bytes arrive late', () => {
 
   it('is answered as made where brokers take no ids of topics, when the topic is gone before the time is over', async () => {
     newest = 5
-    const deleting = castellan.gateway.admin.deleteTopic('orders', PATIENCE_MS)
+    const deleting = castellan.verbs.admin.deleteTopic('orders', PATIENCE_MS)
     while (late.length === 0) await new Promise(setImmediate)
     cluster.deleteTopic('orders')
     await deleting
@@ -83,7 +83,7 @@ describe('a change of topics whose bytes arrive late', () => {
   })
 
   it('names no topic by its name that is not there', async () => {
-    const error = await castellan.gateway.admin.deleteTopic('none', PATIENCE_MS).catch((thrown: unknown) => thrown)
+    const error = await castellan.verbs.admin.deleteTopic('none', PATIENCE_MS).catch((thrown: unknown) => thrown)
     expect(error).to.include({ errorCode: 3 })
     expect([late.length, deletions()]).to.deep.equal([0, 0])
   })

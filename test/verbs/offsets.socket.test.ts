@@ -17,12 +17,12 @@ describe('offsets of groups that the gateway tells and sets', () => {
   const write = async (...values: string[]): Promise<void> => {
     const records = values.map(value => ({ topic: 'orders', partition: 1, key: null, value }))
     const options = { partitioner: 'murmur2', deadlineMs: PATIENCE_MS } as const
-    const outcomes = await stack.gateway.produce(records, options).outcomes()
+    const outcomes = await stack.verbs.produce(records, options).outcomes()
     expect(outcomes.map(({ type }) => type)).to.deep.equal(values.map(() => 'delivered'))
   }
-  const offsets = (topic = 'orders', group = 'billing') => stack.gateway.groups.offsets(group, topic, PATIENCE_MS)
+  const offsets = (topic = 'orders', group = 'billing') => stack.verbs.groups.offsets(group, topic, PATIENCE_MS)
   const commit = (partition: number, offset: number, metadata?: string) =>
-    stack.gateway.groups.commit('billing', 'orders', new Map([[partition, { offset, metadata }]]), PATIENCE_MS)
+    stack.verbs.groups.commit('billing', 'orders', new Map([[partition, { offset, metadata }]]), PATIENCE_MS)
   const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
     promise.then(
       () => expect.fail('it succeeded'),
@@ -48,7 +48,7 @@ describe('offsets of groups that the gateway tells and sets', () => {
 
   it('are told where they were committed in this topic, and not where in a former one of the name', async () => {
     await write('a', 'b')
-    const { topicId } = (await stack.gateway.topics(['orders'], PATIENCE_MS)).get('orders')!
+    const { topicId } = (await stack.verbs.topics(['orders'], PATIENCE_MS)).get('orders')!
     const former = 'BBBBBBBBQACAAAAAAAAAAg'
     const commitMarked = async (id: string | undefined) => {
       const { offset, metadata } = withMark({ offset: 1, metadata: '' }, id)
@@ -62,12 +62,12 @@ describe('offsets of groups that the gateway tells and sets', () => {
 
   it('are not told of a topic that does not exist, which asking does not create', async () => {
     expect(await offsets('no-such-topic')).to.equal(undefined)
-    expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.not.include('no-such-topic')
+    expect([...(await stack.verbs.topics('all', PATIENCE_MS)).keys()]).to.not.include('no-such-topic')
   })
 
   it('are refused for a partition that does not exist', async () => {
     const offset = { offset: 1 }
-    const outcomes = await stack.gateway.groups.commit(
+    const outcomes = await stack.verbs.groups.commit(
       'billing',
       'orders',
       new Map([
@@ -109,8 +109,8 @@ describe('offsets of groups that the gateway tells and sets', () => {
     const away = startCastellan('127.0.0.1:1')
     while (away.router.awayBecause === undefined) await new Promise(resolve => setTimeout(resolve, 5))
     for (const asked of [
-      away.gateway.groups.offsets('billing', 'orders', 50),
-      away.gateway.groups.commit('billing', 'orders', new Map([[0, { offset: 1 }]]), 50)
+      away.verbs.groups.offsets('billing', 'orders', 50),
+      away.verbs.groups.commit('billing', 'orders', new Map([[0, { offset: 1 }]]), 50)
     ]) {
       const error = await errorOf(asked)
       expect(error).to.be.instanceOf(TimedOutError)
@@ -121,6 +121,6 @@ describe('offsets of groups that the gateway tells and sets', () => {
 
   it('belong to topics that are all listed, whatever their names are', async () => {
     stack.cluster.createTopic('__proto__', { partitions: 1 })
-    expect([...(await stack.gateway.topics('all', PATIENCE_MS)).keys()]).to.include.members(['orders', '__proto__'])
+    expect([...(await stack.verbs.topics('all', PATIENCE_MS)).keys()]).to.include.members(['orders', '__proto__'])
   })
 })

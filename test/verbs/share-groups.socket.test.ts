@@ -26,7 +26,7 @@ describe('share groups', () => {
   afterEach(() => stack.close())
 
   const router = () => stack.router.ref
-  const groups = () => stack.gateway.shareGroups
+  const groups = () => stack.verbs.shareGroups
   /** Makes a group without members that begins in these partitions. */
   const make = async (groupId: string, topic = 'orders', offsets = new Map([[0, 0]])): Promise<void> => {
     const made = await askRouter(router(), { type: 'alterShareOffsets', groupId, topic, offsets })
@@ -34,9 +34,7 @@ describe('share groups', () => {
   }
   const write = async (partition: number, ...timestamps: readonly number[]): Promise<void> => {
     const records = timestamps.map(timestampMs => ({ topic: 'orders', partition, key: null, value: 'a', timestampMs }))
-    const outcomes = await stack.gateway
-      .produce(records, { partitioner: 'murmur2', deadlineMs: PATIENCE_MS })
-      .outcomes()
+    const outcomes = await stack.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: PATIENCE_MS }).outcomes()
     expect(outcomes.map(({ type }) => type)).to.deep.equal(timestamps.map(() => 'delivered'))
   }
   const refusalOf = (asked: Promise<unknown>): Promise<unknown> =>
@@ -110,7 +108,7 @@ describe('share groups', () => {
   })
 
   it('are told from groups of other kinds and from none before anything is sent', async () => {
-    await stack.gateway.groups.commit('billing', 'orders', new Map([[0, { offset: 0 }]]), PATIENCE_MS)
+    await stack.verbs.groups.commit('billing', 'orders', new Map([[0, { offset: 0 }]]), PATIENCE_MS)
     for (const name of ['billing', 'nobody']) {
       const refusal = [69, `there is no share group ${name}`]
       expect(await refusalOf(groups().reset('orders', name, 'latest', false, PATIENCE_MS))).to.deep.equal(refusal)
@@ -121,7 +119,7 @@ describe('share groups', () => {
     }
     const changes = ['AlterShareGroupOffsets', 'DeleteShareGroupOffsets', 'DeleteGroups'] as const
     expect(changes.map(api => stack.cluster.requestCount(api))).to.deep.equal([0, 0, 0])
-    expect(await stack.gateway.groups.committed('billing', PATIENCE_MS)).to.have.length(1)
+    expect(await stack.verbs.groups.committed('billing', PATIENCE_MS)).to.have.length(1)
   })
 
   it('keep their offsets while they have members, who are named', async () => {
@@ -193,7 +191,7 @@ describe('share groups', () => {
         setImmediate(() => requester.reply(isBrokers ? { type: 'success', brokers: [] } : kafkaFailure(35)))
       }
     }
-    const older = new KafkaShareGroups({ router, log: silentLogger, clock: performanceClock }, stack.gateway.admin)
+    const older = new KafkaShareGroups({ router, log: silentLogger, clock: performanceClock }, stack.verbs.admin)
     const [code] = (await refusalOf(older.list({}, PATIENCE_MS))) as [number, string]
     expect(code).to.equal(35)
   })

@@ -28,7 +28,7 @@ describe('a topic that is written to slowly', () => {
     )
     async function writeOne(topic: 'slow' | 'brisk', partition: number): Promise<void> {
       const records = [{ topic, partition, key: null, value: String(written[topic]++) }]
-      const outcomes = await stack.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
+      const outcomes = await stack.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 }).outcomes()
       wrong.push(...outcomes.filter(({ type }) => type !== 'delivered'))
     }
     const brisk = async (partition: number): Promise<void> => {

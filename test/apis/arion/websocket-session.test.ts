@@ -107,7 +107,7 @@ describe('arion: a session of a websocket', () => {
       session,
       websocket,
       socket,
-      gateway: verbs,
+      verbs,
       metrics,
       counts,
       charges,
@@ -211,12 +211,7 @@ describe('arion: a session of a websocket', () => {
   })
 
   it('ends where the first message is refused for good, and says why', async () => {
-    const {
-      websocket,
-      gateway: verbs,
-      metrics,
-      receive
-    } = setUp(new FakeVerbs({ refuse: () => failure('recordTooLarge') }))
+    const { websocket, verbs, metrics, receive } = setUp(new FakeVerbs({ refuse: () => failure('recordTooLarge') }))
     await receive('a')
     expect(websocket.closed).to.equal('1011 made up for a test: recordTooLarge')
     await receive('b')

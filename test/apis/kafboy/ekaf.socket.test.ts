@@ -32,11 +32,11 @@ describe('ekaf: the strategies', () => {
     ]
     await start({ topics })
     for (const topic of ['own', '__proto__', 'other', 'none']) await post(1, topic)
-    expect(placed(served.gateway)).to.deep.equal(['phash2', 'roundRobin', 'random', 'random'])
+    expect(placed(served.verbs)).to.deep.equal(['phash2', 'roundRobin', 'random', 'random'])
     await served.close()
     await start({ topics, partitionStrategy: 'custom' })
     for (const topic of ['own', '__proto__', 'other', 'none']) await post(1, topic)
-    expect(placed(served.gateway)).to.deep.equal(['phash2', 'roundRobin', 'phash2', 'phash2'])
+    expect(placed(served.verbs)).to.deep.equal(['phash2', 'roundRobin', 'phash2', 'phash2'])
   })
 
   const partitioners: [strategy: KafboySettings['partitionStrategy'], partitioner: string][] = [
@@ -48,7 +48,7 @@ describe('ekaf: the strategies', () => {
     it(`ekaf 14, 15, 17: the strategy ${partitionStrategy} is the partitioner ${partitioner} of delivery`, async () => {
       await start({ partitionStrategy, payload: 'fields' })
       for (const path of ['/async/t', '/sync/t', '/batch/async/t']) await served.post(path, 'a=1&b=2')
-      expect(placed(served.gateway)).to.deep.equal(new Array(6).fill(partitioner))
+      expect(placed(served.verbs)).to.deep.equal(new Array(6).fill(partitioner))
     })
   }
 
@@ -59,7 +59,7 @@ describe('ekaf: the strategies', () => {
         await post(15)
         time.nowMs += 1_000
       }
-      const seconds = Array.from({ length: 12 }, (_, i) => new Set(placed(served.gateway).slice(i * 15, i * 15 + 15)))
+      const seconds = Array.from({ length: 12 }, (_, i) => new Set(placed(served.verbs).slice(i * 15, i * 15 + 15)))
       expect(seconds.every(({ size }) => size === 1)).to.equal(true)
       const partitions = seconds.map(([only]) => Number(only))
       expect(partitions.every((one, i) => one >= 0 && one < 5 && one !== partitions[i - 1])).to.equal(true)
@@ -72,7 +72,7 @@ describe('ekaf: the strategies', () => {
       await post(10)
       time.nowMs += 1_000
     }
-    expect(new Set(placed(served.gateway)).size).to.equal(1)
+    expect(new Set(placed(served.verbs)).size).to.equal(1)
   })
 
   it('ekaf 12: added and removed partitions are seen after ten seconds, and a look-up that fails changes nothing', async () => {
@@ -106,7 +106,7 @@ describe('ekaf: the strategies', () => {
     const both = [served.post('/sync/t', '2=a&open=b&fails=c&3=d'), served.post('/sync/t', '0=e')]
     expect((await Promise.all(both)).map(brief)).to.deep.equal(['200 []', '200 []'])
     expect(picked).to.have.members(['2=a', 'open=b', 'fails=c', '3=d', '0=e'].map(one => `t ${one} of 3`))
-    expect(placed(served.gateway).sort()).to.deep.equal(['0', '2', 'roundRobin', 'roundRobin', 'roundRobin'])
+    expect(placed(served.verbs).sort()).to.deep.equal(['0', '2', 'roundRobin', 'roundRobin', 'roundRobin'])
     expect(await served.counted()).to.include('kafboy_hook_problems_total{problem="stray"} 1')
   })
 
@@ -142,7 +142,7 @@ describe('ekaf: the strategies', () => {
         asked.push(args)
         return topics.apply(verbs, args)
       }
-      return { gateway: verbs, asked }
+      return { verbs, asked }
     }
     const custom = { partitionStrategy: 'custom', payload: 'fields' } as const
     const start = async (settings: Partial<KafboySettings>, verbs: FakeVerbs, hooks: KafboyHooks) => {
@@ -150,7 +150,7 @@ describe('ekaf: the strategies', () => {
     }
 
     it('keeps its records until it is known, and the hook gets all of them, in their order', async () => {
-      const { gateway: verbs, asked } = gatewayWithout()
+      const { verbs, asked } = gatewayWithout()
       await start(custom, verbs, { pickPartition: hooks.pickPartition! })
       const waiting: Promise<unknown>[] = []
       for (const [path, value] of ['/async/t', '/sync/t', '/batch/async/t', '/async/t'].entries()) {
@@ -201,7 +201,7 @@ describe('ekaf: the strategies', () => {
     }
 
     it('refuses its records as overload while its creation waits its turn, and never as those of no topic', async () => {
-      const { gateway: verbs } = gatewayWithout()
+      const { verbs } = gatewayWithout()
       const { topics } = verbs
       verbs.topics = async (...args) =>
         new Map(
@@ -220,7 +220,7 @@ describe('ekaf: the strategies', () => {
     })
 
     it('refuses its records in time when each look-up takes long', async () => {
-      const { gateway: verbs, asked } = gatewayWithout()
+      const { verbs, asked } = gatewayWithout()
       const { topics } = verbs
       verbs.topics = async (...args) => {
         await new Promise(resolve => setTimeout(resolve, 20))
@@ -236,7 +236,7 @@ describe('ekaf: the strategies', () => {
       [29, 'notAuthorized']
     ] as const) {
       it(`refuses its records at once with ${errorCode} when Kafka does, and says so`, async () => {
-        const { gateway: verbs, asked } = gatewayWithout()
+        const { verbs, asked } = gatewayWithout()
         const { topics } = verbs
         verbs.topics = async (...args) =>
           new Map([...(await topics.apply(verbs, args))].map(([name, found]) => [name, { ...found, errorCode }]))
@@ -248,7 +248,7 @@ describe('ekaf: the strategies', () => {
     }
 
     it('refuses its records with 17 when its name is too long to ask Kafka', async () => {
-      const { gateway: verbs } = gatewayWithout()
+      const { verbs } = gatewayWithout()
       verbs.topics = () => Promise.reject(new Error('too long'))
       await start(custom, verbs, hooks)
       expect(brief(await served.post(`/sync/${'t'.repeat(250)}`, '1=a'))).to.equal('502 [{"error":17}]')
@@ -256,7 +256,7 @@ describe('ekaf: the strategies', () => {
 
     it('counts the records of a batch as lost when it is not found', async () => {
       const massageBuffer: KafboyHooks['massageBuffer'] = ({ records }) => records
-      const { gateway: verbs } = gatewayWithout()
+      const { verbs } = gatewayWithout()
       const settings = { ...custom, maxBufferRecords: 1, syncTimeoutMs: 30 }
       await start(settings, verbs, { pickPartition: hooks.pickPartition!, massageBuffer })
       expect(brief(await served.post('/batch/async/t', '1=a'))).to.equal('200 {"ok":1}')
@@ -266,7 +266,7 @@ describe('ekaf: the strategies', () => {
     })
 
     it('keeps their order while a thousand other topics are asked for', async () => {
-      const { gateway: verbs } = gatewayWithout()
+      const { verbs } = gatewayWithout()
       const { topics } = verbs
       let asked = 0
       let madeAt = Number.POSITIVE_INFINITY
@@ -291,7 +291,7 @@ describe('ekaf: the strategies', () => {
     })
 
     it('refuses further records when those that wait have 16 MiB, and takes those of known topics', async () => {
-      const { gateway: verbs } = gatewayWithout()
+      const { verbs } = gatewayWithout()
       verbs.partitions.set('u', 2)
       await start({ ...custom, maxBodyBytes: 1_048_576 }, verbs, { pickPartition: hooks.pickPartition! })
       await served.post('/sync/u', '1=a')
@@ -318,8 +318,8 @@ describe('ekaf: the batches', () => {
     for (let i = 0; i < 11; i++) {
       expect(brief(await json(i % 2 ? '/batch/async/t' : '/batch/sync/t', String(i)))).to.equal('200 {"ok":1}')
     }
-    expect(taken(served.gateway)).to.deep.equal(Array.from({ length: 11 }, (_, i) => `t ${i}`))
-    expect(served.gateway.calls[0]!.options).to.deep.include({ deadlineMs: 120_000, answeredBy: 'kafboy' })
+    expect(taken(served.verbs)).to.deep.equal(Array.from({ length: 11 }, (_, i) => `t ${i}`))
+    expect(served.verbs.calls[0]!.options).to.deep.include({ deadlineMs: 120_000, answeredBy: 'kafboy' })
     expect(await served.counted()).to.include('kafboy_delivered_records_total{mode="batch"} 11')
   })
 
@@ -327,21 +327,21 @@ describe('ekaf: the batches', () => {
     served = await serve({ ...body, hooks: { massageBuffer } })
     expect(brief(await json('/batch/async/t', '1'))).to.equal('200 {"ok":1}')
     await json('/batch/async/u', '9')
-    expect(taken(served.gateway)).to.deep.equal([])
+    expect(taken(served.verbs)).to.deep.equal([])
     await json('/batch/sync/t', '2')
-    expect(taken(served.gateway)).to.deep.equal(['t t[1,2]'])
+    expect(taken(served.verbs)).to.deep.equal(['t t[1,2]'])
     await json('/sync/t', '3')
     await json('/async/t', '4')
-    expect(taken(served.gateway).slice(1)).to.deep.equal(['t 3', 't 4'])
+    expect(taken(served.verbs).slice(1)).to.deep.equal(['t 3', 't 4'])
     await served.stop()
-    expect(taken(served.gateway).slice(3)).to.deep.equal(['u u[9]'])
+    expect(taken(served.verbs).slice(3)).to.deep.equal(['u u[9]'])
   })
 
   it('ekaf 13, 18: a trickle does not postpone a batch', async () => {
     served = await serve({ settings: { bufferTtlMs: 20 }, hooks: { massageBuffer } })
     let records = 0
-    while (served.gateway.records.length === 0) await json('/batch/async/t', String(records++))
-    expect(taken(served.gateway)[0]).to.match(/^t t\[0(,\d+)*\]$/)
+    while (served.verbs.records.length === 0) await json('/batch/async/t', String(records++))
+    expect(taken(served.verbs)[0]).to.match(/^t t\[0(,\d+)*\]$/)
   })
 
   it('ekaf 13: a batch stays as it is where the hook fails, and is dropped where the hook says so', async () => {
@@ -356,7 +356,7 @@ describe('ekaf: the batches', () => {
       await json(`/batch/async/${topic}`, '1')
       await json(`/batch/async/${topic}`, '2')
     }
-    expect(taken(served.gateway)).to.deep.equal(['throws 1', 'throws 2', 'wrong 1', 'wrong 2'])
+    expect(taken(served.verbs)).to.deep.equal(['throws 1', 'throws 2', 'wrong 1', 'wrong 2'])
     expect(await served.counted()).to.include('kafboy_hook_problems_total{problem="threw"} 2')
   })
 
@@ -368,7 +368,7 @@ describe('ekaf: the batches', () => {
     expect(statuses).to.deep.equal([...new Array(16).fill(200), 503, 503])
     expect(await served.counted()).to.include('kafboy_failed_records_total{mode="batch",error="overloaded"} 2')
     await served.stop()
-    expect(served.gateway.records).to.have.length(16)
+    expect(served.verbs.records).to.have.length(16)
     expect((await json('/batch/async/t', large)).status).to.equal(200)
   })
 
@@ -384,7 +384,7 @@ describe('ekaf: the batches', () => {
   it('with durability: disk nothing is gathered', async () => {
     served = await serve({ settings: { durability: 'disk' }, hooks: { massageBuffer } })
     expect(brief(await json('/batch/async/t', '1'))).to.equal('200 {"ok":1}')
-    expect(taken(served.gateway)).to.deep.equal(['t 1'])
+    expect(taken(served.verbs)).to.deep.equal(['t 1'])
   })
 
   for (const hooks of [{}, { massageBuffer }]) {

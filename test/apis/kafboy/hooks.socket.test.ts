@@ -44,7 +44,7 @@ describe('kafboy: the decisions of a hook', () => {
     expect(brief(await served.post('/batch/async/ekaf', 'test=a'))).to.equal('200 {"ok":"fast reply"}')
     expect(brief(await served.post('/batch/async/ekaf', 'hello=a'))).to.equal('200 {"ok":1}')
     expect(brief(await served.post('/batch/async/ekaf'))).to.equal('400 {"error":"ekaf.insufficient"}')
-    expect(taken(served.gateway)).to.deep.equal(['ekaf {"extra":"true","test":"a"}', 'ekaf a'])
+    expect(taken(served.verbs)).to.deep.equal(['ekaf {"extra":"true","test":"a"}', 'ekaf a'])
   })
 
   const pairs = [
@@ -101,7 +101,7 @@ describe('kafboy: the decisions of a hook', () => {
         try {
           const answer = await served.post(path === '/t' ? '/async/t' : path, 'a=1')
           expect(brief(answer)).to.equal(expected)
-          expect(taken(served.gateway)).to.deep.equal(records)
+          expect(taken(served.verbs)).to.deep.equal(records)
           expect(errors).to.have.length(answer.status === 400 ? 1 : 0)
         } finally {
           await served.close()
@@ -166,7 +166,7 @@ describe('kafboy: the decisions of a hook', () => {
     served = await serve({ hooks: { editJson: async () => ({ produce: {} }) } })
     const body = '{ "unchanged": 9007199254740993 }'
     expect(brief(await served.postJson('/sync/t', body))).to.equal('200 [{"ok":true}]')
-    expect(taken(served.gateway)).to.deep.equal([`t ${body}`])
+    expect(taken(served.verbs)).to.deep.equal([`t ${body}`])
     for (const bad of ['{"a":', Buffer.from('"\xff"', 'latin1')]) {
       expect(brief(await served.postJson('/sync/t', bad))).to.equal('400 {"error":"invalid"}')
     }
@@ -190,7 +190,7 @@ describe('kafboy: the decisions of a hook', () => {
     const persisted = async (field: string) => (await served.post('/sync/t', field)).headers['x-castellan-persisted']
     served = await serve({ hooks })
     expect([await persisted('alone'), await persisted('beside')]).to.deep.equal(['unknown', 'pending'])
-    expect(served.gateway.calls.map(({ options: { deadlineMs } }) => deadlineMs)).to.deep.equal([120_000])
+    expect(served.verbs.calls.map(({ options: { deadlineMs } }) => deadlineMs)).to.deep.equal([120_000])
     await served.close()
     served = await serve({ hooks, verbs: new FakeVerbs({ refuse: () => failure('overloaded') }) })
     expect(await persisted('beside')).to.equal('no')
@@ -358,7 +358,7 @@ describe('kafboy: a hook that misbehaves', () => {
       const answers = await Promise.all([served.post('/async/t', 'a=1'), served.post('/sync/other', 'a=1')])
       expect(answers.map(brief)).to.deep.equal([expected, '200 [{"ok":true}]'])
       if (expected === '500') expect(answers[0].headers['x-castellan-persisted']).to.equal('unknown')
-      expect(taken(served.gateway).sort()).to.deep.equal(expected === GOOD ? ['other good', 't good'] : ['other good'])
+      expect(taken(served.verbs).sort()).to.deep.equal(expected === GOOD ? ['other good', 't good'] : ['other good'])
       const counted = await served.counted()
       expect(counted.filter(line => line.includes('problem'))).to.deep.equal(
         problem === undefined ? [] : [`kafboy_hook_problems_total{problem="${problem}"} 1`]
@@ -386,7 +386,7 @@ describe('kafboy: a hook that misbehaves', () => {
       expect(answer.headers['x-castellan-persisted']).to.equal('unknown')
     }
     decideLate()
-    expect(taken(served.gateway)).to.deep.equal(['other good'])
+    expect(taken(served.verbs)).to.deep.equal(['other good'])
     expect((await served.counted()).filter(line => line.includes('problem'))).to.have.members([
       'kafboy_hook_problems_total{problem="timedOut"} 2',
       'kafboy_hook_problems_total{problem="late"} 1'

@@ -16,14 +16,14 @@ describe('kafboy over a fake gateway', () => {
         'x-castellan-persisted': 'pending',
         'x-request-id': 'made-up'
       })
-      expect(taken(served.gateway)).to.deep.equal(['t {"test":"a"}'])
+      expect(taken(served.verbs)).to.deep.equal(['t {"test":"a"}'])
     })
 
     it('kafboy 1: with payload: fields every field is a keyed record', async () => {
       served = await serve({ settings: { payload: 'fields' } })
       expect(brief(await served.post('/async/t', 'a=1&b=2'))).to.equal('200 {"ok":1}')
       expect(brief(await served.post('/sync/t', 'a=1&b=2'))).to.equal('200 []')
-      expect(taken(served.gateway)).to.deep.equal(['t a=1', 't b=2', 't a=1', 't b=2'])
+      expect(taken(served.verbs)).to.deep.equal(['t a=1', 't b=2', 't a=1', 't b=2'])
     })
 
     it('kafboy 2: /sync says what Kafka said, /batch/sync and /batch/async that it was taken', async () => {
@@ -31,7 +31,7 @@ describe('kafboy over a fake gateway', () => {
       expect(brief(await served.post('/sync/t', 'a=1'))).to.equal('200 [{"ok":true}]')
       expect(brief(await served.post('/batch/sync/t', 'a=2'))).to.equal('200 {"ok":1}')
       expect(brief(await served.post('/batch/async/t', 'a=3'))).to.equal('200 {"ok":1}')
-      expect(taken(served.gateway)).to.deep.equal(['t {"a":"1"}', 't {"a":"2"}', 't {"a":"3"}'])
+      expect(taken(served.verbs)).to.deep.equal(['t {"a":"1"}', 't {"a":"2"}', 't {"a":"3"}'])
     })
 
     it('kafboy 6: GET on a produce route is 400 POST exp', async () => {
@@ -47,7 +47,7 @@ describe('kafboy over a fake gateway', () => {
         expect(brief(await served.ask(method, '/async/t', 'a=1'))).to.equal('400 {"error":"unexp"}')
       }
       expect(brief(await served.ask('HEAD', '/async/t'))).to.equal('400')
-      expect(served.gateway.records).to.deep.equal([])
+      expect(served.verbs.records).to.deep.equal([])
     })
 
     it('kafboy 9: 64,000 bytes are fine, 64,001 are 400 no_body', async () => {
@@ -59,7 +59,7 @@ describe('kafboy over a fake gateway', () => {
       expect(refused.headers['x-castellan-persisted']).to.equal('no')
       const chunked = await served.post('/async/t', body(64_001), { 'transfer-encoding': 'chunked' })
       expect(brief(chunked)).to.equal('400 {"error":"no_body"}')
-      expect(served.gateway.records).to.have.length(1)
+      expect(served.verbs.records).to.have.length(1)
     })
 
     it('kafboy 9: the limit is a setting', async () => {
@@ -74,7 +74,7 @@ describe('kafboy over a fake gateway', () => {
       expect(empty.headers['x-castellan-persisted']).to.equal('yes')
       expect(brief(await served.post('/batch/async/t'))).to.equal('200 {"ok":1}')
       expect(brief(await served.post('/sync/t', ''))).to.equal('400 {"error":"empty"}')
-      expect(served.gateway.records).to.deep.equal([])
+      expect(served.verbs.records).to.deep.equal([])
     })
 
     it('kafboy 10: a form that cannot be read is 400 invalid', async () => {
@@ -88,8 +88,8 @@ describe('kafboy over a fake gateway', () => {
       served = await serve()
       const body = Buffer.from('{"a":"b=c&d+e%","__proto__":1, "n":9007199254740993 }')
       expect(brief(await served.postJson('/sync/t', body))).to.equal('200 [{"ok":true}]')
-      expect(served.gateway.records[0]!.value).to.deep.equal(body)
-      expect(served.gateway.records[0]!.key).to.equal(null)
+      expect(served.verbs.records[0]!.value).to.deep.equal(body)
+      expect(served.verbs.records[0]!.key).to.equal(null)
     })
 
     it('kafboy 12: /disco names the instance, /echo_post echoes a form', async () => {
@@ -125,14 +125,14 @@ describe('kafboy over a fake gateway', () => {
     it('kafboy 19: more than 150 requests on a connection work', async () => {
       served = await serve()
       for (let i = 0; i < 200; i++) expect((await served.post('/async/t', `a=${i}`)).status).to.equal(200)
-      expect(served.gateway.records).to.have.length(200)
+      expect(served.verbs.records).to.have.length(200)
     })
 
     it('topics are decoded once, and `__proto__` is one', async () => {
       served = await serve()
       await served.post('/async/__proto__', 'a=1')
       await served.post('/async/a%2561', 'a=1')
-      expect(served.gateway.records.map(({ topic }) => topic)).to.deep.equal(['__proto__', 'a%61'])
+      expect(served.verbs.records.map(({ topic }) => topic)).to.deep.equal(['__proto__', 'a%61'])
     })
   })
 
@@ -204,7 +204,7 @@ describe('kafboy over a fake gateway', () => {
         expect(answer.headers['x-castellan-persisted']).to.equal('pending')
       }
       await served.post('/sync/t', 'a=1')
-      const asked = served.gateway.calls.map(({ options: { durability, deadlineMs } }) => [durability, deadlineMs])
+      const asked = served.verbs.calls.map(({ options: { durability, deadlineMs } }) => [durability, deadlineMs])
       expect(asked).to.deep.equal([
         ['disk', 0],
         ['disk', 0],

@@ -67,7 +67,7 @@ describe('kafboy: its start, its end, and what goes wrong', () => {
     served = await serve({ settings: { syncTimeoutMs: 70 } })
     await served.post('/sync/t', 'a=1')
     await served.post('/async/t', 'a=1')
-    expect(served.gateway.calls.map(({ options }) => options)).to.deep.equal([
+    expect(served.verbs.calls.map(({ options }) => options)).to.deep.equal([
       { partitioner: 'random', deadlineMs: 70, capacityWaitMs: 0 },
       { partitioner: 'random', durability: 'memory', deadlineMs: 120_000, capacityWaitMs: 0, answeredBy: 'kafboy' }
     ])

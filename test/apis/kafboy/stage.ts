@@ -57,7 +57,7 @@ export async function serveInOrder(
 /** kafboy on a free port, over a fake gateway unless another one is given. */
 export async function serve<G extends Verbs = FakeVerbs>(options: ServeOptions<G> = {}) {
   const { log = silentLogger } = options
-  const gateway = (options.verbs ?? new FakeVerbs()) as G
+  const verbs = (options.verbs ?? new FakeVerbs()) as G
   const metrics = createPrometheusMetrics()
   const stops: (() => Promise<unknown>)[] = []
   const { folder, module } = moduleWith(options.hooks)
@@ -68,7 +68,7 @@ export async function serve<G extends Verbs = FakeVerbs>(options: ServeOptions<G
     onStop: (step: (ms: number) => Promise<unknown>) => void stops.push(() => step(1_000))
   }
   const { clock = () => performance.now() } = options
-  const addRoutes = await kafboyPlugin(contextFor(gateway, settings, { log, metrics, lifetime, clock }))
+  const addRoutes = await kafboyPlugin(contextFor(verbs, settings, { log, metrics, lifetime, clock }))
   rmSync(folder, { recursive: true })
   const app = fastify({ logger: false, forceCloseConnections: true, genReqId: () => 'made-up' })
   await app.register(async scope => addRoutes(scope), { prefix: kafboy.prefix })
@@ -78,7 +78,7 @@ export async function serve<G extends Verbs = FakeVerbs>(options: ServeOptions<G
   const ask = (method: string, path: string, body?: string | Buffer, headers: Record<string, string> = {}) =>
     send({ port, method, path: kafboy.prefix + path, headers, agent }, body)
   return {
-    gateway,
+    verbs,
     port,
     /** Names and values of kafboy's metrics, durations apart. */
     counted: async (): Promise<string[]> =>
@@ -120,7 +120,7 @@ export const placed = ({ calls }: FakeVerbs): string[] =>
   calls.flatMap(({ records, options }) => records.map(({ partition }) => `${partition ?? options.partitioner}`))
 
 /** Waits until the gateway was given so many records. */
-export async function untilTaken({ gateway: verbs }: Served, records: number): Promise<void> {
+export async function untilTaken({ verbs }: Served, records: number): Promise<void> {
   while (verbs.records.length < records) await new Promise(setImmediate)
 }
 

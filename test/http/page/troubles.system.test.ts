@@ -247,7 +247,7 @@ describe('twelve kinds of trouble are shown, each with cause and next step', fun
     await castellan.produce(
       Array.from({ length: 2_000 }, () => ({ topic: 'orders', partition: 0, key: null, value: 'x' }))
     )
-    await castellan.gateway.groups.commit('billing', 'orders', new Map([[0, { offset: 500 }]]), 10_000)
+    await castellan.verbs.groups.commit('billing', 'orders', new Map([[0, { offset: 500 }]]), 10_000)
     await start({ 'metrics.lag.everyMs': '1000', 'metrics.lag.groups': 'billing' })
     const row = await watch.row('groupLags')
     expect(row.subject).to.equal('group billing in topic orders')

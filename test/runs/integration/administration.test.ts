@@ -35,14 +35,14 @@ describe('a cluster is administered', () => {
   let admin: AdminVerbs
   beforeEach(() => {
     stack = stage.castellan()
-    admin = stack.gateway.admin
+    admin = stack.verbs.admin
   })
 
   const partitionsOf = async (topic: string): Promise<number | undefined> =>
-    (await stack.gateway.topics([topic], PATIENCE_MS)).get(topic)?.partitions.length
+    (await stack.verbs.topics([topic], PATIENCE_MS)).get(topic)?.partitions.length
   const produce = async (topic: string, ...values: string[]): Promise<readonly RecordOutcome[]> => {
     const records = values.map(value => ({ topic, key: 'k', value }))
-    return stack.gateway.produce(records, { partitioner: 'murmur2', deadlineMs: PATIENCE_MS }).outcomes()
+    return stack.verbs.produce(records, { partitioner: 'murmur2', deadlineMs: PATIENCE_MS }).outcomes()
   }
   const configOf = async (resource: ConfigResource, name: string): Promise<ConfigEntry | undefined> => {
     const [configs] = (await admin.describeConfigs([resource], PATIENCE_MS)).values()
@@ -61,7 +61,7 @@ describe('a cluster is administered', () => {
     const name = freshTopic('created')
     const configs = new Map([['retention.ms', '1234567']])
     await admin.createTopic({ name, partitions: 2, replicationFactor: 3, configs }, options)
-    const found = (await stack.gateway.topics([name], PATIENCE_MS)).get(name)!
+    const found = (await stack.verbs.topics([name], PATIENCE_MS)).get(name)!
     expect(found.partitions.map(({ replicas }) => replicas.length)).to.deep.equal([3, 3])
     expect(await configOf({ type: 'topic', name }, 'retention.ms')).to.deep.include({
       value: '1234567',
@@ -82,7 +82,7 @@ describe('a cluster is administered', () => {
       [0, [other, one]]
     ])
     await admin.createTopic({ name: assigned, assignments }, options)
-    const { partitions } = (await stack.gateway.topics([assigned], PATIENCE_MS)).get(assigned)!
+    const { partitions } = (await stack.verbs.topics([assigned], PATIENCE_MS)).get(assigned)!
     expect(partitions.map(({ replicas }) => replicas)).to.deep.equal([
       [other, one],
       [one, other]
@@ -113,7 +113,7 @@ describe('a cluster is administered', () => {
     const topic = freshTopic('missing')
     await stack.close()
     stack = stage.castellan({ createTopics: false })
-    admin = stack.gateway.admin
+    admin = stack.verbs.admin
     const [missing] = await produce(topic, 'a')
     expect(missing).to.deep.include({ type: 'failed', code: 'unknownTopic' })
     await admin.createTopic({ name: topic, partitions: 1 }, options)
@@ -145,7 +145,7 @@ describe('a cluster is administered', () => {
     expect(await partitionsOf(topic)).to.equal(3)
     const records = [{ topic, partition: 2, key: null, value: 'b' }]
     const settings = { partitioner: 'murmur2', deadlineMs: PATIENCE_MS } as const
-    const [outcome] = await stack.gateway.produce(records, settings).outcomes()
+    const [outcome] = await stack.verbs.produce(records, settings).outcomes()
     expect(outcome).to.deep.include({ type: 'delivered', partition: 2 })
     await refused('INVALID_PARTITIONS', admin.createPartitions(topic, 3, options))
     await refused('UNKNOWN_TOPIC_OR_PARTITION', admin.createPartitions(freshTopic('none'), 3, options))
@@ -229,7 +229,7 @@ describe('a cluster is administered', () => {
 
   it('describes groups without members, and all that they have committed', async () => {
     const [topic, group] = [freshTopic('committed'), freshTopic('group')]
-    const { groups } = stack.gateway
+    const { groups } = stack.verbs
     await admin.createTopic({ name: topic, partitions: 2 }, options)
     expect(await groups.describe([group], PATIENCE_MS)).to.deep.equal(new Map())
     expect(await groups.committed(group, PATIENCE_MS)).to.deep.equal([])
@@ -273,7 +273,7 @@ describe('a cluster is administered', () => {
     await consumer.run({ eachMessage: async () => undefined })
     await joined
     try {
-      const { members, ...group } = (await stack.gateway.groups.describe([groupId], PATIENCE_MS)).get(groupId)!
+      const { members, ...group } = (await stack.verbs.groups.describe([groupId], PATIENCE_MS)).get(groupId)!
       expect(group).to.deep.include({ groupId, state: 'Stable', assignor: 'RoundRobinAssigner', isSimple: false })
       expect(members).to.have.length(1)
       expect(members[0]).to.deep.include({
@@ -284,13 +284,13 @@ describe('a cluster is administered', () => {
     } finally {
       await consumer.disconnect()
     }
-    const left = (await stack.gateway.groups.describe([groupId], PATIENCE_MS)).get(groupId)
+    const left = (await stack.verbs.groups.describe([groupId], PATIENCE_MS)).get(groupId)
     expect(left ?? { members: [] }).to.deep.include({ members: [] })
     await admin.deleteTopic(topic, PATIENCE_MS)
   })
 
   it('answers in time when no broker answers', async () => {
-    const { admin: unreachable } = stage.keep(startCastellan('127.0.0.1:1'), one => one.close()).gateway
+    const { admin: unreachable } = stage.keep(startCastellan('127.0.0.1:1'), one => one.close()).verbs
     const asked = [
       unreachable.describeCluster(50),
       unreachable.createTopic({ name: 'never' }, { timeoutMs: 50 }),

@@ -43,7 +43,7 @@ describe('bystanders are answered rightly and before their deadline', () => {
       faults: cluster.faults,
       router: castellan.router,
       produce: (records, deadlineMs) =>
-        castellan.gateway.produce(records, { partitioner: 'crc32', deadlineMs }).outcomes(),
+        castellan.verbs.produce(records, { partitioner: 'crc32', deadlineMs }).outcomes(),
       createClient: createBrokerClientFactory({ clientId: 'scene', ...times, log: silentLogger }),
       askRouter,
       seal,

@@ -20,7 +20,7 @@ describe('writing while a client invents topics', () => {
     // The first record of a process waits for its producer id as well, which a busy controller gives when it gets to it.
     await on.castellan.produce([{ topic: before, key: null, value: 'x' }])
     const prefix = freshTopic('invented')
-    const send = (topic: string) => on.castellan.gateway.produce([{ topic, key: null, value: 'x' }], options)
+    const send = (topic: string) => on.castellan.verbs.produce([{ topic, key: null, value: 'x' }], options)
     let invented = 0
     const inventor = setInterval(() => {
       for (let at = 0; at < INVENTED_PER_SECOND / 20; at++) send(`${prefix}-${invented++}`)

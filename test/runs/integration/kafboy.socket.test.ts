@@ -166,7 +166,7 @@ describe('kafboy on a cluster', () => {
 
   it('ekaf 3: a topic is described the same twice', async () => {
     const topic = await stage.topic('described', partitions)
-    const ask = async () => [...(await stage.reader.gateway.topics([topic], 15_000)).values()]
+    const ask = async () => [...(await stage.reader.verbs.topics([topic], 15_000)).values()]
     const [first] = await ask()
     expect(first!.partitions.map(({ partition }) => partition)).to.deep.equal([0, 1, 2])
     expect(new Set(first!.partitions.flatMap(({ replicas }) => replicas)).size).to.equal(stage.cluster.nodeIds.length)

@@ -30,7 +30,7 @@ describe("Kafka-Pixy's API with asynchronous messages on disk", function () {
   }
   const path = (query = ''): string => `/topics/${topic}/messages?${query}`
   const endOf = async (partition: number): Promise<number> =>
-    (await stage.reader.gateway.groups.offsets('none', topic, 10_000))![partition]!.latest
+    (await stage.reader.verbs.groups.offsets('none', topic, 10_000))![partition]!.latest
   const hasFiles = (): boolean => readdirSync(join(folder, 'wal')).some(name => name.endsWith('.slab'))
 
   it('are accepted while Kafka is away, survive kill -9, and arrive once, in order and before what is new', async () => {

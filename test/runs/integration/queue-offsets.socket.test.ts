@@ -119,7 +119,7 @@ describe('offsets of share groups', function () {
   })
 
   it('are moved by a gateway, which lists groups and deletes them', async () => {
-    const groups = on.castellan.gateway.shareGroups
+    const groups = on.castellan.verbs.shareGroups
     await write('a', 'b', 'c')
     const member = new TestShareMember(router(), groupId)
     await member.join(topic)

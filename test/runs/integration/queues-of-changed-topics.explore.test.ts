@@ -96,7 +96,7 @@ describe('a queue whose topic changes', function () {
     client = new QueueClient(queues, topic, group)
     await write(0, 'a')
     const [held] = await take(1)
-    const reset = () => on.castellan.gateway.shareGroups.reset(topic, group, 'earliest', false, 20_000)
+    const reset = () => on.castellan.verbs.shareGroups.reset(topic, group, 'earliest', false, 20_000)
     const refusals = new Set<unknown>()
     for (const giveUpAt = performance.now() + 100_000; performance.now() < giveUpAt; await sleep(1_000)) {
       const refusal = await reset().then(

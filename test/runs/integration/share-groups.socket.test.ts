@@ -92,7 +92,7 @@ describe('share groups over HTTP', function () {
     expect((await ask('DELETE', queues(`/${topic}/${group}`))).status, 'no state of the topic').to.equal(404)
     expect((await ask('DELETE', v3(`/${group}`))).status).to.equal(204)
     expect((await ask('DELETE', v3(`/${group}`))).status).to.equal(404)
-    const verbs = on.castellan.gateway
+    const verbs = on.castellan.verbs
     await verbs.groups.commit(group, topic, new Map([[0, { offset: 0 }]]), 20_000)
     expect((await ask('DELETE', v3(`/${group}`))).status).to.equal(404)
     expect((await ask('DELETE', queues(`/${topic}/${group}`))).status).to.equal(404)

@@ -21,7 +21,7 @@ describe('writing to topics that come and go', () => {
       await sleep(1_000)
       const outcomes = await Promise.all(
         topics.map(topic =>
-          on.castellan.gateway
+          on.castellan.verbs
             .produce([{ topic, key: null, value: 'first' }], { partitioner: 'crc32', deadlineMs: 4_000 })
             .outcomes()
         )

@@ -13,7 +13,7 @@ describe('the search for a record', () => {
   const stage = onBroker()
 
   const find = (topic: string, key: string) => {
-    const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.gateway }]
+    const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.verbs }]
     return findRecord({ clusters }, { by: 'key', topic, key }, 'ann')
   }
   const write = (topic: string, records: readonly { key: string | null; value: string | null }[]) =>
@@ -47,7 +47,7 @@ describe('the search for a record', () => {
     const keys = await Promise.all([5, 6, 5].map(n => schema.encode(`{"n":${n}}`)))
     const records = keys.map((key, at) => ({ topic: 'typed', partition: at % 2, key, value: 'v' }))
     await stage.reader.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
-    const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.gateway }]
+    const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.verbs }]
     const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, 'ann')
     for (const key of ['{"n":5}', '{ "n": 5 }']) {
       const found = await ask(key)
@@ -67,7 +67,7 @@ describe('the search for a record', () => {
   it('waits for no answer longer than a search may take, also where the records are deleted before they are read', async () => {
     stage.cluster.createTopic('cleared', { partitions: 1 })
     await write('cleared', [{ key: 'a', value: 'x' }])
-    const { router, gateway: verbs } = stage.reader
+    const { router, verbs } = stage.reader
     const limits = new Map<string, number>()
     const tell: typeof router.ref.tell = message => {
       if ('timeoutMs' in message) limits.set(message.type, message.timeoutMs ?? Number.POSITIVE_INFINITY)
@@ -106,7 +106,7 @@ describe('the search for a record', () => {
       ])
       expect(twoNodes.leaderOf('audit', gone)).not.to.equal(twoNodes.leaderOf('audit', left))
       await twoNodes.stopNode(twoNodes.leaderOf('audit', gone))
-      const clusters = [{ name: 'default', router: other.router, verbs: other.gateway }]
+      const clusters = [{ name: 'default', router: other.router, verbs: other.verbs }]
       const { verdict, message, records } = await findRecord(
         { clusters },
         { by: 'key', topic: 'audit', key: 'a' },

@@ -215,6 +215,6 @@ export class ChaosTopic {
 const nextOffset = ({ offset }: LoggedRecord): number => offset + 1
 
 async function partitionsOf(castellan: Castellan, topic: string): Promise<number[]> {
-  const found = await castellan.gateway.topics([topic], METADATA_TIMEOUT_MS)
+  const found = await castellan.verbs.topics([topic], METADATA_TIMEOUT_MS)
   return (found.get(topic)?.partitions ?? []).map(({ partition }) => partition)
 }
