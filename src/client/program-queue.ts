@@ -44,7 +44,7 @@ const MEANT = new Map([
 
 /** A message whose handler has thrown becomes available again so much later, since each delivery counts. */
 const RETRY_DELAY_MS = 1_000
-/** One that fails may be made again before the lock ends. */
+/** Renewals within one lock: after one that fails, there is time for another before the lock ends. */
 const RENEWALS_PER_LOCK = 3
 /** Pause of `run` after an acquire that has failed and may succeed later. */
 const PAUSE_MS = 1_000
@@ -73,9 +73,14 @@ export interface QueueAcquireOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export interface QueueRunOptions extends Pick<QueueAcquireOptions, 'lockMs' | 'start' | 'signal'> {
+export interface QueueRunOptions extends Pick<QueueAcquireOptions, 'start' | 'signal'> {
   /** How many messages are handled at the same time. Default: 1. */
   readonly concurrency?: number | undefined
+  /**
+   * How long a message is held after it has come, and after each renewal, from 15 s to an hour: Kafka's locks are renewed meanwhile.
+   * While its handler works, it is renewed. Default: an hour.
+   */
+  readonly lockMs?: number | undefined
 }
 
 /**
@@ -309,7 +314,7 @@ class ProgramQueue implements Queue {
         const count = Math.min(ACQUIRE.maxCount, concurrency - inFlight.size)
         const asked = { count, waitMs, maxBytes, lockMs, start, client: PROGRAM, mayAlter: true }
         const messages = await this.#next(verbs, asked, end.signal)
-        // The messages came, the signal was aborted, then this goes on.
+        // The signal was aborted after the messages had come, and before this line: they are given back.
         if (end.signal.aborted) verbs.takeBack(messages)
         else for (const one of messages) inFlight.add(this.#handle(handler, this.#given(verbs, one), lockMs))
         if (inFlight.size >= concurrency) await inFlight.oneEnded()

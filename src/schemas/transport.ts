@@ -32,8 +32,8 @@ export interface RegistryFiles {
 
 const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json'
 /**
- * Calls over HTTP, with connections that are kept open. Each call has one at once: how many there are at a time is limited
- * by who makes them, because a wait for a connection is no silence of the registry.
+ * Calls over HTTP, by connections that are kept open. No call waits for a connection, since such a wait would seem to be silence of
+ * the registry. So the callers limit how many calls are made at a time.
  */
 export function createTransport({ credentials }: SchemasSettings['registry'], files: RegistryFiles): Transport {
   const options = { keepAlive: true }
@@ -51,7 +51,7 @@ export function createTransport({ credentials }: SchemasSettings['registry'], fi
       const request = isTls
         ? requestTls(url, { method, headers, signal, agent: tls }, onAnswer)
         : requestPlain(url, { method, headers, signal, agent: plain }, onAnswer)
-      // The registry has closed an idle connection just now. Each call may be repeated; a new connection is no used one.
+      // The registry closed an idle connection as the call was sent. The call is sent again, until it gets a new connection.
       request.on('error', (error: NodeJS.ErrnoException) =>
         request.reusedSocket && error.code === 'ECONNRESET'
           ? resolve(send({ url, method, body, signal }))

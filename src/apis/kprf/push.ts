@@ -182,7 +182,7 @@ export class PushApi implements ProduceApi<PushHead> {
     return answer
   }
 
-  /** An asynchronous push hears only of a full buffer and, where configured, of records beyond a limit. */
+  /** An asynchronous push hears only of a full buffer and of records beyond a limit, and of each only if it is configured so. */
   #tells(known: readonly OutcomeSoFar[], { isSync, retryAfterSeconds }: PushHead): boolean {
     if (isSync) return known.some(isFailed)
     return retryAfterSeconds !== undefined || (this.#context.settings.whenFull === 'refuse' && known.some(isFull))
@@ -255,5 +255,6 @@ const escaped = (text: string): string => JSON.stringify(text).slice(1, -1)
 
 const isFailed = (one: OutcomeSoFar): one is RecordFailure => one !== 'pending' && one.type === 'failed'
 
+/** Whether it is told as a full buffer: also when the process shuts down, or the durable log cannot be used. */
 const isFull = (one: OutcomeSoFar): boolean =>
   isFailed(one) && (one.code === 'overloaded' || one.code === 'logUnavailable' || one.code === 'shuttingDown')

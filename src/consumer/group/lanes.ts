@@ -30,7 +30,7 @@ export interface Turn<Item> {
   readonly item: Item
 }
 
-/** A message among those that are ready, or behind others of its lane. One that comes again stands nowhere until it is ready. */
+/** A parked message. It is in the line of those that are ready, or in that of its lane; in none if it comes again and is not ready. */
 class ParkedItem<Item> extends LinePlace<Item> implements Turn<Item> {
   declare readonly item: Item
   readonly lane: Lane<Item>
@@ -120,7 +120,7 @@ interface Lane<Item> {
  *           it is not parked any more: given back by its taker, or gone
  *
  * The user learns the lane of a message from its own messages: this class knows neither handlers nor transactions. All methods
- * take constant time per message.
+ * take constant time per message, except `takeAll`, which sorts them.
  */
 export class Lanes<Item extends Parkable> {
   readonly #laneOf: (item: Item, limit: ParkingLimit | undefined) => LaneName | undefined

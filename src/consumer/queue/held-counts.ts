@@ -47,7 +47,10 @@ export class HeldCounts {
     return Math.max(0, this.#limits.maxHeld - this.size)
   }
 
-  /** How many messages one queue may acquire, so that all queues that are waited for keep the limit of the process together. */
+  /**
+   * How many messages one queue may acquire: an equal part of what is free, for each queue that is waited for. While any is free,
+   * it is at least one, so queues at once may go beyond the limit by one each.
+   */
   get freeOfQueue(): number {
     return this.free === 0 ? 0 : Math.max(1, Math.floor(this.free / Math.max(1, this.queuesThatWait)))
   }

@@ -45,8 +45,8 @@ export class MessageGiver implements TurnTaker {
   }
 
   /**
-   * Each message and each acquire is looked at once, as a pass costs messages and acquires. Each turn begins with the oldest
-   * message again, since some may have come back.
+   * Each step gives or passes over a message, or answers or skips an acquire. So a pass has at most as many steps as there are
+   * messages and acquires. Each turn begins with the oldest message again, since some may have come back.
    */
   work(maxCost: number): number {
     const { waiting, turns, onDone } = this.#parts

@@ -123,7 +123,7 @@ function startOf<Acquire extends { readonly options: AcquireOptions }>(
 ): { readonly start: QueueStart | undefined; readonly isRefused: boolean } {
   let start: QueueStart | undefined
   let hasRefused = false
-  // One that is refused may come again within the call, with more rights: it is the last one then.
+  // A client that `refuse` answers may ask again at once, with more rights. Its new acquire is then the last one of this loop.
   for (const one of waiting) {
     if (one.options.start === undefined) continue
     if (mayAlterAll(one.options, alters)) start ??= one.options.start

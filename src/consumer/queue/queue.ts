@@ -436,7 +436,7 @@ export class Queue {
     this.#watchIdle()
   }
 
-  /** Waiting acquires are refused, at once where trying again soon is of no use, else at their ends. */
+  /** Waiting acquires are refused at once; but at their ends if the group was joined, and trying again soon may help. */
   #failed(reason: Failure): void {
     if (this.#isClosed) return
     const failure = failureOfQueue(reason)

@@ -23,7 +23,8 @@ const countersFromZero: Meanings = {
     'Messages that Kafka has archived at their last delivery, as far as is known: no client has accepted or rejected them. The log names each',
   'delivery.delivered_records': 'Records that were written to Kafka',
   'delivery.failed_records': 'Accepted records that Kafka refused, or Castellan gave up',
-  'delivery.withdrawn_records': 'Records withdrawn unsent at the deadline of their request',
+  'delivery.withdrawn_records':
+    'Records withdrawn unsent at the deadline of their request, or because the signal of their call was aborted',
   'delivery.refused_records':
     'Records that delivery did not accept: the buffer is full, the record is larger than delivery.maxRecordBytes, or the topic does not exist. Not those that an API refuses before: `castellan_refused_records_total` counts both. Records that Kafka refuses count as failed',
   'delivery.retried_batches': 'Batches that were sent again',

@@ -2,7 +2,7 @@ import type { Timer } from '../../consumer/group/group-runtime.js'
 import { getOrAdd } from '../../core/maps.js'
 import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type SettledLoans } from './calls.js'
 
-/** Messages that a client has got at once are told to have arrived together with that. */
+/** The lender is told so much later that a client has got a message. If the message is settled sooner, only that is told. */
 const HAD_MS = 20
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 1_000

@@ -215,9 +215,9 @@ export class ProduceRoute<Head extends ProduceHead> {
       if (body instanceof Buffer) this.#read(exchange, head, body, lasts)
       else if (body === 'tooLarge') this.#tooLarge(exchange, seenBytes, isRead)
       else if (body instanceof UnreadableBodyError && isRead) this.#unusable(exchange, body, seenBytes)
-      // A client that has left gets no answer.
       else if (body instanceof OverloadedError || body instanceof UnreadableBodyError)
         this.refuse(exchange, body, isRead)
+      // Any other error: the client has left, and gets no answer.
     }
     // Whether the request waits for Kafka may stand in the body.
     const { deadlineMs } = this.#api.options.sync

@@ -93,7 +93,8 @@ export class Admission {
   /**
    * Must be called before any of the body is read. A request without a body is admitted at once.
    *
-   * @param enter called at once, or when there is memory for the body @param refuse called when there was none in time
+   * @param enter called at once, or when there is memory for the body
+   * @param refuse called when there was none in time, or as soon as the waiting request is refused by its connection
    */
   admit(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     if (this.tryAdmit(request)) enter()

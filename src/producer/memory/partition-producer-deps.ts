@@ -26,9 +26,9 @@ export type PartitionProducerState = 'idle' | 'ready' | 'awaiting' | 'backingOff
 /** Counts of records since the start. */
 export interface DeliveryCounters {
   delivered: number
-  /** Failed because of Kafka or their deadline; withdrawn records are not included. */
+  /** Failed because of Kafka or a deadline, or given up, also at the close; withdrawn records are not included. */
   failed: number
-  /** Removed unsent at their deadline. */
+  /** Removed unsent: at their deadline, or because the `signal` of their call was aborted. */
   withdrawn: number
   /** Refused, not accepted. */
   refused: number

@@ -81,11 +81,12 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   /** Why the request may not add another topic; `undefined`: it may. */
   refusal(pendingProduce: MemoryPendingProduce): RecordFailure | undefined {
     const { maxPendingTopics } = this.#settings
-    const isFull =
-      this.#pools.pending.topics.size >= maxPendingTopics ||
-      pendingProduce.newTopics >= maxPendingTopics * SHARE_OF_A_REQUEST
-    if (!isFull) return undefined
-    return failures.overloaded('the list of topics to look up is', maxPendingTopics)
+    const maxOfRequest = Math.ceil(maxPendingTopics * SHARE_OF_A_REQUEST)
+    if (this.#pools.pending.topics.size >= maxPendingTopics)
+      return failures.overloaded('the list of topics to look up is', maxPendingTopics)
+    if (pendingProduce.newTopics >= maxOfRequest)
+      return failures.overloaded('the part of one request in the list of topics to look up is', maxOfRequest)
+    return undefined
   }
 
   /** Why no record of the topic may be accepted before it is found; `undefined`: some may. */

@@ -187,7 +187,10 @@ export class BrokerProxy {
     })
   }
 
-  /** The connections of sessions show nothing of the broker, which other calls ask as well. */
+  /**
+   * Whether a lost connection says nothing about the broker. That of a session never does, since other calls ask the broker, too;
+   * that of a member does not if the broker has answered lately.
+   */
   #isAlone(role: Role): (() => boolean) | undefined {
     if (role === 'session') return () => true
     if (role !== 'member') return undefined

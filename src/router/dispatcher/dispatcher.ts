@@ -134,8 +134,8 @@ export class Dispatcher implements Holder {
   }
 
   /**
-   * Calls of group members are not counted: each member has a dispatcher of its own, and the tags of these dispatchers
-   * are equal.
+   * Counts calls, but none of members, of which there may be any number. The dispatchers of sessions have equal tags: their calls
+   * are counted together.
    */
   #count(counter: CallCounter, increase?: number): void {
     const { role, metrics } = this.#options
@@ -217,7 +217,7 @@ export class Dispatcher implements Holder {
     }
     // A queued request, or a request that was moved to another connection, may find a free connection.
     for (const connection of this.#connections) this.#issue(connection)
-    // The dispatchers of members and sessions are left out, because their tags are equal.
+    // Those of members have no metrics. Those of sessions have equal tags: each would overwrite the depth of the others.
     if (role !== 'member' && role !== 'session')
       metrics.gauge?.('kafka_dispatcher', 'queue_depth', this.#tags, this.#held.taken)
   }
@@ -230,8 +230,13 @@ export class Dispatcher implements Holder {
       if (request.settled || admission.answerFromCache?.(request)) continue
       const share = admission.shareOf?.(request)
       if (this.#held.taken >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
-      if (this.#held.free <= 0 || (share !== undefined && this.#held.takenBy(share) >= maxQueued / 2)) {
+      if (this.#held.free <= 0) {
         fail(request, tooManyWait(`${this.#self.path} is full`, maxQueued))
+        continue
+      }
+      if (share !== undefined && this.#held.takenBy(share) >= maxQueued / 2) {
+        const what = `${this.#self.path} has no place for more requests of one group, which may take half of it`
+        fail(request, tooManyWait(what, maxQueued))
         continue
       }
       this.#held.change(share, 1)

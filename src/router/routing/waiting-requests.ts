@@ -30,7 +30,7 @@ export class WaitingRequests {
   readonly #options: WaitingOptions
   #pauses = 0
 
-  /** @param onTopicEmpty called when the last request for a topic no longer waits */
+  /** @param onTopicEmpty called when the last request for a topic was answered while it waited; not when requests are taken */
   constructor(options: WaitingOptions, onTopicEmpty: (topic: string) => void) {
     this.#options = options
     const { openRequests, settings } = options
@@ -45,10 +45,10 @@ export class WaitingRequests {
     })
   }
 
-  /** Adds a request. Returns false when the limit is reached; the request has then been answered. */
+  /** Adds a request. Returns false when the limit, or the share of its class, is reached; the request has then been answered. */
   enqueue(place: WaitingPlace, request: OpenRequest, as: WaitingClass = 'known'): boolean {
     if (this.lines.enqueue(place, request, as)) return true
-    fail(request, tooManyWaiting(this.#options.settings.maxWaitingRequests))
+    fail(request, tooManyWaiting(this.#options.settings.maxWaitingRequests, as))
     return false
   }
 
@@ -69,8 +69,6 @@ export class WaitingRequests {
   }
 }
 
-const tooManyWaiting = (limit: number): Failure => tooManyWait('too many requests wait for Kafka', limit)
-
 /**
  * The kind of thing that a request waits for. `known`: a known topic, a group or a broker; `fresh`: a name that has not
  * been looked up yet; `missed`: a name that a broker has reported as missing. `fresh` and `missed` requests may use
@@ -81,6 +79,14 @@ type WaitingClass = 'known' | 'fresh' | 'missed'
 
 const SHARE_OF_MISSED = 0.5
 const SHARE_OF_UNKNOWN = 0.75
+const TOLD_OF_SHARES: Readonly<Record<WaitingClass, string>> = {
+  known: '',
+  fresh: '; those for unknown topics may take three quarters of the places',
+  missed: '; those for missing topics may take half of the places'
+}
+
+const tooManyWaiting = (limit: number, as: WaitingClass = 'known'): Failure =>
+  tooManyWait(`too many requests wait for Kafka${TOLD_OF_SHARES[as]}`, limit)
 
 interface RequestLinesOptions {
   readonly openRequests: OpenRequests
@@ -114,7 +120,7 @@ export class RequestLines {
     return this.#sizes.known.value + this.#sizes.fresh.value + this.#sizes.missed.value
   }
 
-  /** Adds a request. Returns false when the limit is reached. */
+  /** Adds a request. Returns false when the limit, or the share of its class, is reached. */
   enqueue(at: WaitingPlace, request: OpenRequest, as: WaitingClass = 'known'): boolean {
     const { limit, openRequests } = this.#options
     const { fresh, missed } = this.#sizes

@@ -90,6 +90,18 @@ describe('delivery: its bounds', () => {
     expect(stage.send(record('nowhere-9', 'x')).refused).to.equal(undefined)
   })
 
+  it('says whether the list of topics to look up is full, or only the part that one request may take', async () => {
+    await start({ maxPendingTopics: 8 })
+    const many = stage.send(['a', 'b', 'c'].map(topic => record(topic, 'x')))
+    expect(many.refused!.map(failure => failure?.message)).to.deep.equal([
+      undefined,
+      undefined,
+      'the part of one request in the list of topics to look up is full (limit 2)'
+    ])
+    const others = Array.from({ length: 7 }, (_, at) => stage.send(record(`other-${at}`, 'x')).refused?.[0]?.message)
+    expect(others.filter(Boolean)).to.deep.equal(['the list of topics to look up is full (limit 8)'])
+  })
+
   it('refuses a record that is too large, by its bytes', async () => {
     await start({ maxRecordBytes: 100 })
     expect(stage.send(record('orders', 'x'.repeat(100), 0)).refused).to.equal(undefined)

@@ -332,7 +332,9 @@ describe('dispatcher of a broker', () => {
       return results
     }
     expect([await submitOf('billing'), await submitOf('billing')]).to.deep.equal([[], []])
-    expect((await submitOf('billing'))[0]).to.include({ code: 'overloaded' })
+    const refused = (await submitOf('billing'))[0]
+    expect(refused).to.include({ code: 'overloaded' })
+    expect(refused).to.have.property('message').that.contains('one group, which may take half of it (limit 4;')
     expect(await submitOf('audit')).to.deep.equal([])
     await answer(0)
     expect(await submitOf('billing')).to.deep.equal([])

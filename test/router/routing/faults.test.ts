@@ -309,7 +309,8 @@ describe('router: faults', () => {
     const deferred = new Inbox<'fetchData'>()
     for (let offset = 1; offset <= 4; offset++) castle.tell(deferred, fetchOf(offset))
     const setting = 'advanced.router.maxWaitingRequests'
-    const message = `too many requests wait for Kafka (limit 3; ${setting})`
+    const share = 'those for unknown topics may take three quarters of the places'
+    const message = `too many requests wait for Kafka; ${share} (limit 3; ${setting})`
     expect((await deferred.take(1))[0]).to.deep.include({ type: 'failed', code: 'overloaded', message, setting })
     await held.arrived
     const queued = new Inbox<'fetchData'>()

@@ -1,8 +1,9 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
+import type { Failure } from '../../../src/router/messages/operations.js'
 import type { Holder, OpenRequest, OpenRequests } from '../../../src/router/requests/open-requests.js'
 import { DueHeap } from '../../../src/router/routing/refresh-schedule.js'
-import { RequestLines } from '../../../src/router/routing/waiting-requests.js'
+import { nodePlace, RequestLines, WaitingRequests } from '../../../src/router/routing/waiting-requests.js'
 import { collectGarbage } from '../../support/held-bytes.js'
 import { turns } from '../../support/ticks.js'
 
@@ -158,6 +159,24 @@ describe('router: requests that wait', () => {
     expect(enqueue('f', 'y', 'fresh')).to.equal(true)
     take('k0')
     expect(enqueue('m', 'y', 'missed'), 'three quarters are in use').to.equal(false)
+  })
+
+  it('are refused with the share of the places that those of their kind may take', () => {
+    const openRequests = { watch: () => undefined }
+    const waiting = new WaitingRequests({ openRequests, settings: { maxWaitingRequests: 0 } } as never, () => undefined)
+    const refusalOf = (as: 'known' | 'fresh' | 'missed'): string | undefined => {
+      let told: string | undefined
+      const answers = { failed: (_: unknown, { message }: Failure) => message }
+      const request = { operation: { answers }, answer: (message: string) => (told = message) }
+      expect(waiting.enqueue(nodePlace(1), request as never, as)).to.equal(false)
+      return told
+    }
+    const [many, limit] = ['too many requests wait for Kafka', '(limit 0; advanced.router.maxWaitingRequests)']
+    expect([refusalOf('known'), refusalOf('fresh'), refusalOf('missed')]).to.deep.equal([
+      `${many} ${limit}`,
+      `${many}; those for unknown topics may take three quarters of the places ${limit}`,
+      `${many}; those for missing topics may take half of the places ${limit}`
+    ])
   })
 
   it('that came and went by the thousand leave the newest one to give way', () => {
