@@ -32,6 +32,13 @@ type ArchivedBecause =
   | 'no client has acquired it'
   | 'the queue was closed'
 
+/** Why a message is released that has been in this state for its time. */
+const RELEASED_BECAUSE = {
+  spare: 'no client has acquired it',
+  given: 'its lock has ended',
+  delayed: 'it was released'
+} as const satisfies Partial<Record<HeldMessage['state'], ArchivedBecause>>
+
 export interface MessageLocksDeps {
   readonly now: MonotonicClock
   readonly log: Logger
@@ -250,8 +257,7 @@ export class MessageLocks {
   /** Releases what no client has, delayed releases included. */
   releaseUnclaimed(): void {
     for (const held of this.#byPlace.values()) {
-      if (held.state === 'spare') this.#release(held, 'no client has acquired it')
-      else if (held.state === 'delayed') this.#release(held, 'it was released')
+      if (held.state === 'spare' || held.state === 'delayed') this.#release(held, RELEASED_BECAUSE[held.state])
     }
   }
 
@@ -303,7 +309,7 @@ export class MessageLocks {
     } else if (at >= held.wantedUntil && this.#isKeptOn(held, at)) {
       this.#setState(held, 'spare', Math.min(held.keptUntil!, at + held.lockLengthMs / 2))
     } else if (at >= held.wantedUntil) {
-      this.#release(held, held.state === 'spare' ? 'no client has acquired it' : 'it was released')
+      this.#release(held, RELEASED_BECAUSE[held.state])
     } else {
       if (held.needsRenewal && held.renewing === undefined && at >= held.renewAt) void this.#renew(held)
       held.deadlineAt = held.dueAt

@@ -732,6 +732,7 @@ describe('a queue', () => {
       await pass(15_200)
       expect(reader().words).to.deep.equal(['release 1'])
       expect(script.archived).to.deep.equal([1])
+      expect(script.warnings.map(({ fields }) => fields.because)).to.deep.equal(['its lock has ended'])
       expect(await script.outcomeOf('accept', client.tokens[0])).to.equal('lost')
     })
 
