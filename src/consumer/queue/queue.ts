@@ -289,23 +289,27 @@ export class Queue {
   #answerLate(): void {
     if (!this.#hasLate || this.#giver.hasWork) return
     this.#hasLate = false
-    for (const acquire of this.#waiting.all()) if (acquire.isOver) this.#acquireDue(acquire)
+    for (const acquire of this.#waiting.all()) if (acquire.waitsForBegin) this.#end(acquire)
   }
 
   #due(acquire: WaitingAcquire): void {
-    if (!this.#waiting.stopAsking(acquire, this.#process.now())) this.#acquireDue(acquire)
+    if (acquire.stopAsking(this.#process.now())) this.#waiting.waitOn(acquire)
+    else this.#end(acquire)
   }
 
-  #acquireDue(acquire: WaitingAcquire): void {
+  /** The time of an acquire is over. */
+  #end(acquire: WaitingAcquire): void {
     const { now, records } = this.#process
     const problem = this.#waiting.problemOf(acquire)
     if (this.#validOf(acquire).length > 0) this.#answer(acquire)
-    else if (acquire.messages.length > 0 && this.#waiting.startAgain(acquire, now())) return
+    else if (acquire.startAgain(now())) this.#waiting.waitOn(acquire)
     else if (problem !== undefined && this.#failure === undefined)
       this.#refuse(acquire, failureOf(records.refusal(problem)))
-    else if (!this.#hasBegun && acquire.isOver) this.#refuseNotBegun(acquire)
-    else if (!this.#hasBegun) this.#waiting.waitForBegin(acquire, now() + BEGIN_GRACE_MS)
-    else if (this.#failure !== undefined) this.#refuse(acquire, this.#failure)
+    else if (!this.#hasBegun && acquire.waitsForBegin) this.#refuseNotBegun(acquire)
+    else if (!this.#hasBegun) {
+      acquire.waitForBegin(now() + BEGIN_GRACE_MS)
+      this.#waiting.waitOn(acquire)
+    } else if (this.#failure !== undefined) this.#refuse(acquire, this.#failure)
     else if (this.#fetchLimit.wasFullSince(acquire.since)) this.#refuse(acquire, failureOf(records.refusal('full')))
     else this.#answer(acquire)
   }

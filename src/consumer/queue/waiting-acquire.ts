@@ -5,11 +5,11 @@ import type { Asker } from '../group/consume-result.js'
 import type { HeldMessage } from './held-messages.js'
 import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
-/** How long an acquire that has got some messages waits for more: longer than a broker keeps a fetch that was sent before. */
-const LINGER_MS = 150
+/** How long brokers are asked for more once an acquire has got some messages. */
+const LINGER_MS = 100
 /** A broker is asked at least once, however short the client waits. */
 const MIN_WAIT_MS = 100
-/** The time that an answer takes that a broker has sent at the end of the wait. */
+/** The time that an answer takes that a broker has sent at the end of the wait. An acquire takes messages so much longer. */
 const ANSWER_MS = 50
 
 /** The part of the demand that comes from one acquire or one client. */
@@ -19,32 +19,33 @@ export interface WantedPart {
   readonly until: number
 }
 
-/** The acquire of a client that waits for messages. It is answered exactly once, unless the client has gone. */
+/**
+ * The acquire of a client that waits for messages. It is answered exactly once, unless the client has gone.
+ *
+ *   asking ── its time is over ──▶ ending ──▶ answered
+ *      ^────── waits on ──────────────┘
+ */
 export class WaitingAcquire implements Due {
   readonly options: AcquireOptions
   /** When it came. */
   readonly since: number
-  /** Brokers are asked for messages until then. */
-  until = 0
-  /** False: it takes what comes, and brokers are asked for nothing more. */
-  isAsking = true
+  /** `ending`: it takes what still comes, and brokers are asked for nothing more. */
+  state: 'asking' | 'ending' = 'asking'
+  /** Its time was over before the queue had begun: it waits on for that. */
+  waitsForBegin = false
   /** Place among the acquires of its client that take messages. Set by the line that keeps it. */
   place: LinePlace<WaitingAcquire> | undefined
   /** The part of the demand that comes from this acquire. Set by the line that keeps it. */
   counted: WantedPart | undefined
   /** Messages for the answer, in the order in which the acquire got them. */
   readonly messages: HeldMessage[] = []
-  /** The wait is over, and the queue has not begun yet. */
-  isOver = false
-  /** When brokers are no longer asked, then when it is answered. */
-  deadlineAt = 0
+  /** The end of its state. */
+  deadlineAt: number
   next: Due | undefined
   previous: Due | undefined
-  readonly #endsAt: number
   readonly #asker: Asker<AcquireResult>
   readonly #onDue: (acquire: WaitingAcquire) => void
   #releasePlace: (() => void) | undefined
-  #answerAt = 0
   #bytes = 0
 
   /** @param releasePlace gives its place among all waiting acquires back */
@@ -57,11 +58,15 @@ export class WaitingAcquire implements Due {
   ) {
     this.options = options
     this.since = now
-    this.#endsAt = now + Math.max(options.waitMs, MIN_WAIT_MS) + ANSWER_MS
-    this.#endAt(this.#endsAt)
+    this.deadlineAt = this.#lastsUntil
     this.#asker = asker
     this.#onDue = onDue
     this.#releasePlace = releasePlace
+  }
+
+  /** Brokers are asked until then, as long as it has no messages. */
+  get #lastsUntil(): number {
+    return this.since + Math.max(this.options.waitMs, MIN_WAIT_MS)
   }
 
   onDue(): void {
@@ -85,38 +90,37 @@ export class WaitingAcquire implements Due {
   }
 
   take(held: HeldMessage, now: number): void {
-    if (this.messages.length === 0) this.#endAt(Math.min(this.#endsAt, now + LINGER_MS))
+    if (this.messages.length === 0) this.#askUntil(Math.min(this.#lastsUntil, now + LINGER_MS))
     this.#bytes += memoryOfRecord(held.record!)
     this.messages.push(held)
   }
 
-  /** Goes on waiting: what it had got is lost. */
-  startAgain(now: number): boolean {
-    this.messages.length = 0
-    this.#bytes = 0
-    this.#endAt(this.#endsAt)
-    return now < this.#endsAt
-  }
-
-  /** Asks on until the queue has begun. */
-  goOn(untilMs: number): void {
-    this.isOver = true
-    this.#endAt(untilMs + ANSWER_MS)
-  }
-
-  /** Brokers have been asked long enough. @returns false: it is to be answered now */
+  /** Brokers have been asked long enough. @returns false: so they had before, or for too long */
   stopAsking(now: number): boolean {
-    if (!this.isAsking || now >= this.#answerAt) return false
-    this.isAsking = false
-    this.deadlineAt = this.#answerAt
+    if (this.state === 'ending' || now >= this.deadlineAt + ANSWER_MS) return false
+    this.state = 'ending'
+    this.deadlineAt += ANSWER_MS
     return true
   }
 
-  #endAt(answerAt: number): void {
-    this.#answerAt = answerAt
-    this.until = answerAt - ANSWER_MS
-    this.isAsking = true
-    this.deadlineAt = this.until
+  /** What it had got is lost. @returns whether there is time to ask again */
+  startAgain(now: number): boolean {
+    if (this.messages.length === 0) return false
+    this.messages.length = 0
+    this.#bytes = 0
+    this.#askUntil(this.#lastsUntil)
+    return now < this.#lastsUntil + ANSWER_MS
+  }
+
+  /** Asks on, until the queue has begun. */
+  waitForBegin(untilMs: number): void {
+    this.waitsForBegin = true
+    this.#askUntil(untilMs)
+  }
+
+  #askUntil(untilMs: number): void {
+    this.state = 'asking'
+    this.deadlineAt = untilMs
   }
 
   /** Answers it, unless it was answered or its client has gone. */

@@ -177,27 +177,11 @@ export class WaitingAcquires {
     this.#changed.add(client)
   }
 
-  /** Stops asking brokers for an acquire, which takes messages that still come until it ends. @returns false: it ends now */
-  stopAsking(acquire: WaitingAcquire, now: number): boolean {
-    return acquire.stopAsking(now) && this.#goOn(acquire)
-  }
-
-  /** Waits on for the begin of the queue. */
-  waitForBegin(acquire: WaitingAcquire, untilMs: number): void {
-    acquire.goOn(untilMs)
-    this.#goOn(acquire)
-  }
-
-  /** Lets an acquire wait on after its messages were lost. @returns false: it ends now */
-  startAgain(acquire: WaitingAcquire, now: number): boolean {
-    return acquire.startAgain(now) && this.#goOn(acquire)
-  }
-
-  #goOn(acquire: WaitingAcquire): true {
+  /** The state of an acquire has changed, and it waits on. */
+  waitOn(acquire: WaitingAcquire): void {
     this.#deadlines.remove(acquire)
     this.#deadlines.add(acquire)
     this.#count(acquire)
-    return true
   }
 
   /** Demand of all acquires, limited to what their clients may hold. */
@@ -257,8 +241,8 @@ export class WaitingAcquires {
   #count(acquire: WaitingAcquire): void {
     const client = this.#clientOf(acquire)
     this.#uncount(acquire, client)
-    const { missing: messages, missingBytes: bytes, until, isAsking } = acquire
-    if (!isAsking || messages === 0) return
+    const { missing: messages, missingBytes: bytes, deadlineAt: until, state } = acquire
+    if (state === 'ending' || messages === 0) return
     acquire.counted = { messages, bytes, until }
     client.wanted.messages += messages
     client.wanted.bytes += bytes

@@ -78,7 +78,8 @@ class Run {
       mayAlter: true
     }
     const due = (one: WaitingAcquire): void => {
-      if (!this.#queues[at]!.stopAsking(one, this.#time.now())) this.#leave(at, one)
+      if (one.stopAsking(this.#time.now())) this.#queues[at]!.waitOn(one)
+      else this.#leave(at, one)
     }
     const acquire = new WaitingAcquire(options, { reply() {} }, this.#time.now(), due, () => {})
     this.#queues[at]!.add(acquire)
@@ -135,11 +136,11 @@ class Run {
     let messages = 0
     let until = 0
     for (const client of CLIENTS) {
-      const ofClient = [...this.#waiting[at]!].filter(one => one.options.client === client && one.isAsking)
+      const ofClient = [...this.#waiting[at]!].filter(one => one.options.client === client && one.state === 'asking')
       const missing = ofClient.reduce((sum, one) => sum + one.missing, 0)
       const wanted = Math.min(missing, this.#shareOf(client))
       messages += wanted
-      if (wanted > 0) until = Math.max(until, ...ofClient.map(one => one.until))
+      if (wanted > 0) until = Math.max(until, ...ofClient.map(one => one.deadlineAt))
     }
     return { messages, until }
   }
