@@ -630,19 +630,10 @@ export class GroupConsumer implements LoopGroup {
         'a topic is given up; its messages without acknowledgement will be offered again'
       )
     }
-    if (this.#topics.size === 1) {
-      this.#revoke(0, () => this.#whenRead(topic, startedAt, () => this.#leaveIfIdle(name, topic)))
-      return
-    }
-    const remove = (): void => {
-      if (this.#isAskedAgain(name, topic)) return
-      this.#remove(name, topic)
-      this.#member.subscribe([...this.#topics.keys()])
-    }
     this.#revocations.begin({
       graceMs: 0,
       isSettled: () => true,
-      ready: () => this.#whenRead(topic, startedAt, remove)
+      ready: () => this.#whenRead(topic, startedAt, () => this.#removeIfIdle(name, topic))
     })
   }
 
@@ -662,16 +653,17 @@ export class GroupConsumer implements LoopGroup {
     return isAsked || this.#stopping
   }
 
-  #leaveIfIdle(name: string, topic: Topic): void {
-    if (this.#stopping) return
-    if (this.#topics.size > 1 || this.#isAskedAgain(name, topic)) {
-      // If a rebalance has begun meanwhile, its assignment resumes them.
-      if (this.#member.isStable) for (const consumer of this.#consumers) consumer.resume()
+  /** Which of the topics is the last one is known only now: others were given up, or asked for, meanwhile. */
+  #removeIfIdle(name: string, topic: Topic): void {
+    if (this.#isAskedAgain(name, topic)) return
+    this.#remove(name, topic)
+    if (this.#topics.size > 0) {
+      this.#member.subscribe([...this.#topics.keys()])
       return
     }
-    this.#remove(name, topic)
     this.#member.leave(() => {
-      if (this.#topics.size > 0 || this.#stopping) return
+      // It may have joined and left once more, with a request that came before Kafka had answered.
+      if (this.#topics.size > 0 || this.#stopping || this.#isEnded) return
       this.#isEnded = true
       this.#revocations.cancel()
       this.#options.onEnded()

@@ -170,7 +170,7 @@ export class GroupMember {
     return this.#refusal
   }
 
-  /** Joins, or joins again, to read these topics. A stable member stays as it is when the list is empty. */
+  /** Joins, or joins again, to read these topics, of which there is one at least. */
   subscribe(topics: readonly string[]): void {
     this.#topics = [...topics].sort()
     if (this.#phase === 'out') this.#join()
@@ -378,7 +378,7 @@ export class GroupMember {
   }
 
   #joinAgainIfChanged(): void {
-    if (this.#topics.length > 0 && this.#topics.join() !== this.#joinedTopics.join()) this.#revoke('ourselves')
+    if (this.#topics.join() !== this.#joinedTopics.join()) this.#revoke('ourselves')
   }
 
   #revoke(cause: 'others' | 'ourselves'): void {

@@ -301,7 +301,6 @@ describe('a member of a stable group', () => {
   it('joins again for other topics, and for nothing else', () => {
     const incarnation = Incarnation.joined()
     incarnation.subscribe('orders')
-    incarnation.subscribe()
     expect(incarnation.newly()).to.deep.equal([])
     incarnation.subscribe('orders', 'audit')
     expect(incarnation.newly()).to.deep.equal(['hand over: ourselves'])
