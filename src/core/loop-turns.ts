@@ -27,31 +27,34 @@ export function atOnce<Result>(work: InPieces<Result>): Result {
   }
 }
 
+export const isInPieces = <Result extends object>(work: Result | InPieces<Result>): work is InPieces<Result> =>
+  'next' in work
+
 /** Work on more records is cut into pieces. */
 export const MANY_RECORDS = 256
 /** The cost of a piece of such work: less than a millisecond. */
 export const PIECE_COST = 64 * 1024
 
-/** The texts of items in UTF-8, between others. @param between by default a comma */
+/** The texts of items, between others. @param between by default a comma @returns bytes, where there are many items */
 export function* joined<Item>(
   before: string,
   items: readonly Item[],
   textOf: (item: Item, at: number) => string,
   after: string,
   between = ','
-): InPieces<Buffer> {
+): InPieces<string | Buffer> {
   const pieces: Buffer[] = []
   let text = before
   for (let at = 0; at < items.length; at++) {
     if (at > 0) text += between
     text += textOf(items[at]!, at)
-    if (at % MANY_RECORDS < MANY_RECORDS - 1) continue
+    if (at % MANY_RECORDS < MANY_RECORDS - 1 || at === items.length - 1) continue
     pieces.push(Buffer.from(text))
     yield costOf(text.length, MANY_RECORDS)
     text = ''
   }
-  pieces.push(Buffer.from(text + after))
-  return Buffer.concat(pieces)
+  text += after
+  return pieces.length === 0 ? text : Buffer.concat([...pieces, Buffer.from(text)])
 }
 
 /** Takes turns with others. */

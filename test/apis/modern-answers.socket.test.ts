@@ -1,6 +1,12 @@
 import { expect } from 'chai'
 import { CastellanError, OverloadedError } from '../../src/core/errors.js'
-import { MODERN_TYPE, outcomesAnswer, problemAnswer } from '../../src/http/exchange/modern-answers.js'
+import { atOnce } from '../../src/core/loop-turns.js'
+import {
+  MODERN_TYPE,
+  type OutcomeSoFar,
+  outcomesAnswer,
+  problemAnswer
+} from '../../src/http/exchange/modern-answers.js'
 import {
   type App,
   type EmbeddedCluster,
@@ -135,11 +141,12 @@ describe('kafboy 4: modern answers', function () {
 
 describe('modern answers', () => {
   it('have a status for all delivered, all accepted, and everything else', () => {
+    const answerOf = (known: readonly OutcomeSoFar[]) => atOnce(outcomesAnswer(known))
     const delivered = { type: 'delivered', partition: 1, offset: 2, timestampMs: 3 } as const
-    expect(outcomesAnswer([]).status).to.equal(200)
-    expect(outcomesAnswer([delivered]).body).to.equal('{"records":[{"partition":1,"offset":2,"timestamp":3}]}')
-    expect(outcomesAnswer(['pending', 'pending']).status).to.equal(202)
-    expect(outcomesAnswer([delivered, 'pending']).status).to.equal(207)
+    expect(answerOf([]).status).to.equal(200)
+    expect(answerOf([delivered]).body).to.equal('{"records":[{"partition":1,"offset":2,"timestamp":3}]}')
+    expect(answerOf(['pending', 'pending']).status).to.equal(202)
+    expect(answerOf([delivered, 'pending']).status).to.equal(207)
   })
 
   it('name the code of what went wrong, where the status alone would name another', () => {

@@ -2,7 +2,7 @@ import { JsonAhead } from '../../core/json/json-ahead.js'
 import { encodingFault } from '../../core/json/json-fault.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { readListOfRecords } from '../../core/json/json-slices.js'
-import { atOnce, type InPieces } from '../../core/loop-turns.js'
+import type { InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure } from '../../core/model.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
@@ -168,12 +168,8 @@ export class EventsApi extends ProduceBase<EventsHead> implements ProduceApi<Eve
     return { topic, mode, contentType, rawHeaders, key: query.bytes('key'), isSync }
   }
 
-  readBody(body: Buffer, head: EventsHead): readonly ProduceRecord[] {
-    return atOnce(recordsOf(body, head))
-  }
-
-  readInTurns(body: Buffer, head: EventsHead): InPieces<readonly ProduceRecord[]> {
-    return recordsOf(body, head, true)
+  readBody(body: Buffer, head: EventsHead, inTurns: boolean): InPieces<readonly ProduceRecord[]> {
+    return recordsOf(body, head, inTurns)
   }
 
   /** 204: all events are in Kafka. 202: all are accepted, and those that are not in Kafka yet are being delivered. */

@@ -4,7 +4,7 @@ import { JsonAhead } from '../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../core/json/json-reader.js'
 import { JsonScanner } from '../../core/json/json-scanner.js'
 import { skipValue } from '../../core/json/json-values.js'
-import { atOnce, type InPieces } from '../../core/loop-turns.js'
+import type { InPieces } from '../../core/loop-turns.js'
 import type { ProduceRecord } from '../../core/model.js'
 import { readBoolean, readInt32, readOption, readString, requireByte } from './serde-values.js'
 
@@ -110,19 +110,20 @@ const toPartition = (asked: number | null | undefined): number | undefined =>
  *
  * Keys and values are views of the body or copies; they are not to be used after the body's buffer is reused.
  *
+ * @param inTurns it yields; absent: it does all at once
  * @throws DeserializeError when the body is no push request
  * @throws TooManyRecordsError as soon as there is one more than `maxRecords`, whatever follows
  * Source: kprf fd32acc read the body with serde_json 1.0.64 (`from_slice`) and serde 1.0.126 (`derive(Deserialize)`).
  */
-export function parsePush(body: Buffer, maxRecords = Number.POSITIVE_INFINITY): PushRequest {
+export function* parsePush(
+  body: Buffer,
+  maxRecords = Number.POSITIVE_INFINITY,
+  inTurns = false
+): InPieces<PushRequest> {
   const reader = new JsonReader(body)
-  return atOnce(wholePush(reader, maxRecords, undefined))
-}
-
-/** {@link parsePush} in pieces. */
-export function parseInTurns(body: Buffer, maxRecords: number): InPieces<PushRequest> {
-  const reader = new JsonReader(body)
-  return wholePush(reader, maxRecords, new JsonAhead(reader, body))
+  const request = yield* readPushRequest(reader, maxRecords, inTurns ? new JsonAhead(reader, body) : undefined)
+  if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
+  return request
 }
 
 /**
@@ -132,7 +133,7 @@ export function parseInTurns(body: Buffer, maxRecords: number): InPieces<PushReq
  *   {"topic":"t","data":"a"}
  *   {"topic":"t","data":"b"}
  *
- * @param inTurns it yields; absent: it does all at once
+ * @param inTurns as of {@link parsePush}
  * @throws DeserializeError, TooManyRecordsError as {@link parsePush}
  */
 export function* parseLines(body: Buffer, maxRecords: number, inTurns = false): InPieces<PushRequest> {
@@ -142,12 +143,6 @@ export function* parseLines(body: Buffer, maxRecords: number, inTurns = false): 
   if (ahead !== undefined) yield* ahead.between()
   while (reader.peekToken() >= 0) yield* recordInPieces(reader, records, maxRecords, ahead)
   return { records, waitForSend: true }
-}
-
-function* wholePush(reader: JsonReader, maxRecords: number, ahead: JsonAhead | undefined): InPieces<PushRequest> {
-  const request = yield* readPushRequest(reader, maxRecords, ahead)
-  if (reader.peekToken() >= 0) reader.failAtPeek('trailing characters')
-  return request
 }
 
 export class TooManyRecordsError extends Error {

@@ -1,7 +1,7 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, ForbiddenError, StacklessError, UnreadableBodyError } from '../../core/errors.js'
 import { DeserializeError } from '../../core/json/json-reader.js'
-import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
+import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import { refusalStatus } from '../../http/access/access.js'
@@ -14,7 +14,7 @@ import { JSON_TYPE, type OutcomeSoFar, whenSettled } from '../../http/exchange/m
 import { LINES_TYPE } from '../../http/openapi/operation.js'
 import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { type KprfMetrics, RecordCounts, sizesOf } from './kprf-metrics.js'
-import { type PushRecord, parseInTurns, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
+import { type PushRecord, parseLines, parsePush, scanPush, TooManyRecordsError } from './push-parse.js'
 import { RateLimiter } from './rate-limits.js'
 import { failureText, messageTooLarge, purged, rateLimited, recordRefusalOf } from './record-errors.js'
 import type { KprfSettings } from './settings.js'
@@ -68,6 +68,7 @@ interface PushHead extends ProduceHead {
 export class PushApi implements ProduceApi<PushHead> {
   readonly name = 'kprf'
   readonly namesOffsets = false
+  readonly readsInTurns = true
   readonly options: { readonly sync: ProduceOptions; readonly async: ProduceOptions }
   readonly #context: ApiContext<KprfSettings>
   readonly #metrics: KprfMetrics
@@ -110,26 +111,11 @@ export class PushApi implements ProduceApi<PushHead> {
     return read?.records
   }
 
-  readBody(body: Buffer, head: PushHead): readonly PushRecord[] {
-    const max = MAX_RECORDS_OF_BODY
-    const { records, waitForSend } = head.isLines ? atOnce(parseLines(body, max)) : parsePush(body, max)
+  *readBody(body: Buffer, head: PushHead, inTurns: boolean): InPieces<readonly PushRecord[]> {
+    const parse = head.isLines ? parseLines : parsePush
+    const { records, waitForSend } = yield* parse(body, MAX_RECORDS_OF_BODY, inTurns)
     head.isSync = waitForSend
     return records
-  }
-
-  *readInTurns(body: Buffer, head: PushHead): InPieces<readonly PushRecord[]> {
-    const { records, waitForSend } = yield* head.isLines
-      ? parseLines(body, MAX_RECORDS_OF_BODY, true)
-      : parseInTurns(body, MAX_RECORDS_OF_BODY)
-    head.isSync = waitForSend
-    return records
-  }
-
-  *answerInTurns(outcomes: readonly OutcomeSoFar[], head: PushHead): InPieces<ProduceAnswer> {
-    if (!this.#tells(outcomes, head)) return this.answer('delivered', head)
-    const texts = this.#textsOf(outcomes, head)
-    const body = yield* joined(this.#start, texts, entryOf, END)
-    return this.#answered(this.#failed(body, outcomes, head), head)
   }
 
   /** Refuses what kprf refuses before its queue: records beyond a rate limit, and records that are too large. */
@@ -171,10 +157,14 @@ export class PushApi implements ProduceApi<PushHead> {
     whenSettled(pending, outcomes => this.#counts.end(topics, sizes, outcomes, startedAt, clock()))
   }
 
-  answer(outcomes: Outcomes, head: PushHead): ProduceAnswer {
-    const isTold = typeof outcomes !== 'string' && this.#tells(outcomes, head)
-    if (!isTold) return this.#answered(this.#ok, head)
-    return this.#answered(this.#failed(this.#bodyOf(this.#textsOf(outcomes, head)), outcomes, head), head)
+  answer(outcomes: Outcomes, head: PushHead): ProduceAnswer | InPieces<ProduceAnswer> {
+    return typeof outcomes === 'string' ? this.#answered(this.#ok, head) : this.#answerTo(outcomes, head)
+  }
+
+  *#answerTo(outcomes: readonly OutcomeSoFar[], head: PushHead): InPieces<ProduceAnswer> {
+    if (!this.#tells(outcomes, head)) return this.#answered(this.#ok, head)
+    const body = yield* joined(this.#start, this.#textsOf(outcomes, head), entryOf, END)
+    return this.#answered(this.#failed(body, outcomes, head), head)
   }
 
   #answered(answer: ProduceAnswer, { isSync, startedAt }: PushHead): ProduceAnswer {

@@ -10,7 +10,7 @@ import {
   readValueBytes,
   takeNull
 } from '../../core/json/json-slices.js'
-import { atOnce, type InPieces, joined } from '../../core/loop-turns.js'
+import { type InPieces, joined } from '../../core/loop-turns.js'
 import { MAX_RECORD_HEADERS, type ProduceRecord, type RecordFailure, type RecordHeader } from '../../core/model.js'
 import { MAX_RECORDS_OF_BODY } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
@@ -225,23 +225,16 @@ export class RecordsApi extends ProduceBase<BridgeHead> implements ProduceApi<Br
     return { topic, partition, format, isSync: isAsync === 'false' }
   }
 
-  readBody(body: Buffer, head: BridgeHead): readonly ProduceRecord[] {
-    return atOnce(recordsIn(body, head, false))
+  readBody(body: Buffer, head: BridgeHead, inTurns: boolean): InPieces<readonly ProduceRecord[]> {
+    return recordsIn(body, head, inTurns)
   }
 
-  readInTurns(body: Buffer, head: BridgeHead): InPieces<readonly ProduceRecord[]> {
-    return recordsIn(body, head, true)
-  }
-
-  *answerInTurns(known: readonly OutcomeSoFar[], head: BridgeHead): InPieces<ProduceAnswer> {
-    if (!head.isSync) return this.answer(known, head)
-    const body = yield* joined('{"offsets":[', known, one => JSON.stringify(entryOf(one)), ']}')
-    return { status: 200, type: BRIDGE_TYPE, body }
-  }
-
-  answer(outcomes: Outcomes, { isSync }: BridgeHead): ProduceAnswer {
+  *answer(outcomes: Outcomes, { isSync }: BridgeHead): InPieces<ProduceAnswer> {
     const known = typeof outcomes === 'string' ? [] : outcomes
-    if (isSync) return { status: 200, type: BRIDGE_TYPE, body: JSON.stringify({ offsets: known.map(entryOf) }) }
+    if (isSync) {
+      const body = yield* joined('{"offsets":[', known, one => JSON.stringify(entryOf(one)), ']}')
+      return { status: 200, type: BRIDGE_TYPE, body }
+    }
     const refused = firstFailureOf(known)
     if (refused === undefined) return { status: 204, body: '' }
     return bridgeProblemAnswer(new ApiError(refused.retriable ? 503 : statusOf(refused), refused.message))

@@ -1,6 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandler, RequestPayload } from 'fastify'
 import { CastellanError } from '../../core/errors.js'
+import { atOnce } from '../../core/loop-turns.js'
 import { refusalStatus } from '../access/access.js'
 import type { HeldRequest } from '../engine/held-request.js'
 import type { Admission } from '../exchange/admission.js'
@@ -66,7 +67,7 @@ function sendEarly(
 ): void {
   const headers = { ...further, location: `/receipts/${id}`, 'preference-applied': 'respond-async' }
   const { type, body } = wantsModern(response.req)
-    ? outcomesAnswer(Array.from({ length: records }, () => 'pending'))
+    ? atOnce(outcomesAnswer(Array.from({ length: records }, () => 'pending')))
     : { type: 'application/json', body: `${JSON.stringify({ receipt: id })}\n` }
   sendAnswer(response, 202, type, body, { requestId, persisted: 'pending' }, headers)
 }

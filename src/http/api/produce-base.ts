@@ -14,6 +14,7 @@ import {
 /** The part of a route to produce of an API that has one form for all of its errors. */
 export abstract class ProduceBase<Head extends ProduceHead> {
   readonly name: string
+  readonly readsInTurns = true
   readonly options: ProduceApi<Head>['options']
   protected readonly answers: ErrorAnswers
 

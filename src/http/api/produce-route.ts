@@ -1,6 +1,6 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import { costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
+import { atOnce, costOf, type InPieces, isInPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { RefusalReason } from '../../core/refusals.js'
 import { persistedText } from '../../verbs/persisted.js'
@@ -29,7 +29,7 @@ import {
   knownOfAccepted,
   type ModernAnswer,
   type OutcomeSoFar,
-  outcomesInTurns,
+  outcomesAnswer,
   wantsModern
 } from '../exchange/modern-answers.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
@@ -96,24 +96,25 @@ export interface ProduceApi<Head extends ProduceHead> extends ProducingApi {
   topicOf?(params: Params): string | undefined
   /** Reads the head of a request. What it throws is answered by {@link refuse}. */
   readHead(exchange: Exchange, params: Params): Head
+  /** Long bodies are read in turns. Absent: bodies of any length are read at once. */
+  readonly readsInTurns?: boolean
   /**
-   * Reads the records of a body, which is valid during the call only, as the records are. What it throws is answered by
-   * {@link refuse}, and the body is charged all the same.
+   * Reads the records of a body. What it throws is answered by {@link refuse}, and the body is charged all the same.
+   *
+   * @param body valid until the work is done, as the records are
+   * @param inTurns the work is done in turns, and the body lasts; else all of it is done at once
    */
-  readBody(body: Buffer, head: Head): RecordsOrLater
+  readBody(body: Buffer, head: Head, inTurns: boolean): RecordsOrLater | InPieces<RecordsOrLater>
   /** Reads a body of the usual shape with at most so many records, in little time. Absent, or `undefined`: {@link readBody} does. */
   scan?(body: Buffer, head: Head, maxRecords: number): readonly ProduceRecord[] | undefined
-  /** {@link readBody} for a long body, which lasts, as the records do. Absent: bodies of any length are read at once. */
-  readInTurns?(body: Buffer, head: Head): InPieces<RecordsOrLater>
   /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
   limit?(records: readonly ProduceRecord[], head: Head, exchange: Exchange): RecordsOrLater
   /** Produces the records, whose bytes are valid during the call. Absent: the gateway does. */
   produce?(records: readonly ProduceRecord[], head: Head, origin: ProduceOrigin): PendingProduce
   /** Called when records were handed on. They are valid during the call. */
   produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void
-  answer(outcomes: Outcomes, head: Head): ProduceAnswer
-  /** {@link answer} for many records. Absent: the answer is short, however many they are. */
-  answerInTurns?(outcomes: readonly OutcomeSoFar[], head: Head): InPieces<ProduceAnswer>
+  /** Makes the answer, for many records in turns if it is made in pieces. */
+  answer(outcomes: Outcomes, head: Head): ProduceAnswer | InPieces<ProduceAnswer>
   /** The answer to a request that was refused before anything was produced. `undefined`: the error is a bug. */
   refuse(error: unknown, request: RefusedRequest): ProduceAnswer | undefined
   /** The answer to a request that has failed by a bug; its records may have been produced. */
@@ -271,13 +272,14 @@ export class ProduceRoute<Head extends ProduceHead> {
   #read(exchange: Exchange, head: Head, body: Buffer, lasts: boolean): void {
     const { length } = body
     const scanned = length > AT_ONCE_BYTES ? undefined : this.#api.scan?.(body, head, MANY_BRACKETS)
-    if (scanned === undefined && this.#api.readInTurns !== undefined && isLong(body)) {
+    if (scanned === undefined && this.#api.readsInTurns === true && isLong(body)) {
       const turns = new RequestTurns(exchange, this.#context, error => this.broken(exchange, error))
       turns.run(this.#readInTurns(exchange, head, lasts ? body : Buffer.from(body), turns))
       return
     }
     try {
-      this.#take(exchange, head, scanned ?? this.#api.readBody(body, head), length)
+      const read = scanned ?? this.#api.readBody(body, head, false)
+      this.#take(exchange, head, isInPieces(read) ? atOnce(read) : read, length)
     } catch (error) {
       this.#unusable(exchange, error, length)
     }
@@ -289,7 +291,8 @@ export class ProduceRoute<Head extends ProduceHead> {
     yield length / NATIVE_FACTOR
     try {
       const limitMs = head.isSync ? this.#api.options.sync.deadlineMs : ASYNC_TIMEOUT_MS
-      const read = yield* turns.reading(limitMs, this.#api.readInTurns!(body, head))
+      const work = this.#api.readBody(body, head, true)
+      const read = isInPieces(work) ? yield* turns.reading(limitMs, work) : work
       if (read === undefined) {
         // The client has left. It has sent the bytes all the same.
         this.#callerOf(exchange).spend(0, length)
@@ -420,22 +423,32 @@ export class ProduceRoute<Head extends ProduceHead> {
   }
 
   #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
-    if (typeof outcomes !== 'string' && outcomes.length > MANY_RECORDS && this.#api.answerInTurns !== undefined) {
-      this.#context.turns.run(this.#answerInTurns(exchange, head, outcomes), addressOf(exchange.request), true)
-      return
-    }
     try {
-      this.#send(exchange, head, outcomes, this.#api.answer(outcomes, head))
+      const answer = this.#api.answer(outcomes, head)
+      if (!isInPieces(answer)) this.#send(exchange, head, outcomes, answer)
+      else if (typeof outcomes === 'string' || outcomes.length <= MANY_RECORDS)
+        this.#send(exchange, head, outcomes, atOnce(answer))
+      else
+        this.#context.turns.run(
+          this.#answerInTurns(exchange, head, outcomes, answer),
+          addressOf(exchange.request),
+          true
+        )
     } catch (error) {
       this.broken(exchange, error)
     }
   }
 
-  *#answerInTurns(exchange: Exchange, head: Head, outcomes: readonly OutcomeSoFar[]): InPieces<void> {
+  *#answerInTurns(
+    exchange: Exchange,
+    head: Head,
+    outcomes: readonly OutcomeSoFar[],
+    work: InPieces<ProduceAnswer>
+  ): InPieces<void> {
     try {
       const isModern = head.isOwnForm !== true && wantsModern(exchange.request)
-      const answer = yield* this.#api.answerInTurns!(outcomes, head)
-      const modern = isModern ? yield* outcomesInTurns(outcomes) : undefined
+      const answer = yield* work
+      const modern = isModern ? yield* outcomesAnswer(outcomes) : undefined
       this.#send(exchange, head, outcomes, answer, modern)
     } catch (error) {
       this.broken(exchange, error)
@@ -448,7 +461,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     { isSync, isOwnForm }: Head,
     outcomes: Outcomes,
     answer: ProduceAnswer,
-    modern?: ModernAnswer<Buffer>
+    modern?: ModernAnswer<string | Buffer>
   ): void {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer

@@ -1,6 +1,7 @@
 import { type ServerResponse, STATUS_CODES } from 'node:http'
 import { errorCodeOf } from '../../core/error-code-of.js'
 import { type ErrorCode, OverloadedError } from '../../core/errors.js'
+import { atOnce } from '../../core/loop-turns.js'
 import type { RecordFailure } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
@@ -122,7 +123,7 @@ export function sendAnswer(
 export function sendOutcomes(
   { response, requestId }: Reply,
   known: readonly OutcomeSoFar[],
-  { status, type, body }: ModernAnswer<string | Buffer> = outcomesAnswer(known)
+  { status, type, body }: ModernAnswer<string | Buffer> = atOnce(outcomesAnswer(known))
 ): void {
   noteFailure(response, firstFailureOf(known)?.code)
   sendAnswer(response, status, type, body, { requestId, persisted: persistedText(known.map(certaintyOfKnown)) })

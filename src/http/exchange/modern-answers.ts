@@ -36,11 +36,7 @@ export const MULTI_STATUS = 207
  *
  * 200: all are in Kafka. 202: all are accepted. 207: they differ, or have failed.
  */
-export function outcomesAnswer(known: readonly OutcomeSoFar[]): ModernAnswer {
-  return { status: statusOf(known), type: MODERN_TYPE, body: JSON.stringify({ records: known.map(entryOf) }) }
-}
-
-export function* outcomesInTurns(known: readonly OutcomeSoFar[]): InPieces<ModernAnswer<Buffer>> {
+export function* outcomesAnswer(known: readonly OutcomeSoFar[]): InPieces<ModernAnswer<string | Buffer>> {
   const body = yield* joined('{"records":[', known, one => JSON.stringify(entryOf(one)), ']}')
   return { status: statusOf(known), type: MODERN_TYPE, body }
 }

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { parseInTurns, parseLines, parsePush } from '../../../src/apis/kprf/push-parse.js'
+import { parseLines, parsePush } from '../../../src/apis/kprf/push-parse.js'
 import { atOnce, type InPieces } from '../../../src/core/loop-turns.js'
 import { PushBodies } from './push-bodies.js'
 
@@ -22,8 +22,8 @@ describe('kprf: a push that is read in turns', () => {
       const short = bodies.next()
       const text = short.toString('latin1').replace(/"(?=[^"]*"\s*[,}\]])/, long)
       for (const body of at % 50 === 0 ? [short, Buffer.from(text, 'latin1')] : [short]) {
-        const expected = outcomeOf(() => parsePush(body, MAX_RECORDS))
-        expect(outcomeOf(() => atOnce(parseInTurns(body, MAX_RECORDS)))).to.equal(expected)
+        const expected = outcomeOf(() => atOnce(parsePush(body, MAX_RECORDS)))
+        expect(outcomeOf(() => atOnce(parsePush(body, MAX_RECORDS, true)))).to.equal(expected)
       }
     }
   })
@@ -38,9 +38,9 @@ describe('kprf: a push that is read in turns', () => {
       const place = (places[(at * 7) % (places.length || 1)] ?? 0) + (at % 2)
       const inserted = at % 3 === 0 ? `${names[at % names.length]}:1,` : blanks
       const body = Buffer.from(short.slice(0, place) + inserted + short.slice(place), 'latin1')
-      const expected = outcomeOf(() => parsePush(body, MAX_RECORDS))
+      const expected = outcomeOf(() => atOnce(parsePush(body, MAX_RECORDS)))
       expect(
-        outcomeOf(() => atOnce(parseInTurns(body, MAX_RECORDS))),
+        outcomeOf(() => atOnce(parsePush(body, MAX_RECORDS, true))),
         short
       ).to.equal(expected)
       const lines = outcomeOf(() => atOnce(parseLines(body, MAX_RECORDS)))
@@ -63,14 +63,14 @@ describe('kprf: a push that is read in turns', () => {
     const bodies = tokens.map((_, at) => [...tokens.slice(0, at), blanks, ...tokens.slice(at)].join(''))
     bodies.push(tokens.join('') + blanks, `{"${'\\u0041'.repeat(100_000)}":1,"records":[]}`)
     for (const [at, text] of bodies.entries())
-      expect(piecesOf(parseInTurns(Buffer.from(text), MAX_RECORDS)), `place ${at}`).to.be.at.least(7)
+      expect(piecesOf(parsePush(Buffer.from(text), MAX_RECORDS, true)), `place ${at}`).to.be.at.least(7)
     for (const text of [blanks + record, record + blanks + record, record + blanks])
       expect(piecesOf(parseLines(Buffer.from(text), MAX_RECORDS, true))).to.be.at.least(7)
   })
 
   it('is read in pieces also where a value beside its records is long', () => {
     const body = Buffer.from(`{"wait_for_send":"${'\\u0041'.repeat(100_000)}","records":[]}`)
-    const work = parseInTurns(body, MAX_RECORDS)
+    const work = parsePush(body, MAX_RECORDS, true)
     for (let pieces = 0; pieces < body.length / (64 * 1024) - 1; pieces++) expect(work.next().done).to.equal(false)
     expect(() => atOnce(work)).to.throw(/^invalid type: string "A/)
   })

@@ -1,9 +1,17 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { type PushRequest, parsePush, scanPush, TooManyRecordsError } from '../../../src/apis/kprf/push-parse.js'
+import {
+  parsePush as inPieces,
+  type PushRequest,
+  scanPush,
+  TooManyRecordsError
+} from '../../../src/apis/kprf/push-parse.js'
 import { DeserializeError } from '../../../src/core/json/json-reader.js'
+import { atOnce } from '../../../src/core/loop-turns.js'
 import { checkRows } from '../../support/rows.js'
 import { PushBodies } from './push-bodies.js'
+
+const parsePush = (body: Buffer, maxRecords?: number) => atOnce(inPieces(body, maxRecords))
 
 /** The error text, or records and mode as plain values. */
 function answerTo(body: Buffer | string): unknown {

@@ -2,6 +2,7 @@ import { expect } from 'chai'
 import { parsePush } from '../../../src/apis/kprf/push-parse.js'
 import { pushBody } from '../../../src/apis/kprf/routes.js'
 import { DeserializeError } from '../../../src/core/json/json-reader.js'
+import { atOnce } from '../../../src/core/loop-turns.js'
 import { PushBodies } from './push-bodies.js'
 
 /** The same JSON as JavaScript writes it: each member once, whole numbers without a fraction; `undefined`: no JSON. */
@@ -17,7 +18,7 @@ function canonical(body: Buffer): string | undefined {
 
 function isRead(text: string): boolean {
   try {
-    parsePush(Buffer.from(text))
+    atOnce(parsePush(Buffer.from(text)))
     return true
   } catch (error) {
     if (!(error instanceof DeserializeError)) throw error

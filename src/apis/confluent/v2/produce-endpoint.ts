@@ -4,7 +4,7 @@ import { encodingFault } from '../../../core/json/json-fault.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readInteger, readListOfRecords, readStringBytes, takeNull } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
-import { atOnce, type InPieces, joined } from '../../../core/loop-turns.js'
+import { type InPieces, joined } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordHeader, RecordOutcome } from '../../../core/model.js'
 import { ApiError } from '../../../http/api/api-answers.js'
 import type { Params } from '../../../http/api/endpoint.js'
@@ -109,19 +109,12 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     }
   }
 
-  readBody(body: Buffer, head: V2Head): RecordsOrLater {
-    const { writer } = this.#parts
-    if (head.schemaFormat === undefined || writer === undefined) return atOnce(readProduceBody(body, head)).records
-    // The bytes of the body are valid during this call only.
-    return this.#encoded(atOnce(readProduceBody(Buffer.from(body), head)), body.length, head, writer)
-  }
-
-  *readInTurns(body: Buffer, head: V2Head): InPieces<RecordsOrLater> {
-    const { writer } = this.#parts
-    const read = yield* readProduceBody(body, head, true)
-    return head.schemaFormat === undefined || writer === undefined
-      ? read.records
-      : this.#encoded(read, body.length, head, writer)
+  *readBody(body: Buffer, head: V2Head, inTurns: boolean): InPieces<RecordsOrLater> {
+    const writer = head.schemaFormat === undefined ? undefined : this.#parts.writer
+    // Records that wait for their schemas need bytes that last.
+    const lasting = writer === undefined || inTurns ? body : Buffer.from(body)
+    const read = yield* readProduceBody(lasting, head, inTurns)
+    return writer === undefined ? read.records : this.#encoded(read, body.length, head, writer)
   }
 
   #encoded({ records, schemas }: V2Read, bytes: number, head: V2Head, writer: SchemaWriter): RecordsOrLater {
@@ -137,17 +130,8 @@ export class V2Produce extends ProduceBase<V2Head> implements ProduceApi<V2Head>
     })
   }
 
-  answer(known: readonly RecordOutcome[], head: V2Head): ProduceAnswer {
-    let offsets = ''
-    for (const outcome of known) offsets += offsets === '' ? entryOf(outcome) : `,${entryOf(outcome)}`
-    return this.#answer(known, START + offsets + endOf(head), head)
-  }
-
-  *answerInTurns(known: readonly RecordOutcome[], head: V2Head): InPieces<ProduceAnswer> {
-    return this.#answer(known, yield* joined(START, known, entryOf, endOf(head)), head)
-  }
-
-  #answer(known: readonly RecordOutcome[], body: string | Buffer, head: V2Head): ProduceAnswer {
+  *answer(known: readonly RecordOutcome[], head: V2Head): InPieces<ProduceAnswer> {
+    const body = yield* joined(START, known, entryOf, endOf(head))
     const codes = new Set(known.map(codeOf))
     const missing = codes.size === 1 ? missingOf(codes, head.topic) : undefined
     if (missing !== undefined) return this.answers.answerTo(missing, head.exchange)!

@@ -1,12 +1,12 @@
 import { JsonAhead } from '../../../core/json/json-ahead.js'
 import { DeserializeError, JsonReader } from '../../../core/json/json-reader.js'
 import { ValueSkipper } from '../../../core/json/json-values.js'
-import { costOf, type InPieces, joined, PIECE_COST } from '../../../core/loop-turns.js'
+import { costOf, type InPieces, PIECE_COST } from '../../../core/loop-turns.js'
 import type { ProduceRecord, RecordOutcome } from '../../../core/model.js'
 import { ApiError } from '../../../http/api/api-answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
 import { ObjectSplitter, type SplitEnd } from './object-splitter.js'
-import { type RecordAnswers, type Repeated, refusalOfBody } from './record-answers.js'
+import { type Repeated, refusalOfBody } from './record-answers.js'
 import { type RecordTarget, readNextRecord, readSentRecord, type Unencoded, type V3Record } from './record-json.js'
 
 /** A record of a request as it was read. */
@@ -185,17 +185,3 @@ export function outcomesOf(items: readonly Item[], outcomes: readonly RecordOutc
   let next = 0
   return items.map(({ refused }) => refused ?? outcomes[next++]!)
 }
-
-/** The answers to the items, in their order, each with a line end. */
-export function answersTo(items: readonly Item[], outcomes: readonly RecordOutcome[], answers: RecordAnswers): string {
-  let text = ''
-  for (let at = 0; at < items.length; at++) text += `${answers.of(outcomes[at]!, items[at]!)}\r\n`
-  return text
-}
-
-/** {@link answersTo} in pieces. */
-export const answersInTurns = (
-  items: readonly Item[],
-  outcomes: readonly RecordOutcome[],
-  answers: RecordAnswers
-): InPieces<Buffer> => joined('', items, (item, at) => `${answers.of(outcomes[at]!, item)}\r\n`, '', '')

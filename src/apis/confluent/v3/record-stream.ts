@@ -15,7 +15,7 @@ import { type RefusedRecord, refusedRecord } from '../failures.js'
 import type { Charset } from '../media-types.js'
 import type { SchemaClient, SchemaWriter } from '../schema-writer.js'
 import { type RecordAnswers, refusalOfEnd } from './record-answers.js'
-import { answersTo, type Collected, type Item, isUnencoded, outcomesOf, RecordReader } from './record-reader.js'
+import { type Collected, type Item, isUnencoded, outcomesOf, RecordReader } from './record-reader.js'
 import type { StreamTurns } from './stream-turns.js'
 
 /** Answers that are ready leave in pieces of about this length, and no faster than the client reads. */
@@ -302,7 +302,7 @@ export class RecordStream implements TurnTaker {
     while (this.#groups[0]?.outcomes !== undefined && !this.#isStalled) {
       const { items, cost, outcomes } = this.#groups.shift()!
       this.#costInFlight -= cost
-      text += answersTo(items, outcomes!, this.#head.answers)
+      for (let at = 0; at < items.length; at++) text += `${this.#head.answers.of(outcomes![at]!, items[at]!)}\r\n`
       if (text.length < WRITE_CHARS && this.#groups[0]?.outcomes !== undefined) continue
       this.#writeHead()
       this.#isStalled = !response.write(text)

@@ -4,7 +4,7 @@ import { encodingFault } from '../../../core/json/json-fault.js'
 import { JsonReader } from '../../../core/json/json-reader.js'
 import { readListOfRecords, readStringBytes } from '../../../core/json/json-slices.js'
 import { skipValue } from '../../../core/json/json-values.js'
-import { atOnce, type InPieces } from '../../../core/loop-turns.js'
+import { type InPieces, joined } from '../../../core/loop-turns.js'
 import type { Logger, MonotonicClock, ProduceRecord, RecordFailure, RecordOutcome } from '../../../core/model.js'
 import { ApiError } from '../../../http/api/api-answers.js'
 import type { Params } from '../../../http/api/endpoint.js'
@@ -30,17 +30,7 @@ import { notJson, unknownMember } from '../record-bytes.js'
 import { schemaClientOf, type WritingParts } from '../schema-writer.js'
 import { problemOfFailure, RecordAnswers, refusalOfEnd } from './record-answers.js'
 import { type RecordTarget, readNextRecord } from './record-json.js'
-import {
-  answersInTurns,
-  answersTo,
-  type Collected,
-  collect,
-  DATA_DEPTH,
-  type Item,
-  isUnencoded,
-  nothing,
-  readWhole
-} from './record-reader.js'
+import { type Collected, collect, DATA_DEPTH, type Item, isUnencoded, nothing, readWhole } from './record-reader.js'
 import { RecordStream, type StreamHead, type StreamLimits } from './record-stream.js'
 import type { StreamTurns } from './stream-turns.js'
 
@@ -88,15 +78,7 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     return { isSync: true, topic, mayRegister, owner, charset, answers, items: [], ids: [], isOwnForm: true }
   }
 
-  readBody(body: Buffer, head: V3Head): RecordsOrLater {
-    return atOnce(this.#read(body, head, false))
-  }
-
-  readInTurns(body: Buffer, head: V3Head): InPieces<RecordsOrLater> {
-    return this.#read(body, head, true)
-  }
-
-  *#read(body: Buffer, head: V3Head, inTurns: boolean): InPieces<RecordsOrLater> {
+  *readBody(body: Buffer, head: V3Head, inTurns: boolean): InPieces<RecordsOrLater> {
     const { writer } = this.parts
     const decoded = head.charset === 'latin1' ? Buffer.from(body.toString('latin1')) : body
     const to = { topic: head.topic, hasRegistry: writer !== undefined }
@@ -111,7 +93,7 @@ abstract class V3Produce extends ProduceBase<V3Head> implements ProduceApi<V3Hea
     return writer.hold(collected.bytes, async () => noted(await writer.encodeEach(collected, head)))
   }
 
-  abstract answer(outcomes: Outcomes, head: V3Head): ProduceAnswer
+  abstract answer(outcomes: Outcomes, head: V3Head): ProduceAnswer | InPieces<ProduceAnswer>
 
   /** @param inTurns it yields */
   protected abstract collect(body: Buffer, to: RecordTarget, head: V3Head, inTurns: boolean): InPieces<Collected>
@@ -198,15 +180,8 @@ export class V3Records extends V3Produce {
     return collected
   }
 
-  answer(outcomes: readonly RecordOutcome[], { items, answers }: V3Head): ProduceAnswer {
-    return this.#answer(answersTo(items, outcomes, answers), outcomes)
-  }
-
-  *answerInTurns(all: readonly RecordOutcome[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
-    return this.#answer(yield* answersInTurns(items, all, answers), all)
-  }
-
-  #answer(body: string | Buffer, outcomes: readonly RecordOutcome[]): ProduceAnswer {
+  *answer(outcomes: readonly RecordOutcome[], { items, answers }: V3Head): InPieces<ProduceAnswer> {
+    const body = yield* joined('', items, (item, at) => `${answers.of(outcomes[at]!, item)}\r\n`, '', '')
     const failed = unaskedAmong(outcomes)
     if (failed !== undefined) return { ...unasked(failed), body }
     return { status: 200, type: JSON_TYPE, body, template: this.parts.answers.okOf.v3 }
