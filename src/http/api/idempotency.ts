@@ -46,8 +46,8 @@ import {
   requestOf,
   toForwarded
 } from './key-owners.js'
+import { EarlyReceipt, RECEIPT_LIMIT_MS, WaitingBody } from './key-wait.js'
 import { originOf } from './request-origin.js'
-import { EarlyReceipt, RECEIPT_LIMIT_MS, WaitingBody } from './waiting-request.js'
 
 /** Source: draft-ietf-httpapi-idempotency-key-header. */
 const KEY_HEADER = 'idempotency-key'

@@ -2,7 +2,7 @@ import { IncomingMessage, ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
-import { EarlyReceipt } from '../../../src/http/api/waiting-request.js'
+import { EarlyReceipt } from '../../../src/http/api/key-wait.js'
 import { AsyncAnswer } from '../../../src/http/exchange/async-answer.js'
 
 describe('http: the early answer to a request', () => {
