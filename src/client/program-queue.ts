@@ -25,7 +25,7 @@ import type {
 } from '../verbs/verbs.js'
 
 /** The client whose limits count: all calls of a program count as those of one client. */
-const PROGRAM = 'the program'
+const CLIENT = 'the program'
 const { create: mayCreate, ...limits } = queueSettings.parse(undefined)
 /** One client may have half of the places for waits and queues, so there are twice as many. */
 export const programQueueLimits = {
@@ -196,7 +196,7 @@ class ProgramQueue implements Queue {
     const held = heldBy('acquire', options)
     this.#checkOpen()
     const verbs = await this.#verbs()
-    const asked = { count, waitMs, maxBytes, ...held, client: PROGRAM, mayAlter: true }
+    const asked = { count, waitMs, maxBytes, ...held, client: CLIENT, mayAlter: true }
     const messages = await this.#acquired(verbs, asked, signal)
     return messages.map(message => this.#given(verbs, message))
   }
@@ -274,7 +274,7 @@ class ProgramQueue implements Queue {
     delayMs: number
   ): Promise<readonly TokenResult[]> {
     const { topic, group } = this.#of
-    return verbs.settle(topic, group, { ...NOTHING_TO_SETTLE, [type]: tokens, delayMs }, PROGRAM)
+    return verbs.settle(topic, group, { ...NOTHING_TO_SETTLE, [type]: tokens, delayMs }, CLIENT)
   }
 
   /** Keeps a token as long as its lock. The oldest ones that are over are dropped. */
@@ -312,7 +312,7 @@ class ProgramQueue implements Queue {
     try {
       while (!end.signal.aborted) {
         const count = Math.min(ACQUIRE.maxCount, concurrency - inFlight.size)
-        const asked = { count, waitMs, maxBytes, lockMs, start, client: PROGRAM, mayAlter: true }
+        const asked = { count, waitMs, maxBytes, lockMs, start, client: CLIENT, mayAlter: true }
         const messages = await this.#next(verbs, asked, end.signal)
         // The signal was aborted after the messages had come, and before this line: they are given back.
         if (end.signal.aborted) verbs.takeBack(messages)
