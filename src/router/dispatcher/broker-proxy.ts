@@ -13,7 +13,7 @@ export interface BrokerProxyOptions extends Omit<DispatcherPlanOptions, 'tags' |
   readonly system: ActorSystem
   readonly createClient: BrokerClientFactory
   readonly expectedClusterId: ExpectedClusterId
-  readonly maxQueued: number
+  readonly maxWaiting: number
   readonly reports: BrokerProxyReports
 }
 
@@ -160,7 +160,7 @@ export class BrokerProxy {
   }
 
   #start(role: Role, key: string): Dispatcher {
-    const { system, openRequests, metrics, maxQueued, createClient, expectedClusterId, reports } = this.#options
+    const { system, openRequests, metrics, maxWaiting, createClient, expectedClusterId, reports } = this.#options
     const { nodeId, host, port } = this.node
     const { admission, connections } = planDispatcher(role, { ...this.#options, tags: this.#tags })
     return new Dispatcher({
@@ -173,7 +173,7 @@ export class BrokerProxy {
       metrics,
       tags: this.#tags,
       // A partition has one batch here, and delivery limits the bytes of all batches.
-      maxQueued: role === 'produce' ? Number.POSITIVE_INFINITY : maxQueued,
+      maxWaiting: role === 'produce' ? Number.POSITIVE_INFINITY : maxWaiting,
       createClient: purpose => createClient({ host, port }, purpose, expectedClusterId),
       onAnswered: () => {
         this.#answeredAt = openRequests.now()

@@ -6,9 +6,9 @@ import { operationsOfRole } from '../processors/operations.js'
 import { ProduceAdmission, type ProduceAdmissionOptions } from '../processors/produce-admission.js'
 import type {
   BrokerTags,
+  DispatcherAdmission,
   OperationProcessor,
   ProcessorContext,
-  QueueAdmission,
   QueueProcessor,
   TopicLookUp
 } from '../processors/queue-processor.js'
@@ -33,7 +33,7 @@ type ProcessorOfGroup = OperationProcessor & {
 }
 
 /** The operations of one role. They take turns on one connection. */
-class RoleAdmission implements QueueAdmission {
+class RoleAdmission implements DispatcherAdmission {
   readonly processors: readonly OperationProcessor[]
   readonly #processorOf: ReadonlyMap<string, OperationProcessor>
 
@@ -209,7 +209,7 @@ export interface DispatcherPlanOptions {
 export function planDispatcher(
   role: Role,
   options: DispatcherPlanOptions
-): { readonly admission: QueueAdmission; readonly connections: readonly ConnectionPlan[] } {
+): { readonly admission: DispatcherAdmission; readonly connections: readonly ConnectionPlan[] } {
   const { fetch, group, produce, readCache, metrics, openRequests, callTimeoutMs, tags } = options
   switch (role) {
     case 'control':

@@ -12,7 +12,7 @@ import { type MetricsLogger, type MetricTags, NANOSECONDS_PER_MILLISECOND } from
 import { asError } from '../../core/node-errors.js'
 import { Shares } from '../../core/shares.js'
 import type { BrokerClient } from '../../kafka/broker-client.js'
-import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
+import type { BrokerTags, DispatcherAdmission, QueueProcessor, Returned } from '../processors/queue-processor.js'
 import { failureOf, tooManyWait } from '../requests/failures.js'
 import { fail, type Holder, type OpenRequest, type OpenRequests, stillOpen } from '../requests/open-requests.js'
 import type { Role } from '../requests/operation.js'
@@ -49,14 +49,14 @@ export interface DispatcherOptions {
   readonly role: Role
   readonly system: ActorSystem
   readonly openRequests: OpenRequests
-  readonly admission: QueueAdmission
+  readonly admission: DispatcherAdmission
   readonly connections: readonly ConnectionPlan[]
   readonly createClient: (purpose: string) => BrokerClient
   readonly reports: DispatcherReports
   readonly metrics: MetricsLogger
   readonly tags: BrokerTags
   /** Limit of waiting requests. Further requests are refused. */
-  readonly maxQueued: number
+  readonly maxWaiting: number
   /** Called after every answer of the broker. */
   readonly onAnswered: () => void
   /**
@@ -114,7 +114,7 @@ export class Dispatcher implements Holder {
   constructor(options: DispatcherOptions) {
     this.#options = options
     this.#tags = { ...options.tags, dispatcher: options.role }
-    this.#held = new Shares(options.maxQueued, 'requests of a dispatcher')
+    this.#held = new Shares(options.maxWaiting, 'requests of a dispatcher')
     this.#connections = options.connections.map(plan => ({
       ...plan,
       last: plan.processors.length - 1,
@@ -223,20 +223,20 @@ export class Dispatcher implements Holder {
   }
 
   #takeIn(): void {
-    const { admission, openRequests, maxQueued } = this.#options
+    const { admission, openRequests, maxWaiting } = this.#options
     // If a request makes the actor crash, it and the requests after it are still in the inbox.
     for (; this.#inbox.size > 0; this.#inbox.shift()) {
       const request = this.#inbox.first!
       if (request.settled || admission.answerFromCache?.(request)) continue
       const share = admission.shareOf?.(request)
-      if (this.#held.taken >= maxQueued * NEARLY_FULL) admission.answerOldestReader?.()
+      if (this.#held.taken >= maxWaiting * NEARLY_FULL) admission.answerOldestReader?.()
       if (this.#held.free <= 0) {
-        fail(request, tooManyWait(`${this.#self.path} is full`, maxQueued))
+        fail(request, tooManyWait(`${this.#self.path} is full`, maxWaiting))
         continue
       }
-      if (share !== undefined && this.#held.takenBy(share) >= maxQueued / 2) {
+      if (share !== undefined && this.#held.takenBy(share) >= maxWaiting / 2) {
         const what = `${this.#self.path} has no place for more requests of one group, which may take half of it`
-        fail(request, tooManyWait(what, maxQueued))
+        fail(request, tooManyWait(what, maxWaiting))
         continue
       }
       this.#held.change(share, 1)

@@ -10,7 +10,7 @@ import { type FetchDataCall, FetchLines, type FetchSlot } from './fetch-lines.js
 import { FetchSession, toAsk } from './fetch-session.js'
 import { FetchSettlement, isMeantForAnother, type SettlementContext, succeed } from './fetch-settlement.js'
 import { type FetchWaiter, maxBytesOf, ReadersAtEnd, waitersOf } from './long-poll.js'
-import type { BrokerTags, QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
+import type { BrokerTags, DispatcherAdmission, QueueProcessor, Returned } from './queue-processor.js'
 import type { ReadCache } from './read-cache.js'
 
 export interface FetchDataOptions {
@@ -61,7 +61,7 @@ const IMPATIENT_FOR_MS = 60_000
  * the next record, and can then join the call in flight. When the dispatcher is nearly full, readers that have waited
  * at the end for a second are answered `noMessages`.
  */
-export class FetchAdmission implements QueueAdmission {
+export class FetchAdmission implements DispatcherAdmission {
   readonly catchUp: QueueProcessor<FetchDataCall, FetchResponse>
   readonly tail: QueueProcessor<FetchDataCall, FetchResponse>
   readonly #readCache: ReadCache

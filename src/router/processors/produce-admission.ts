@@ -9,7 +9,7 @@ import type { OperationDescriptor, ReasonNotSent, StateOf } from '../requests/op
 import type { PartitionOfRequest } from '../requests/partition.js'
 import { type BatchesCall, BatchLine, type BatchRequest, type CallOf, RequestLimit } from './batch-line.js'
 import { anyBrokerAction } from './error-actions.js'
-import type { QueueAdmission, QueueProcessor, Returned } from './queue-processor.js'
+import type { DispatcherAdmission, QueueProcessor, Returned } from './queue-processor.js'
 import { describeCall } from './shared-calls.js'
 import { SlowPartitions } from './slow-partitions.js'
 
@@ -51,7 +51,7 @@ const BYTES_PER_MS = 1024
  * A batch that may have been sent is not sent again by this class. The partition that sealed the batch decides about a
  * retry.
  */
-export class ProduceAdmission implements QueueAdmission {
+export class ProduceAdmission implements DispatcherAdmission {
   readonly main: QueueProcessor<BatchesCall, ProduceResponse>
   readonly slow: QueueProcessor<BatchesCall, ProduceResponse>
   readonly newTopics: QueueProcessor<BatchesCall, ProduceResponse>

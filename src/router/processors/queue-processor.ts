@@ -55,7 +55,7 @@ export interface OperationProcessor extends QueueProcessor {
   drain(): OpenRequest[]
 }
 
-export interface QueueAdmission {
+export interface DispatcherAdmission {
   /** Answers a request from a cache, if possible. Returns true when it was answered. */
   answerFromCache?(request: OpenRequest): boolean
   addToQueue(request: OpenRequest): void

@@ -171,7 +171,7 @@ export class RouterParts {
       readCache: this.readCache,
       openRequests: this.openRequests,
       callTimeoutMs: settings.callTimeoutMs,
-      maxQueued: settings.maxWaitingRequests,
+      maxWaiting: settings.maxWaitingRequests,
       group: settings,
       fetch: { ...settings, maxPartitionsPerCall: MAX_FETCHED_PARTITIONS },
       produce: {

@@ -60,7 +60,7 @@ describe('dispatcher of a broker', () => {
         gauge: (component, name, tags, value) => measured.push(['gauge', `${component} ${name}`, value, tags])
       },
       tags: { broker_host: 'mock-1' },
-      maxQueued: 10,
+      maxWaiting: 10,
       onAnswered: () => {},
       ...options
     })
@@ -305,7 +305,7 @@ describe('dispatcher of a broker', () => {
   })
 
   it('refuses what is more than may wait', async () => {
-    const dispatcher = start({ maxQueued: 2 })
+    const dispatcher = start({ maxWaiting: 2 })
     const results: Results<'fetchOffset'> = []
     for (let count = 0; count < 2; count++) await submit(dispatcher, results)
     expect(results).to.deep.equal([])
@@ -322,7 +322,7 @@ describe('dispatcher of a broker', () => {
       shareOf: ({ key }: OpenRequest) => key,
       drain: () => queue.requests.splice(0)
     }
-    const dispatcher = start({ maxQueued: 4, admission })
+    const dispatcher = start({ maxWaiting: 4, admission })
     const submitOf = async (group: string): Promise<Results<'fetchOffset'>> => {
       const results: Results<'fetchOffset'> = []
       const one = request(results)

@@ -27,7 +27,7 @@ export function openProxy(system: ActorSystem, stage: ProcessorStage, script: Sc
     produce: {},
     admitCreations: () => [],
     waitsForCreation: () => false,
-    maxQueued: 10,
+    maxWaiting: 10,
     createClient: script.createClient,
     expectedClusterId: () => script.expectedClusterId,
     reports: {
