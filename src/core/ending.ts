@@ -9,7 +9,8 @@ const listened = new WeakMap<AbortSignal, Listened>()
 
 /**
  * Calls back when the signal is aborted, or at once if it already is. A signal has one listener for all callbacks,
- * because any number of loops may share a signal, and Node warns of a memory leak from the eleventh listener on.
+ * because any number of loops may share a signal, and Node warns of a memory leak from the eleventh listener on. As
+ * with listeners, one that throws keeps no other from being called: its error is thrown in the next tick.
  *
  * @returns a function after which there is no call
  */
@@ -61,7 +62,13 @@ function listen(signal: AbortSignal): Listened {
   const listener = (): void => {
     for (let place = callbacks.firstPlace; place !== undefined; place = callbacks.firstPlace) {
       place.leave()
-      place.item!()
+      try {
+        place.item!()
+      } catch (error) {
+        process.nextTick(() => {
+          throw error
+        })
+      }
     }
   }
   const added = { callbacks, listener }

@@ -9,6 +9,7 @@ describe('what is called back when a signal is aborted', () => {
     stop = new AbortController()
     called = []
   })
+  afterEach(() => process.setUncaughtExceptionCaptureCallback(null))
 
   it('is called once, in the order in which it was added, and at once after the abort', () => {
     for (const name of ['a', 'b', 'c']) onAbort(stop.signal, call(name))
@@ -31,6 +32,19 @@ describe('what is called back when a signal is aborted', () => {
     leaveFirst()
     stop.abort()
     expect(called).to.deep.equal(['a', 'b'])
+  })
+
+  it('is called although one before has thrown, whose error comes in a later tick', async () => {
+    const errors: unknown[] = []
+    process.setUncaughtExceptionCaptureCallback(error => errors.push(error))
+    const fail = (error: string) => (): void => {
+      throw error
+    }
+    for (const callback of [fail('first'), call('a'), fail('second'), call('b')]) onAbort(stop.signal, callback)
+    stop.abort()
+    expect([called, errors]).to.deep.equal([['a', 'b'], []])
+    await new Promise(setImmediate)
+    expect(errors).to.deep.equal(['first', 'second'])
   })
 
   it('is one listener of the signal, however many there are, and none when all have left', () => {

@@ -72,8 +72,6 @@ export class SessionAcknowledgements {
   readonly #again: OpenAcknowledgement[][] = []
   /** Entries of the call in flight, by partition. */
   #inFlight: ReadonlyMap<string, readonly OpenAcknowledgement[]> = new Map()
-  /** What is told at the end of this tick, when the calls to Kafka are in order. */
-  #results: (readonly [OnSettled, AcknowledgeResult])[] = []
 
   constructor(locks: ShareLocks) {
     this.#locks = locks
@@ -223,14 +221,9 @@ export class SessionAcknowledgements {
     }
   }
 
+  /** At the end of this tick, when the calls to Kafka are in order. Each by itself: one that throws keeps no other back. */
   #tell({ settled }: OpenAcknowledgement, result: AcknowledgeResult): void {
-    if (this.#results.length === 0)
-      queueMicrotask(() => {
-        const results = this.#results
-        this.#results = []
-        for (const [tell, one] of results) tell(one)
-      })
-    this.#results.push([settled, result])
+    queueMicrotask(() => settled(result))
   }
 
   #unlock(entry: OpenAcknowledgement): void {

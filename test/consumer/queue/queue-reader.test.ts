@@ -210,6 +210,21 @@ describe('the reader of a queue', () => {
     expect(await outcomes('accept', acquired)).to.deep.equal(['done', 'done', 'done', 'lost', 'done'])
   })
 
+  it('tells the result of an acknowledgement although the one before has thrown when it was told', async () => {
+    open()
+    await holding(2)
+    const [errors, told]: [unknown[], string[]] = [[], []]
+    process.setUncaughtExceptionCaptureCallback(error => errors.push(error))
+    for (const { session, record, ...place } of acquired)
+      reader.settle(session, place, record.offset, 'accept', ({ outcome }) => {
+        told.push(outcome)
+        if (told.length === 1) throw outcome
+      })
+    await time.pass(50)
+    process.setUncaughtExceptionCaptureCallback(null)
+    expect([told, errors]).to.deep.equal([['done', 'done'], ['done']])
+  })
+
   it('tells what Kafka has refused for another reason, and keeps the message', async () => {
     open()
     await holding(1)
