@@ -1,8 +1,9 @@
-import type { KafkaRecord, Offset } from '../../core/model.js'
+import type { KafkaRecord } from '../../core/model.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { Due } from '../../router/requests/deadlines.js'
 import type { AcknowledgeResult, AcknowledgeType, Acquired } from './queue-reader.js'
 import type { TellResult } from './settled-tokens.js'
+import type { Lock } from './share-locks.js'
 
 /** A message is settled only while Kafka's lock has so long left, so that Kafka gets the acknowledgement before the lock ends. */
 const SETTLE_MARGIN_MS = 500
@@ -19,13 +20,9 @@ type HeldState = 'spare' | 'given' | 'settling' | 'delayed'
 
 /** A message that Kafka has locked for this process. Its record is kept only until its client is answered. */
 export class HeldMessage implements Due {
-  readonly topicId: string
-  readonly partition: number
-  readonly offset: Offset
-  readonly deliveryCount: number
+  readonly lock: Lock
   /** The key under which it is found. */
   readonly place: string
-  readonly session: object
   readonly heldSince: number
   state: HeldState = 'spare'
   /** Number of its newest acquisition by a client. */
@@ -41,16 +38,15 @@ export class HeldMessage implements Due {
   client: string | undefined
   /** Lock that the client has asked for, in milliseconds; `undefined`: Kafka's lock, which is not renewed. */
   lockMs: number | undefined
-  /** When Kafka's lock ends, and how long it was when it began. */
-  lockEndsAt: number
-  lockLengthMs: number
+  /** How long Kafka's lock was when it began. */
+  lockLengthMs = 0
   /** The message is released then, if Kafka's lock has not ended before. */
   wantedUntil = Number.POSITIVE_INFINITY
   /** Whether Kafka's lock is renewed until then. */
   renewsLock = false
   /** False: Kafka has refused to renew it. */
   canRenew = true
-  renewAt: number
+  renewAt = 0
   renewing: Promise<AcknowledgeResult> | undefined
   /** The latest end of being kept without a client. */
   keptUntil: number | undefined
@@ -59,41 +55,34 @@ export class HeldMessage implements Due {
   previous: Due | undefined
   readonly #onDue: (held: HeldMessage) => void
 
-  constructor(acquired: Acquired, bytes: HeldRecords, now: number, onDue: (held: HeldMessage) => void) {
-    this.topicId = acquired.topicId
-    this.partition = acquired.partition
-    this.offset = acquired.record.offset
-    this.place = `${this.topicId}/${this.partition}/${this.offset}`
-    this.deliveryCount = acquired.deliveryCount
-    this.session = acquired.session
-    this.record = acquired.record
+  constructor({ lock, record }: Acquired, bytes: HeldRecords, now: number, onDue: (held: HeldMessage) => void) {
+    this.lock = lock
+    this.place = `${lock.key}/${lock.offset}`
+    this.record = record
     this.bytes = bytes
     this.heldSince = now
-    this.lockEndsAt = acquired.lockEndsAt
-    this.lockLengthMs = acquired.lockEndsAt - now
-    this.renewAt = now + this.lockLengthMs / 2
     this.#onDue = onDue
+    this.lockBegun(now)
   }
 
   onDue(): void {
     this.#onDue(this)
   }
 
-  /** Kafka's lock has begun again. */
-  locked(lockEndsAt: number, now: number): void {
-    this.lockEndsAt = lockEndsAt
-    this.lockLengthMs = lockEndsAt - now
+  /** Kafka's lock has begun. */
+  lockBegun(now: number): void {
+    this.lockLengthMs = this.lock.endsAt - now
     this.renewAt = now + this.lockLengthMs / 2
   }
 
   get needsRenewal(): boolean {
-    return this.renewsLock && this.canRenew && this.wantedUntil > this.lockEndsAt - SETTLE_MARGIN_MS
+    return this.renewsLock && this.canRenew && this.wantedUntil > this.lock.endsAt - SETTLE_MARGIN_MS
   }
 
   /** When there is something to do for it next. */
   get dueAt(): number {
     const renewAt = this.needsRenewal && this.renewing === undefined ? this.renewAt : Number.POSITIVE_INFINITY
-    return Math.min(this.lockEndsAt, this.wantedUntil, renewAt)
+    return Math.min(this.lock.endsAt, this.wantedUntil, renewAt)
   }
 
   /** Whether its token may settle it. */
@@ -103,7 +92,7 @@ export class HeldMessage implements Due {
 
   /** Whether Kafka's lock lasts long enough. */
   hasTimeToSettle(now: number): boolean {
-    return now <= this.lockEndsAt - SETTLE_MARGIN_MS
+    return now <= this.lock.endsAt - SETTLE_MARGIN_MS
   }
 
   /**
@@ -113,7 +102,7 @@ export class HeldMessage implements Due {
    * @param renews whether Kafka renews locks, as far as is known
    */
   tokenEndsAt(now: number, renews: boolean): number {
-    const isRenewedInTime = renews && this.needsRenewal && now <= this.lockEndsAt - RENEWAL_IS_LATE_MS
-    return isRenewedInTime ? this.wantedUntil : Math.min(this.wantedUntil, this.lockEndsAt - SETTLE_MARGIN_MS)
+    const isRenewedInTime = renews && this.needsRenewal && now <= this.lock.endsAt - RENEWAL_IS_LATE_MS
+    return isRenewedInTime ? this.wantedUntil : Math.min(this.wantedUntil, this.lock.endsAt - SETTLE_MARGIN_MS)
   }
 }

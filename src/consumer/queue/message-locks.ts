@@ -4,12 +4,14 @@ import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { KafkaRecord, Logger, MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { errorCodes } from '../../kafka/error-codes.js'
+import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Deadlines } from '../../router/requests/deadlines.js'
 import type { HeldCounts } from './held-counts.js'
 import { HeldMessage } from './held-messages.js'
 import type { AcknowledgeResult, AcknowledgeType, Acquired, OnSettled, QueueReader } from './queue-reader.js'
 import type { QueueLimits, QueueSettings } from './queue-verbs.js'
 import type { SettleResult, TellResult } from './settled-tokens.js'
+import type { Lock } from './share-locks.js'
 
 /** Pause before a lock is renewed again whose renewal was not answered. */
 const RENEW_AGAIN_MS = 1_000
@@ -102,7 +104,7 @@ export class MessageLocks {
     this.#settings = settings
     if (isSame) return
     this.#lastDeliveries = 0
-    for (const held of this.#byPlace.values()) if (this.isLastDelivery(held)) this.#lastDeliveries++
+    for (const held of this.#byPlace.values()) if (this.isLastDelivery(held.lock)) this.#lastDeliveries++
   }
 
   /** Messages that are held for the last time. */
@@ -122,7 +124,7 @@ export class MessageLocks {
   }
 
   /** Whether Kafka archives the message when it is released, or when its lock ends. `undefined`: Kafka does not tell. */
-  isLastDelivery({ deliveryCount }: Pick<HeldMessage, 'deliveryCount'>): boolean | undefined {
+  isLastDelivery({ deliveryCount }: Pick<Lock, 'deliveryCount'>): boolean | undefined {
     const { deliveryLimit = Number.NaN } = this.settings ?? {}
     return Number.isNaN(deliveryLimit) ? undefined : deliveryCount >= deliveryLimit
   }
@@ -136,8 +138,7 @@ export class MessageLocks {
   add(acquired: Acquired): number {
     const sizeBytes = memoryOfRecord(acquired.record)
     if (this.#isClosed) {
-      const place = { ...acquired, offset: acquired.record.offset }
-      if (this.isLastDelivery(acquired)) this.#tellArchived(place, 'the queue was closed')
+      if (this.isLastDelivery(acquired.lock)) this.#tellArchived(acquired.lock, 'the queue was closed')
       return sizeBytes
     }
     const bytes = this.#deps.records.hold(sizeBytes)
@@ -145,7 +146,7 @@ export class MessageLocks {
     const former = this.#byPlace.get(held.place)
     if (former !== undefined) this.#remove(former)
     this.#byPlace.set(held.place, held)
-    if (this.isLastDelivery(held)) this.#lastDeliveries++
+    if (this.isLastDelivery(held.lock)) this.#lastDeliveries++
     this.#deps.counts.add()
     this.#toSpare(held)
     return sizeBytes
@@ -218,7 +219,7 @@ export class MessageLocks {
     if (held.state === 'settling' && held.inFlight === type) (held.repeated ??= []).push(tell)
     else if (!held.maySettle(now)) tell(LOST)
     else if (type === 'renew') void this.#renewForClient(held).then(tell)
-    else if (type !== 'release' || delayMs === 0 || this.isLastDelivery(held)) {
+    else if (type !== 'release' || delayMs === 0 || this.isLastDelivery(held.lock)) {
       held.state = 'settling'
       held.inFlight = type
       this.#deps.deadlines.remove(held)
@@ -236,13 +237,13 @@ export class MessageLocks {
   }
 
   /** The locks of a session, or of one partition of it, are gone or may be. Their tokens are lost. */
-  lost(session: object, partition?: { readonly topicId: string; readonly partition: number }): void {
+  lost(session: object, partition?: SharePartitionId): void {
     const before = this.size
     for (const held of this.#byPlace.values()) {
       // A message whose settlement is on its way to Kafka gets its result from the answer.
-      if (held.session !== session || held.state === 'settling') continue
+      if (held.lock.session !== session || held.state === 'settling') continue
       if (partition === undefined) this.#end(held, 'its connection was lost')
-      else if (held.topicId === partition.topicId && held.partition === partition.partition) this.#moved(held)
+      else if (held.lock.key === keyOf(partition)) this.#moved(held)
     }
     const fields = { partition: partition?.partition, messages: before - this.size }
     if (fields.messages > 0) this.#deps.log.info(fields, 'messages are lost with their leader, and are offered again')
@@ -250,7 +251,7 @@ export class MessageLocks {
 
   /** A leader that moves forgets its locks, and raises no count. The process may hear of it after the lock has ended. */
   #moved(held: HeldMessage): void {
-    if (this.#deps.now() >= held.lockEndsAt) this.#end(held, 'its lock has ended')
+    if (this.#deps.now() >= held.lock.endsAt) this.#end(held, 'its lock has ended')
     else this.#remove(held)
   }
 
@@ -282,9 +283,11 @@ export class MessageLocks {
     this.#forgetToken(held)
     held.bytes.takeBack()
     this.spare.add(held)
-    if (this.isLastDelivery(held)) this.#setState(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
+    if (this.isLastDelivery(held.lock)) this.#setState(held, 'spare', (held.keptUntil ??= now() + limits.maxLockMs))
     else {
-      const releaseAt = held.hasTimeToSettle(now()) ? held.lockEndsAt - held.lockLengthMs / 2 : Number.POSITIVE_INFINITY
+      const releaseAt = held.hasTimeToSettle(now())
+        ? held.lock.endsAt - held.lockLengthMs / 2
+        : Number.POSITIVE_INFINITY
       this.#setState(held, 'spare', releaseAt, false)
     }
     counts.move(held, undefined)
@@ -303,7 +306,7 @@ export class MessageLocks {
     deadlines.remove(held)
     if (held.state === 'settling' || !this.holds(held)) return
     const at = now()
-    if (at >= held.lockEndsAt) {
+    if (at >= held.lock.endsAt) {
       this.#end(held, 'its lock has ended')
       this.#reader.wake()
     } else if (at >= held.wantedUntil && this.#isKeptOn(held, at)) {
@@ -334,7 +337,7 @@ export class MessageLocks {
   }
 
   #end(held: HeldMessage, because: ArchivedBecause): void {
-    if (this.isLastDelivery(held)) this.#tellArchived(held, because)
+    if (this.isLastDelivery(held.lock)) this.#tellArchived(held.lock, because)
     this.#remove(held)
   }
 
@@ -345,7 +348,7 @@ export class MessageLocks {
     this.spare.delete(held)
     if (held.state !== 'settling') this.#forgetToken(held)
     this.#byPlace.delete(held.place)
-    if (this.isLastDelivery(held)) this.#lastDeliveries--
+    if (this.isLastDelivery(held.lock)) this.#lastDeliveries--
     counts.move(held, undefined)
     counts.remove()
     this.#onRemoved()
@@ -362,18 +365,13 @@ export class MessageLocks {
       return { outcome: 'failed', code: settled.code, reason: settled.message }
     }
     this.#forgetToken(held)
-    // Below the group's start offset, Kafka answers 0 to every settlement, so an answer counts only if it came while
-    // the lock was held.
-    const isLate = this.#deps.now() > held.lockEndsAt
-    // The leader moves, Kafka gives the message to this member again, then the acknowledgement comes: it counts for the new lock.
-    const isGivenAgain = !this.holds(held)
-    const outcome = settled.outcome === 'done' && (isLate || isGivenAgain) ? 'unknown' : settled.outcome
+    const { outcome } = settled
     if (this.holds(held)) {
       if (outcome === 'done' && type !== 'release') this.#remove(held)
       else this.#end(held, outcome === 'done' ? 'it was released' : 'settling it has failed')
     }
     if (outcome !== 'done') return outcome === 'unknown' ? UNKNOWN : LOST
-    return type === 'release' && this.isLastDelivery(held) ? { outcome, reason: 'archived' } : DONE
+    return type === 'release' && this.isLastDelivery(held.lock) ? { outcome, reason: 'archived' } : DONE
   }
 
   /**
@@ -393,33 +391,30 @@ export class MessageLocks {
 
   /** Renews Kafka's lock. A refusal ends only the renewing: the lock runs to its known end. */
   async #renew(held: HeldMessage): Promise<AcknowledgeResult> {
-    const { now } = this.#deps
-    const sentAt = now()
     held.renewing ??= new Promise(resolve => this.#send(held, 'renew', resolve))
     const renewed = await held.renewing
     held.renewing = undefined
     if (renewed.outcome === 'done' || renewed.outcome === 'lost') this.#renews = renewed.outcome === 'done'
-    if (renewed.outcome === 'done') this.#locked(held, renewed.lockEndsAt ?? sentAt + held.lockLengthMs)
+    if (renewed.outcome === 'done') this.#lockBegun(held)
     else if (renewed.outcome === 'lost') held.canRenew = false
-    else held.renewAt = now() + RENEW_AGAIN_MS
+    else held.renewAt = this.#deps.now() + RENEW_AGAIN_MS
     if (this.holds(held)) this.#review(held)
     return renewed
   }
 
-  #locked(held: HeldMessage, lockEndsAt: number): void {
-    held.locked(lockEndsAt, this.#deps.now())
+  #lockBegun(held: HeldMessage): void {
+    held.lockBegun(this.#deps.now())
     if (held.state === 'spare' && this.holds(held)) this.spare.add(held)
   }
 
   #send(held: HeldMessage, type: AcknowledgeType, settled: OnSettled = noop): void {
-    this.#reader.settle(held.session, held, held.offset, type, result => {
+    this.#reader.settle(held.lock, type, result => {
       if (type === 'release' && !this.#isClosed) this.#reader.wake()
       settled(result)
     })
   }
 
-  #tellArchived(held: Pick<HeldMessage, 'partition' | 'offset' | 'deliveryCount'>, because: ArchivedBecause): void {
-    const { partition, offset, deliveryCount } = held
+  #tellArchived({ partition, offset, deliveryCount }: Lock, because: ArchivedBecause): void {
     this.archived++
     this.#deps.archived?.()
     this.#deps.metrics.count('queues', 'archived_messages')

@@ -1,20 +1,20 @@
 import type { KafkaRecord } from '../../core/model.js'
 import type { SharePartitionId } from '../../kafka/protocol/share.js'
 import type { Failure } from '../../router/messages/operations.js'
+import type { Lock } from './share-locks.js'
 
 /** The ways to settle an acquired message. `renew`: it stays acquired, and Kafka's lock begins again. */
 export const ACKNOWLEDGE_TYPES = ['accept', 'release', 'reject', 'renew'] as const
 export type AcknowledgeType = (typeof ACKNOWLEDGE_TYPES)[number]
 
 /**
- * - `done`: Kafka has taken the acknowledgement while its lock was valid by the own clock
+ * - `done`: Kafka has taken the acknowledgement while its lock was valid by the own clock; a renewal has moved its end
  * - `lost`: the lock is over; Kafka was not asked, or has refused
  * - `unknown`: the acknowledgement was sent, and no answer came that counts
  * - `failed`: Kafka has refused the acknowledgement for another reason, and the message is still acquired
  */
 export type AcknowledgeResult =
-  /** `lockEndsAt`, of a renewal: the end of the new lock. */
-  | { readonly outcome: 'done'; readonly lockEndsAt?: number }
+  | { readonly outcome: 'done' }
   | { readonly outcome: 'lost' }
   | { readonly outcome: 'unknown' }
   /** `code` is Kafka's. */
@@ -25,14 +25,8 @@ export type OnSettled = (result: AcknowledgeResult) => void
 
 /** One acquisition of a message, as it comes from Kafka. */
 export interface Acquired {
-  readonly topicId: string
-  readonly partition: number
+  readonly lock: Lock
   readonly record: KafkaRecord
-  readonly deliveryCount: number
-  /** When Kafka's lock is over, by the own clock. Kafka's time is counted from the sending of the fetch. */
-  readonly lockEndsAt: number
-  /** The session that holds the message, for `QueueReader.settle`. */
-  readonly session: object
 }
 
 /** The demand of the acquires that wait for messages. */

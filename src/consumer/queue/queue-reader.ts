@@ -1,7 +1,7 @@
 import type { ActorRef } from '../../core/actor/actor.js'
 import { UnavailableError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
-import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { Waiters } from '../../core/waiters.js'
 import { codesOf, errorCodes } from '../../kafka/error-codes.js'
@@ -16,6 +16,7 @@ import { QueuePartitions } from './queue-partitions.js'
 import type { LastingError } from './queue-troubles.js'
 import type { QueueStart } from './queue-verbs.js'
 import { isGone } from './session-acknowledgements.js'
+import type { Lock } from './share-locks.js'
 import { ShareMember } from './share-member.js'
 import { type Fetched, type FetchLimits, ShareSession } from './share-session.js'
 
@@ -127,8 +128,8 @@ export class QueueReader {
   }
 
   /** The acknowledgements of one turn go together in one call. */
-  settle(session: object, place: SharePartitionId, offset: Offset, type: AcknowledgeType, settled: OnSettled): void {
-    if (session instanceof ShareSession) session.settle(place, offset, type, settled)
+  settle(lock: Lock, type: AcknowledgeType, settled: OnSettled): void {
+    if (lock.session instanceof ShareSession) lock.session.settle(lock, type, settled)
     else settled(LOST)
   }
 
@@ -299,7 +300,7 @@ export class QueueReader {
       this.#noteBegun(
         partitions,
         new Set(refused.map(keyOf)),
-        new Set([...messages, ...young].map(keyOf)),
+        new Set([...messages.map(({ lock }) => lock.key), ...young.map(keyOf)]),
         now() - tookMs
       )
     }

@@ -1,6 +1,6 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto'
-import type { Offset } from '../../core/model.js'
 import { writeInt64 } from '../../kafka/record-batch-layout.js'
+import type { Lock } from './share-locks.js'
 
 export const GATEWAY_ID_BYTES = 12
 
@@ -19,16 +19,8 @@ const TOKEN_BYTES = AT_MAC + 16
 const TOKEN_TEXT = /^[\w-]{95}$/
 const MAX_COUNT = 0xffff
 
-/** One acquisition of one message. */
-export interface Acquisition {
-  /** Topic id as Kafka prints it: 22 characters of base64url. */
-  readonly topicId: string
-  readonly partition: number
-  readonly offset: Offset
-  readonly deliveryCount: number
-  /** Number of the acquisition. The process repeats it only after 2^32 others. */
-  readonly acquisition: number
-}
+/** What a token says of a message. */
+type TokenPlace = Pick<Lock, 'topicId' | 'partition' | 'offset' | 'deliveryCount'>
 
 /**
  * Why a token is none of this process.
@@ -95,7 +87,8 @@ export class QueueTokens {
     return Buffer.concat([this.#gatewayId, this.#incarnation]).toString('hex')
   }
 
-  write(topic: string, groupId: string, one: Acquisition): string {
+  /** @param acquisition its number, which the process repeats only after 2^32 others */
+  write(topic: string, groupId: string, one: TokenPlace, acquisition: number): string {
     const bytes = this.#next
     if (one.topicId !== this.#topicId) {
       this.#topicId = one.topicId
@@ -105,7 +98,7 @@ export class QueueTokens {
     bytes.writeInt32BE(one.partition, AT_PARTITION)
     writeInt64(bytes, one.offset, AT_OFFSET)
     bytes.writeUInt16BE(Math.min(one.deliveryCount, MAX_COUNT), AT_DELIVERY_COUNT)
-    bytes.writeUInt32BE(one.acquisition, AT_ACQUISITION)
+    bytes.writeUInt32BE(acquisition, AT_ACQUISITION)
     bytes.write(this.#mac.of(bytes, topic, groupId), AT_MAC, 'latin1')
     return bytes.toString('base64url')
   }

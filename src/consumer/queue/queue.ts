@@ -16,7 +16,7 @@ import { MessageLocks, type MessageLocksDeps } from './message-locks.js'
 import { troubleOfPartitions } from './partition-errors.js'
 import { openGroup, type QueueAdmin } from './queue-opening.js'
 import type { AcknowledgeType, Acquired, QueueDemand, QueueReader, QueueReaderEvents } from './queue-reader.js'
-import type { Acquisition } from './queue-token.js'
+import type { QueueTokens } from './queue-token.js'
 import type { LastingError, QueueTroubles } from './queue-troubles.js'
 import type {
   AcquireFailure,
@@ -51,7 +51,7 @@ export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchLi
     events: QueueReaderEvents,
     start: QueueStart | undefined
   ): Pick<QueueReader, 'wake' | 'settle' | 'begun' | 'close' | 'partitionErrors'>
-  tokenOf(topic: string, groupId: string, acquisition: Acquisition): string
+  tokenOf: QueueTokens['write']
   /** Lets queues take turns with other long work. */
   readonly turns: LoopTurns
   readonly troubles: QueueTroubles
@@ -406,18 +406,18 @@ export class Queue {
   #messageOf(held: HeldMessage): QueueMessage {
     const { tokenOf } = this.#process
     const { locks } = this.#joined!
-    const { partition, deliveryCount, record } = held
+    const { lock, acquisition, record } = held
     if (held.lockMs !== undefined) locks.beginLock(held)
     locks.dropRecord(held)
-    const token = tokenOf(this.topic, this.groupId, held)
+    const token = tokenOf(this.topic, this.groupId, lock, acquisition)
     locks.giveToken(held, token)
     return {
       token,
       topic: this.topic,
-      partition,
+      partition: lock.partition,
       record: record!,
-      deliveryCount,
-      lastDelivery: locks.isLastDelivery(held),
+      deliveryCount: lock.deliveryCount,
+      lastDelivery: locks.isLastDelivery(lock),
       lockEndsAt: locks.tokenEndsAt(held)
     }
   }

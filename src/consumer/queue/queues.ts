@@ -110,7 +110,7 @@ export class Queues implements QueueVerbs {
       turns,
       records,
       fetchTurn: new FetchTurn(),
-      tokenOf: (topic, groupId, acquisition) => this.#tokens.write(topic, groupId, acquisition)
+      tokenOf: (...of) => this.#tokens.write(...of)
     }
   }
 

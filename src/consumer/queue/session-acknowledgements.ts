@@ -46,7 +46,7 @@ interface OpenAcknowledgement extends SharePartitionId {
   readonly first: Offset
   readonly last: Offset
   readonly type: AckType
-  /** Lock of the acquisition; `undefined`: the acquisition was over, or the offsets have no records. */
+  /** `undefined`: the offsets have no records. */
   readonly lock: Lock | undefined
   /** Called once. */
   readonly settled: OnSettled
@@ -82,20 +82,9 @@ export class SessionAcknowledgements {
     return this.#queued.length === 0 && this.#again.length === 0
   }
 
-  add(place: SharePartitionId, offset: Offset, type: AcknowledgeType, settled: OnSettled): void {
-    const { topicId, partition } = place
-    const key = keyOf(place)
-    const lock = this.#locks.find(key, offset)
-    this.#queued.push({
-      key,
-      topicId,
-      partition,
-      first: offset,
-      last: offset,
-      type: acknowledgeTypes[type],
-      lock,
-      settled
-    })
+  add(lock: Lock, type: AcknowledgeType, settled: OnSettled): void {
+    const { key, topicId, partition, offset: first } = lock
+    this.#queued.push({ key, topicId, partition, first, last: first, type: acknowledgeTypes[type], lock, settled })
   }
 
   /** Offsets without records have been acquired. */
@@ -191,8 +180,8 @@ export class SessionAcknowledgements {
     })
   }
 
-  #isLocked(entry: OpenAcknowledgement): boolean {
-    return this.#locks.holds(entry.key, entry.first, entry.lock)
+  #isLocked({ lock }: OpenAcknowledgement): boolean {
+    return lock !== undefined && this.#locks.holds(lock)
   }
 
   /** Kafka gives this answer for any offset below the start of the group. So it counts only while the lock is valid. */
@@ -200,8 +189,7 @@ export class SessionAcknowledgements {
     const isInTime = this.#isLocked(entry)
     if (entry.type !== renew) this.#unlock(entry)
     else if (isInTime) entry.lock!.endsAt = renewedUntil
-    if (!isInTime) this.#tell(entry, UNKNOWN)
-    else this.#tell(entry, entry.type === renew ? { outcome: 'done', lockEndsAt: renewedUntil } : DONE)
+    this.#tell(entry, isInTime ? DONE : UNKNOWN)
   }
 
   #refused(entries: readonly OpenAcknowledgement[], errorCode: number): void {
@@ -226,8 +214,8 @@ export class SessionAcknowledgements {
     queueMicrotask(() => settled(result))
   }
 
-  #unlock(entry: OpenAcknowledgement): void {
-    this.#locks.remove(entry.key, entry.first, entry.lock)
+  #unlock({ lock }: OpenAcknowledgement): void {
+    if (lock !== undefined) this.#locks.remove(lock)
   }
 }
 

@@ -1,11 +1,23 @@
-import type { KafkaRecord, MonotonicClock, Offset } from '../../core/model.js'
+import { getOrAdd } from '../../core/maps.js'
+import type { MonotonicClock, Offset } from '../../core/model.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
 
 /** Kafka's lock on one message that was acquired. */
-export interface Lock {
-  /** End of the lock by the clock of this process. */
+export interface Lock extends SharePartitionId {
+  /** Key of the partition. */
+  readonly key: string
+  readonly offset: Offset
+  readonly deliveryCount: number
+  /** The session that holds it. */
+  readonly session: object
+  /**
+   * End of the lock, by the own clock. Kafka's time is counted from the sending of the fetch, or of the renewal. Set by the
+   * session.
+   */
   endsAt: number
 }
+
+const newLocks = (): Map<Offset, Lock> => new Map()
 
 /** Kafka's locks that one session has, by partition and offset, as far as this process has been told. */
 export class ShareLocks {
@@ -22,29 +34,20 @@ export class ShareLocks {
     return this.#byPartition.size === 0
   }
 
-  /** Messages of one partition were acquired. */
-  add(partition: SharePartitionId, acquired: readonly { readonly record: KafkaRecord }[], endsAt: number): void {
-    const key = keyOf(partition)
-    const locks = this.#byPartition.get(key) ?? new Map<Offset, Lock>()
-    this.#byPartition.set(key, locks)
-    for (const { record } of acquired) locks.set(record.offset, { endsAt })
+  add(lock: Lock): void {
+    getOrAdd(this.#byPartition, lock.key, newLocks).set(lock.offset, lock)
   }
 
-  /** @param partition its key, as in the methods below */
-  find(partition: string, offset: Offset): Lock | undefined {
-    return this.#byPartition.get(partition)?.get(offset)
-  }
-
-  /** Whether the message is still locked by this acquisition of it. */
-  holds(partition: string, offset: Offset, lock: Lock | undefined): boolean {
-    return lock !== undefined && lock.endsAt > this.#now() && this.find(partition, offset) === lock
+  /** Whether the message is still locked, and by this acquisition of it. */
+  holds(lock: Lock): boolean {
+    return lock.endsAt > this.#now() && this.#byPartition.get(lock.key)?.get(lock.offset) === lock
   }
 
   /** Does nothing where the message was acquired again since, with another lock. */
-  remove(partition: string, offset: Offset, lock: Lock | undefined): void {
-    const locks = this.#byPartition.get(partition)
-    if (locks?.get(offset) === lock) locks?.delete(offset)
-    if (locks?.size === 0) this.#byPartition.delete(partition)
+  remove(lock: Lock): void {
+    const locks = this.#byPartition.get(lock.key)
+    if (locks?.get(lock.offset) === lock) locks.delete(lock.offset)
+    if (locks?.size === 0) this.#byPartition.delete(lock.key)
   }
 
   /** All locks of the partition are gone. */

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { ActorRef } from '../../core/actor/actor.js'
-import type { Logger, MonotonicClock, Offset } from '../../core/model.js'
+import type { Logger, MonotonicClock } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { keyOf, type SharePartitionId } from '../../kafka/protocol/share.js'
@@ -9,7 +9,7 @@ import type { TimedOut } from '../../router/messages/request.js'
 import { type AskedRequest, type AskRouter, asking } from '../partition/ask.js'
 import type { AcknowledgeType, Acquired, OnSettled } from './queue-messages.js'
 import { type AcknowledgeCall, SessionAcknowledgements } from './session-acknowledgements.js'
-import { ShareLocks } from './share-locks.js'
+import { type Lock, ShareLocks } from './share-locks.js'
 
 /** Kafka needs more than 5 s for an acknowledgement while the coordinator of its state moves. */
 const CALL_TIMEOUT_MS = 10_000
@@ -165,12 +165,12 @@ export class ShareSession {
     }, delayMs)
   }
 
-  /** Settles one offset. All settlements of one turn of the event loop are sent together. */
-  settle(place: SharePartitionId, offset: Offset, type: AcknowledgeType, settled: OnSettled): void {
+  /** Settles one message. All settlements of one turn of the event loop are sent together. */
+  settle(lock: Lock, type: AcknowledgeType, settled: OnSettled): void {
     if (this.#isOver || this.#onClosed !== undefined) settled({ outcome: 'lost' })
     else {
       this.#flush ??= setImmediate(() => this.#next())
-      this.#acknowledgements.add(place, offset, type, settled)
+      this.#acknowledgements.add(lock, type, settled)
     }
   }
 
@@ -249,7 +249,7 @@ export class ShareSession {
     }, OVERLOADED_PAUSE_MS)
   }
 
-  #acquired({ partitions }: SuccessOf<'shareFetch'>, lockEndsAt: number): Pick<Fetched, 'messages' | 'isEmpty'> {
+  #acquired({ partitions }: SuccessOf<'shareFetch'>, endsAt: number): Pick<Fetched, 'messages' | 'isEmpty'> {
     const { log, topic, groupId } = this.#options
     const messages: Acquired[] = []
     let isEmpty = true
@@ -257,11 +257,14 @@ export class ShareSession {
       if (records.length + gaps.length + unreadable.length === 0) continue
       isEmpty = false
       const place = { topicId, partition }
+      const key = keyOf(place)
       // The partition was forgotten since the fetch was sent: these locks are gone with the leader.
-      if (!this.#partitions.has(keyOf(place))) continue
-      this.#locks.add(place, records, lockEndsAt)
-      for (const { record, deliveryCount } of records)
-        messages.push({ topicId, partition, record, deliveryCount, lockEndsAt, session: this })
+      if (!this.#partitions.has(key)) continue
+      for (const { record, deliveryCount } of records) {
+        const lock = { topicId, partition, key, offset: record.offset, deliveryCount, session: this, endsAt }
+        this.#locks.add(lock)
+        messages.push({ lock, record })
+      }
       for (const { first, last } of gaps) this.#acknowledgements.addGap(place, first, last)
       // A release would use up their deliveries at once. So Kafka offers them again when their locks end.
       for (const one of unreadable)

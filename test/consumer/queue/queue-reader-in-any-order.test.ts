@@ -37,6 +37,8 @@ interface Given {
   settled: AcknowledgeResult | undefined
 }
 
+const placeOf = ({ lock }: Acquired): string => `${lock.partition}:${lock.offset}`
+
 class World {
   readonly router = new FakeShareRouter([1, 2, 3, 1])
   /** The newest acquisition of each message. */
@@ -63,7 +65,7 @@ class World {
       events: {
         demand: () => ({ messages: this.#wanted, maxBytes: 1_000, until: time.now() + 10_000 }),
         acquired: messages => {
-          for (const one of messages) this.acquired.set(`${one.partition}:${one.record.offset}`, one)
+          for (const one of messages) this.acquired.set(placeOf(one), one)
           this.#wanted = Math.max(0, this.#wanted - messages.length)
         },
         lost: () => undefined,
@@ -102,19 +104,18 @@ class World {
   }
 
   async settle(message: Acquired, word: AcknowledgeType): Promise<void> {
-    const { session, record } = message
     const given: Given = { message, word, since: this.router.told.length, settled: undefined }
     this.given.push(given)
     this.#busy.add(message)
-    given.settled = await new Promise(settled => this.reader.settle(session, message, record.offset, word, settled))
+    given.settled = await new Promise(settled => this.reader.settle(message.lock, word, settled))
     if (word === 'renew') this.#busy.delete(message)
     this.#check(given)
   }
 
   /** Notes where what is told about a word is not what Kafka has done with it. */
   #check({ message, word, since, settled }: Given): void {
-    const { memberId } = message.session as ShareSession
-    const key = `${memberId} ${message.partition}:${message.record.offset} ${word}`
+    const { memberId } = message.lock.session as ShareSession
+    const key = `${memberId} ${placeOf(message)} ${word}`
     const isTaken = this.router.told.indexOf(key, since) >= 0
     const { outcome } = settled!
     if (outcome !== 'unknown' && isTaken !== (outcome === 'done')) this.wrong.push(`${key} is told as ${outcome}`)
@@ -126,7 +127,7 @@ class World {
     this.router.latencyMs = 1
     await this.time.pass(LONG_MS, 25)
     for (const { message, word, settled } of this.given)
-      expect(settled, `${word} of ${message.partition}:${message.record.offset}`).to.not.equal(undefined)
+      expect(settled, `${word} of ${placeOf(message)}`).to.not.equal(undefined)
     for (let round = 0; round < 6; round++) {
       this.want(200)
       for (const message of this.acquired.values()) if (!this.#busy.has(message)) void this.settle(message, 'accept')

@@ -58,7 +58,7 @@ describe('the reader of a queue', () => {
     expect(acquired).to.have.length(messages)
   }
   const settle = (one: Acquired, word: AcknowledgeType): Promise<AcknowledgeResult> =>
-    new Promise(settled => reader.settle(one.session, one, one.record.offset, word, settled))
+    new Promise(settled => reader.settle(one.lock, word, settled))
   const outcomes = async (word: AcknowledgeType, messages: readonly Acquired[], passMs = 20): Promise<string[]> => {
     const settled = Promise.all(messages.map(message => settle(message, word)))
     await time.pass(passMs)
@@ -94,7 +94,7 @@ describe('the reader of a queue', () => {
     expect(offsets()).to.deep.equal([0, 1, 2])
     await time.pass(1_000)
     expect(router.of('shareFetch').map(({ maxRecords }) => maxRecords)).to.deep.equal([3])
-    expect(acquired[0]!.deliveryCount).to.equal(1)
+    expect(acquired[0]!.lock.deliveryCount).to.equal(1)
   })
 
   it('counts the lock from the sending of the fetch', async () => {
@@ -109,7 +109,7 @@ describe('the reader of a queue', () => {
       tell.call(router, message)
     }
     await time.pass(1_500)
-    expect(acquired[0]!.lockEndsAt).to.equal(sentAt[0]! + 30_000)
+    expect(acquired[0]!.lock.endsAt).to.equal(sentAt[0]! + 30_000)
   })
 
   it('asks one leader after the other for one message, a part of the wait each', async () => {
@@ -121,7 +121,7 @@ describe('the reader of a queue', () => {
     expect(fetches.every(({ maxWaitMs, maxRecords }) => maxWaitMs === 83 && maxRecords === 1)).to.equal(true)
     router.write(2, 1)
     await time.pass(300)
-    expect(acquired.map(({ partition }) => partition)).to.deep.equal([1])
+    expect(acquired.map(({ lock }) => lock.partition)).to.deep.equal([1])
   })
 
   it('divides a larger demand among all leaders at once', async () => {
@@ -156,11 +156,8 @@ describe('the reader of a queue', () => {
       { first: 4, last: 4, types: [3] }
     ])
     expect([first!.isRenew, second!.isRenew]).to.deep.equal([false, true])
-    const results = await settled
-    expect(results.map(({ outcome }) => outcome)).to.deep.equal(Array(6).fill('done'))
-    expect(results[5])
-      .to.have.property('lockEndsAt')
-      .within(before + 30_000, before + 30_020)
+    expect((await settled).map(({ outcome }) => outcome)).to.deep.equal(Array(6).fill('done'))
+    expect(acquired[5]!.lock.endsAt).to.be.within(before + 30_000, before + 30_020)
   })
 
   it('fetches what it has released at once', async () => {
@@ -171,7 +168,7 @@ describe('the reader of a queue', () => {
     const released = settle(acquired[0]!, 'release')
     await time.pass(300)
     expect((await released).outcome).to.equal('done')
-    expect(acquired.map(({ deliveryCount }) => deliveryCount)).to.deep.equal([1, 2])
+    expect(acquired.map(({ lock }) => lock.deliveryCount)).to.deep.equal([1, 2])
     const at = router.asked.findIndex(({ type }) => type === 'shareAcknowledge')
     expect(router.asked[at + 1]!.type).to.equal('shareFetch')
   })
@@ -249,6 +246,21 @@ describe('the reader of a queue', () => {
     expect(router.words, 'Kafka has taken it all the same').to.have.length(1)
   })
 
+  it('does not count an answer that comes when another leader may have given the message', async () => {
+    open([1, 1])
+    await holding(1)
+    router.latencyMs = 15_000
+    const settled = settle(acquired[0]!, 'accept')
+    await time.pass(20)
+    router.latencyMs = 1
+    router.lead([2, 1])
+    await time.pass(12_000, 20)
+    expect(lost.map(({ partition }) => partition)).to.deep.equal([{ topicId: 'first', partition: 0 }])
+    await time.pass(5_000, 20)
+    expect(await settled).to.deep.equal({ outcome: 'unknown' })
+    expect(router.words, 'Kafka has taken it all the same').to.have.length(1)
+  })
+
   it('does not tell a word that has waited behind a fetch which acquired its message anew', async () => {
     open()
     router.lockMs = 1_000
@@ -259,7 +271,7 @@ describe('the reader of a queue', () => {
     router.latencyMs = 1
     const settled = settle(acquired[0]!, 'release')
     await time.pass(400)
-    expect(acquired.map(({ deliveryCount }) => deliveryCount)).to.deep.equal([1, 2])
+    expect(acquired.map(({ lock }) => lock.deliveryCount)).to.deep.equal([1, 2])
     expect(await settled).to.deep.equal({ outcome: 'lost' })
     expect(router.words).to.deep.equal([])
     expect(await outcomes('accept', [acquired[1]!])).to.deep.equal(['done'])
@@ -289,7 +301,7 @@ describe('the reader of a queue', () => {
       const second = settle(acquired[2]!, 'accept')
       expect(await first).to.deep.equal([inFlight, inFlight])
       expect((await second).outcome).to.equal('lost')
-      expect(lost).to.deep.equal([{ session: acquired[0]!.session, partition: undefined }])
+      expect(lost).to.deep.equal([{ session: acquired[0]!.lock.session, partition: undefined }])
       expect(router.closed).to.have.length(1)
       router.createAnew('first')
       acquired.length = 0
@@ -300,7 +312,9 @@ describe('the reader of a queue', () => {
       const ids = router.of('shareFetch').map(({ memberId }) => memberId)
       expect(ids.at(-1)).to.not.equal(ids[0])
       expect(router.of('shareFetch').at(-1)!.epoch, 'and begins anew').to.equal(0)
-      expect((await settle({ ...acquired[0]!, session: lost[0]!.session }, 'accept')).outcome).to.equal('lost')
+      expect(
+        (await settle({ ...acquired[0]!, lock: { ...acquired[0]!.lock, session: lost[0]!.session } }, 'accept')).outcome
+      ).to.equal('lost')
     })
 
   it('makes calls again that the Router was too busy for', async () => {
@@ -339,10 +353,10 @@ describe('the reader of a queue', () => {
     router.lead([1, 2])
     want(1)
     await time.pass(600)
-    const [session] = acquired.map(one => one.session)
+    const [session] = acquired.map(one => one.lock.session)
     expect(lost).to.deep.equal([{ session, partition: { topicId: 'first', partition: 1 } }])
-    expect(acquired.slice(2).map(({ partition }) => partition)).to.deep.equal([1])
-    expect(acquired[2]!.session).to.not.equal(session)
+    expect(acquired.slice(2).map(({ lock }) => lock.partition)).to.deep.equal([1])
+    expect(acquired[2]!.lock.session).to.not.equal(session)
     expect(await outcomes('accept', acquired)).to.deep.equal(['done', 'lost', 'done'])
     want(1)
     await time.pass(300)
@@ -393,7 +407,7 @@ describe('the reader of a queue', () => {
     await time.pass(100)
     router.write(1, 1)
     await time.pass(1_200)
-    expect(acquired.map(({ partition }) => partition)).to.deep.equal([1])
+    expect(acquired.map(({ lock }) => lock.partition)).to.deep.equal([1])
     expect(router.of('fetchTopicMetadata').length, 'and looks for another leader').to.be.greaterThan(1)
     await time.pass(10_000)
     expect(failures.at(-1)).to.not.equal(undefined)
@@ -602,7 +616,7 @@ describe('the reader of a queue', () => {
     await time.pass(12_000)
     expect(takes()).to.equal(false)
     await time.pass(10_000)
-    expect(acquired.at(-1)).to.include({ topicId: 'second' })
+    expect(acquired.at(-1)).to.have.nested.include({ 'lock.topicId': 'second' })
   })
 
   it('reads partitions that are added, and a topic that is created anew', async () => {
@@ -612,13 +626,13 @@ describe('the reader of a queue', () => {
     router.write(1, 1)
     want(1)
     await time.pass(6_000)
-    expect(acquired.map(({ partition }) => partition)).to.deep.equal([0, 1])
+    expect(acquired.map(({ lock }) => lock.partition)).to.deep.equal([0, 1])
     router.createAnew('second')
     router.write(1)
     want(1)
     await time.pass(6_000)
     expect(lost.map(({ partition }) => partition?.topicId)).to.deep.equal(['first', 'first'])
-    expect(acquired.at(-1)).to.include({ topicId: 'second', partition: 0 })
+    expect(acquired.at(-1)).to.have.nested.include({ 'lock.topicId': 'second', 'lock.partition': 0 })
   })
 
   it('does not follow a broker that lags behind to a former topic, and remembers the last ten of them', async () => {
@@ -629,7 +643,7 @@ describe('the reader of a queue', () => {
       router.write(1)
       want(1)
       await time.pass(6_000)
-      return acquired.at(-1)!.topicId === topicId
+      return acquired.at(-1)!.lock.topicId === topicId
     }
     for (let at = 1; at <= 11; at++) expect(await isFollowed(`id-${at}`), `id-${at}`).to.equal(true)
     expect(await isFollowed('id-1'), 'the oldest one that is remembered').to.equal(false)

@@ -17,7 +17,7 @@ const MESSAGE = {
 
 describe('the token of a message of a queue', () => {
   const tokens = new QueueTokens({ ...OF, incarnation: INCARNATION })
-  const token = tokens.write('orders', 'workers', MESSAGE)
+  const token = tokens.write('orders', 'workers', MESSAGE, MESSAGE.acquisition)
   const read = (text: string, by = tokens, topic = 'orders', group = 'workers') => by.acquisitionOf(topic, group, text)
 
   it('has 95 characters, all of them legal in a path', () => {
@@ -31,7 +31,7 @@ describe('the token of a message of a queue', () => {
       ['paid', 'größe'],
       ['orders', 'workers']
     ] as const) {
-      const bytes = Buffer.from(tokens.write(topic, group, MESSAGE), 'base64url')
+      const bytes = Buffer.from(tokens.write(topic, group, MESSAGE, MESSAGE.acquisition), 'base64url')
       const names = ['default', topic, group].map(text => `${Buffer.byteLength(text)}:${text}`).join('')
       const mac = createHmac('sha256', KEY).update(bytes.subarray(0, 55)).update(names).digest('hex')
       expect(bytes.toString('hex', 55)).to.equal(mac.slice(0, 32))
@@ -54,7 +54,7 @@ describe('the token of a message of a queue', () => {
     })
     fc.assert(
       fc.property(message, one => {
-        const text = tokens.write('orders', 'workers', one)
+        const text = tokens.write('orders', 'workers', one, one.acquisition)
         expect(read(text)).to.equal(one.acquisition)
         const bytes = Buffer.from(text, 'base64url')
         expect({

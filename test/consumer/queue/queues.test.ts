@@ -197,9 +197,9 @@ describe('a queue', () => {
       const now = script.time.now()
       const client = await script.acquire()
       const patient = await script.acquire({ count: 2 })
-      reader().acquire({ offset: 1, lockEndsAt: now + 400 })
+      reader().acquire({ offset: 1, endsAt: now + 400 })
       expect(client.offsets).to.equal(undefined)
-      reader().acquire({ offset: 2 }, { offset: 3, lockEndsAt: now + 600 })
+      reader().acquire({ offset: 2 }, { offset: 3, endsAt: now + 600 })
       expect(client.offsets).to.deep.equal([2])
       await pass(300)
       expect(patient.offsets).to.equal(undefined)
@@ -559,29 +559,6 @@ describe('a queue', () => {
       expect(script.queues.held).to.equal(0)
     })
 
-    it('does not believe an answer that comes after the end of the lock', async () => {
-      start()
-      const { tokens } = await script.given({ offset: 1 })
-      await pass(LOCK_MS - 1_000)
-      reader().answers = undefined
-      const outcome = script.outcomeOf('accept', tokens[0])
-      await pass(2_000)
-      reader().sent[0]!.answer({ outcome: 'done' })
-      expect(await outcome).to.equal('unknown')
-    })
-
-    it('does not believe an answer about a message that Kafka has given again meanwhile', async () => {
-      start()
-      const first = await script.given({ offset: 1 })
-      reader().answers = undefined
-      const outcome = script.outcomeOf('reject', first.tokens[0])
-      const second = await script.given({ offset: 1 })
-      reader().sent[0]!.answer({ outcome: 'done' })
-      expect(await outcome).to.equal('unknown')
-      reader().answers = { outcome: 'lost' }
-      expect(await script.outcomeOf('accept', second.tokens[0])).to.equal('lost')
-    })
-
     it('loses the former token when Kafka gives the message again', async () => {
       start()
       const first = await script.given({ offset: 1 })
@@ -647,7 +624,7 @@ describe('a queue', () => {
       const { time } = script
       await script.given({ offset: 1, deliveryCount: 5 })
       // Deadlines are looked at every ten milliseconds.
-      await script.given({ offset: 2, deliveryCount: 5, lockEndsAt: time.now() + 10_003 })
+      await script.given({ offset: 2, deliveryCount: 5, endsAt: time.now() + 10_003 })
       await pass(10_000)
       await time.pass(5, 1)
       reader().events.lost(reader().session, { topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 0 })
@@ -748,7 +725,7 @@ describe('a queue', () => {
     it('keeps no message for a client that was answered without it, since its lock had almost ended', async () => {
       start()
       const client = await script.acquire({ count: 2, waitMs: 200, lockMs: LONG_MS })
-      reader().acquire({ offset: 1, lockEndsAt: script.time.now() + 600 })
+      reader().acquire({ offset: 1, endsAt: script.time.now() + 600 })
       await pass(1_000)
       expect(client.offsets).to.deep.equal([])
       expect(reader().words).to.deep.equal([])
@@ -786,11 +763,11 @@ describe('a queue', () => {
       start()
       const client = await script.acquire({ lockMs: LONG_MS })
       reader().answers = undefined
-      reader().acquire({ offset: 1, lockEndsAt: script.time.now() + 4_900 })
+      reader().acquire({ offset: 1, endsAt: script.time.now() + 4_900 })
       expect(leftOf(client)).to.equal(4_400)
       await pass(2_500)
       expect(await renewed(client)).to.be.within(1_800, 2_000)
-      reader().sent[0]!.answer({ outcome: 'done', lockEndsAt: script.time.now() + LOCK_MS })
+      reader().sent[0]!.answer({ outcome: 'done' })
       await pass(0)
       expect(await renewed(client)).to.equal(LONG_MS)
     })

@@ -2,7 +2,6 @@ import type { FoundGroup, QueueAdmin } from '../../../src/consumer/queue/queue-o
 import type {
   AcknowledgeResult,
   AcknowledgeType,
-  Acquired,
   OnSettled,
   QueueReader,
   QueueReaderEvents
@@ -19,12 +18,14 @@ import {
   type TokenResult
 } from '../../../src/consumer/queue/queue-verbs.js'
 import { Queues, type QueuesDeps } from '../../../src/consumer/queue/queues.js'
+import type { Lock } from '../../../src/consumer/queue/share-locks.js'
 import type { CastellanError } from '../../../src/core/errors.js'
 import { LoopTurns } from '../../../src/core/loop-turns.js'
 import type { Logger } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
 import { CountingMetrics } from '../../support/counting-metrics.js'
 import { FakeTime } from '../../support/fake-time.js'
+import { lockOf } from './lock-of.js'
 
 export const LOCK_MS = 30_000
 export const SETTINGS: QueueSettings = {
@@ -73,28 +74,22 @@ export class ScriptedReader implements Reader {
     return this.sent.map(({ word, offset }) => `${word} ${offset}`)
   }
 
-  acquire(...messages: (Partial<Acquired> & { offset: number; value?: string })[]): void {
+  acquire(...messages: (Partial<Lock> & { offset: number; value?: string })[]): void {
     this.events.acquired(
-      messages.map(({ offset, value = `value ${offset}`, ...more }) => ({
-        topicId: 'AAAAAAAAAAAAAAAAAAAAAQ',
-        partition: 0,
-        record: { offset, timestampMs: 0, key: null, value: Buffer.from(value), headers: [] },
-        deliveryCount: 1,
-        lockEndsAt: this.#now() + LOCK_MS,
-        session: this.session,
-        ...more
-      }))
+      messages.map(({ offset, value = `value ${offset}`, ...more }) => {
+        const record = { offset, timestampMs: 0, key: null, value: Buffer.from(value), headers: [] }
+        return { lock: lockOf({ offset, endsAt: this.#now() + LOCK_MS, session: this.session, ...more }), record }
+      })
     )
   }
 
-  settle(_session: object, _place: object, offset: number, word: AcknowledgeType, settled: OnSettled): void {
-    this.sent.push({ offset, word, answer: settled })
-    if (this.answers === undefined) return
-    settled(word === 'renew' && this.answers.outcome === 'done' ? this.#renewed() : this.answers)
-  }
-
-  #renewed(): AcknowledgeResult {
-    return { outcome: 'done', lockEndsAt: this.#now() + LOCK_MS }
+  settle(lock: Lock, word: AcknowledgeType, settled: OnSettled): void {
+    const answer = (result: AcknowledgeResult): void => {
+      if (word === 'renew' && result.outcome === 'done') lock.endsAt = this.#now() + LOCK_MS
+      settled(result)
+    }
+    this.sent.push({ offset: lock.offset, word, answer })
+    if (this.answers !== undefined) answer(this.answers)
   }
 
   begun(waitMs: number): Promise<void> {

@@ -1,12 +1,9 @@
 import { expect } from 'chai'
 import { ShareLocks } from '../../../src/consumer/queue/share-locks.js'
-import { keyOf } from '../../../src/kafka/protocol/share.js'
-import { fakeRecord } from '../../support/fake-batch.js'
+import { lockOf } from './lock-of.js'
 
 const PLACE = { topicId: 'AAAAAAAAAAAAAAAAAAAAAQ', partition: 3 }
 const OTHER = { ...PLACE, partition: 4 }
-const [KEY, OTHER_KEY] = [keyOf(PLACE), keyOf(OTHER)]
-const acquired = (...offsets: readonly number[]) => offsets.map(offset => ({ record: fakeRecord(offset) }))
 
 describe('the locks of a share session', () => {
   let now: number
@@ -17,43 +14,48 @@ describe('the locks of a share session', () => {
   })
 
   it('are held until they end, each by its own acquisition', () => {
-    locks.add(PLACE, acquired(7), 2_000)
-    const former = locks.find(KEY, 7)
-    expect(locks.holds(KEY, 7, former)).to.equal(true)
-    expect([locks.find(OTHER_KEY, 7), locks.find(KEY, 8)]).to.deep.equal([undefined, undefined])
+    const former = lockOf({ ...PLACE, offset: 7, endsAt: 2_000 })
+    const next = lockOf({ ...PLACE, offset: 7, endsAt: 9_000 })
+    expect(locks.holds(former)).to.equal(false)
+    locks.add(former)
+    expect([former, next].map(one => locks.holds(one))).to.deep.equal([true, false])
     now = 2_000
-    expect(locks.holds(KEY, 7, former)).to.equal(false)
-    locks.add(PLACE, acquired(7), 9_000)
-    expect(locks.holds(KEY, 7, former)).to.equal(false)
-    expect(locks.holds(KEY, 7, locks.find(KEY, 7))).to.equal(true)
+    expect(locks.holds(former)).to.equal(false)
+    former.endsAt = 9_000
+    locks.add(next)
+    expect([former, next].map(one => locks.holds(one))).to.deep.equal([false, true])
   })
 
   it('stay where a late answer is about a former acquisition of the message', () => {
-    locks.add(PLACE, acquired(7), 2_000)
-    const former = locks.find(KEY, 7)
-    locks.add(PLACE, acquired(7), 9_000)
-    const newest = locks.find(KEY, 7)
-    locks.remove(KEY, 7, former)
-    locks.remove(KEY, 7, undefined)
-    expect(locks.holds(KEY, 7, newest)).to.equal(true)
-    locks.remove(KEY, 7, newest)
-    expect([locks.find(KEY, 7), locks.isEmpty]).to.deep.equal([undefined, true])
+    const former = lockOf({ ...PLACE, offset: 7, endsAt: 2_000 })
+    const newest = lockOf({ ...PLACE, offset: 7, endsAt: 9_000 })
+    locks.add(former)
+    locks.add(newest)
+    locks.remove(former)
+    expect(locks.holds(newest)).to.equal(true)
+    locks.remove(newest)
+    expect([locks.holds(newest), locks.isEmpty]).to.deep.equal([false, true])
   })
 
   it('are dropped when they have ended, not sooner and not more often than is asked for', () => {
-    locks.add(PLACE, acquired(7), 2_000)
-    locks.add(PLACE, acquired(8), 5_000)
-    locks.add(OTHER, acquired(7), 2_000)
-    const [ended, running] = [locks.find(KEY, 7), locks.find(KEY, 8)]
+    const ended = lockOf({ ...PLACE, offset: 7, endsAt: 2_000 })
+    const running = lockOf({ ...PLACE, offset: 8, endsAt: 5_000 })
+    const ofOther = lockOf({ ...OTHER, offset: 7, endsAt: 2_000 })
+    for (const lock of [ended, running, ofOther]) locks.add(lock)
     now = 3_000
+    /** Which of them are still kept: a lock that was dropped does not come back with a later end. */
+    const kept = (): boolean[] =>
+      [ended, ofOther].map(lock => {
+        const { endsAt } = lock
+        lock.endsAt = 9_000
+        const isKept = locks.holds(lock)
+        lock.endsAt = endsAt
+        return isKept
+      })
     locks.dropEnded(5_000)
-    expect(locks.find(KEY, 7)).to.equal(ended)
+    expect(kept()).to.deep.equal([true, true])
     locks.dropEnded(2_000)
-    expect([locks.find(KEY, 7), locks.find(OTHER_KEY, 7), locks.find(KEY, 8)]).to.deep.equal([
-      undefined,
-      undefined,
-      running
-    ])
+    expect([...kept(), locks.holds(running)]).to.deep.equal([false, false, true])
     locks.forget(PLACE)
     expect(locks.isEmpty).to.equal(true)
   })

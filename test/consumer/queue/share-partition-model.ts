@@ -5,12 +5,15 @@ import type {
   QueueReader,
   QueueReaderEvents
 } from '../../../src/consumer/queue/queue-reader.js'
+import type { Lock } from '../../../src/consumer/queue/share-locks.js'
 import type { SeededRandom } from '../../support/random.js'
+import { lockOf } from './lock-of.js'
 
 const TOPIC_ID = 'AAAAAAAAAAAAAAAAAAAAAQ'
 const LONGEST_ANSWER_MS = 40
 export const RECORD_BYTES = 10
 
+/** Kafka's side of a lock. */
 interface Delivery {
   readonly session: object
   lockEndsAt: number
@@ -79,19 +82,23 @@ export class SharePartitionModel
     this.loseSession()
   }
 
-  settle(session: object, _place: object, offset: number, word: AcknowledgeType, settled: OnSettled): void {
-    const message = this.messages[offset]!
+  settle(lock: Lock, word: AcknowledgeType, settled: OnSettled): void {
+    const message = this.messages[lock.offset]!
     const luck = this.#random.next()
-    const answer = (result: AcknowledgeResult): void => {
-      setTimeout(() => settled(result), this.#random.between(0, LONGEST_ANSWER_MS))
+    const answer = (result: AcknowledgeResult, renewedUntil?: number): void => {
+      const tell = (): void => {
+        if (result.outcome === 'done') lock.endsAt = renewedUntil ?? lock.endsAt
+        settled(result)
+      }
+      setTimeout(tell, this.#random.between(0, LONGEST_ANSWER_MS))
     }
     setTimeout(
       () => {
         if (luck < 0.05) answer({ outcome: 'failed', code: 30, message: 'refused at random' })
         else if (luck < 0.1) answer({ outcome: 'unknown' })
         else {
-          const result = this.#settled(message, session, word)
-          answer(luck < 0.15 ? { outcome: 'unknown' } : result)
+          const [result, renewedUntil] = this.#settled(message, lock.session, word)
+          answer(luck < 0.15 ? { outcome: 'unknown' } : result, renewedUntil)
         }
       },
       this.#random.between(0, LONGEST_ANSWER_MS)
@@ -122,19 +129,20 @@ export class SharePartitionModel
       if (message.lock && this.#now() >= message.lock.lockEndsAt) this.#giveUp(message)
   }
 
-  #settled(message: Shared, session: object, word: AcknowledgeType): AcknowledgeResult {
+  /** @returns the new end of the lock, too, where it was renewed */
+  #settled(message: Shared, session: object, word: AcknowledgeType): readonly [AcknowledgeResult, number?] {
     this.expire()
-    if (message.lock?.session !== session) return { outcome: 'lost' }
+    if (message.lock?.session !== session) return [{ outcome: 'lost' }]
     if (word === 'renew') {
       message.lock.lockEndsAt = this.#now() + this.#lockMs
-      return { outcome: 'done', lockEndsAt: message.lock.lockEndsAt }
+      return [{ outcome: 'done' }, message.lock.lockEndsAt]
     }
     if (word === 'release') this.#giveUp(message)
     else {
       message.lock = undefined
       message.state = word === 'accept' ? 'accepted' : 'rejected'
     }
-    return { outcome: 'done' }
+    return [{ outcome: 'done' }]
   }
 
   #giveUp(message: Shared): void {
@@ -158,12 +166,8 @@ export class SharePartitionModel
     }
     this.#events.acquired(
       found.map(({ offset, deliveries, lock }) => ({
-        topicId: TOPIC_ID,
-        partition: 0,
-        record: { offset, timestampMs: 0, key: null, value: Buffer.alloc(RECORD_BYTES), headers: [] },
-        deliveryCount: deliveries,
-        lockEndsAt: lock!.lockEndsAt,
-        session: lock!.session
+        lock: lockOf({ offset, deliveryCount: deliveries, endsAt: lock!.lockEndsAt, session: lock!.session }),
+        record: { offset, timestampMs: 0, key: null, value: Buffer.alloc(RECORD_BYTES), headers: [] }
       }))
     )
   }

@@ -10,6 +10,7 @@ import { fakeRecord } from '../../support/fake-batch.js'
 import { FakeTime } from '../../support/fake-time.js'
 import { WIDE_LIMITS } from '../../support/queue-limits.js'
 import { SeededRandom, testSeed } from '../../support/random.js'
+import { lockOf } from './lock-of.js'
 
 const noop = (): void => {}
 const CLIENTS = ['ann', 'bob', 'cid']
@@ -111,8 +112,7 @@ class Run {
   #message(): HeldMessage {
     const value = Buffer.alloc(this.#random.between(1, 20))
     const record = { offset: this.#given, timestampMs: 0, key: null, value, headers: [] }
-    const acquired = { topicId: 'topic', partition: 0, record, deliveryCount: 1, lockEndsAt: 1e9, session: {} }
-    return new HeldMessage(acquired, this.#records.hold(0), this.#time.now(), () => {})
+    return new HeldMessage({ lock: lockOf(), record }, this.#records.hold(0), this.#time.now(), () => {})
   }
 
   #settle(): void {
@@ -187,8 +187,7 @@ describe('the acquires that wait in a queue', () => {
         value: null,
         headers: Array(headers).fill({ key: '', value: null })
       }
-      const acquired = { topicId: 'topic', partition: 0, record, deliveryCount: 1, lockEndsAt: 1e9, session: {} }
-      return new HeldMessage(acquired, records.hold(0), 0, noop)
+      return new HeldMessage({ lock: lockOf(), record }, records.hold(0), 0, noop)
     }
     acquire.take(held(2), 0)
     expect([acquire.takes(held(2)), acquire.takes(held(1))]).to.deep.equal([false, true])

@@ -187,7 +187,7 @@ describe('the queues of several workers', () => {
     held.set(OTHER, [])
     owner.reader.acquire({ offset: 7 })
     const late = await acquire(OTHER, { count: 2, waitMs: 60_000 })
-    owner.reader.acquire({ offset: 8, lockEndsAt: time.now() + 20_000 }, { offset: 9 })
+    owner.reader.acquire({ offset: 8, endsAt: time.now() + 20_000 }, { offset: 9 })
     await time.pass(24_000, 500)
     const frames = held.get(OTHER)!
     held.delete(OTHER)

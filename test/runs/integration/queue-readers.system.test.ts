@@ -50,12 +50,11 @@ class TestQueue {
     while (this.acquired.length < before + count && now() < until) await pass(5)
     this.#wanted = 0
     const told = this.acquired.slice(before)
-    return told.map(({ partition, record, deliveryCount }) => `${partition}:${record.value} ${deliveryCount}`).sort()
+    return told.map(({ lock, record }) => `${lock.partition}:${record.value} ${lock.deliveryCount}`).sort()
   }
 
   settle(message: Acquired, word: AcknowledgeType): Promise<AcknowledgeResult> {
-    const { session, record } = message
-    return new Promise(settled => this.reader.settle(session, message, record.offset, word, settled))
+    return new Promise(settled => this.reader.settle(message.lock, word, settled))
   }
 
   async accept(message: Acquired): Promise<string> {
@@ -131,7 +130,7 @@ describe('the reader of a queue', function () {
     for (const queue of opened) {
       while (queue.acquired.length === 0) await pass(10)
       await queue.acquire(2, 10_000)
-      expect(queue.acquired.map(({ partition }) => partition).sort()).to.deep.equal([0, 1, 2])
+      expect(queue.acquired.map(({ lock }) => lock.partition).sort()).to.deep.equal([0, 1, 2])
     }
   })
 
@@ -142,11 +141,9 @@ describe('the reader of a queue', function () {
     await queue.acquire(2, 10_000)
     await pass(11_000)
     const [first, second] = queue.acquired as [Acquired, Acquired]
-    const renewed = await queue.settle(first, 'renew')
-    expect(renewed).to.have.property('outcome', 'done')
-    expect(renewed)
-      .to.have.property('lockEndsAt')
-      .greaterThan(first.lockEndsAt + 10_000)
+    const { endsAt } = first.lock
+    expect(await queue.settle(first, 'renew')).to.deep.equal({ outcome: 'done' })
+    expect(first.lock.endsAt).to.be.greaterThan(endsAt + 10_000)
     expect([await queue.accept(first), await queue.accept(second)]).to.deep.equal(['done', 'done'])
     expect(queue.lost).to.deep.equal([])
   })
@@ -175,7 +172,7 @@ describe('the reader of a queue', function () {
       const again = await queue.acquire(2, 40_000)
       expect(again.map(text => text.slice(0, 3))).to.deep.equal(['0:a', '0:b'])
       expect(now() - since, 'milliseconds').to.be.lessThan(20_000)
-      expect(queue.lost).to.include(queue.acquired[0]!.session)
+      expect(queue.lost).to.include(queue.acquired[0]!.lock.session)
       expect(await queue.accept(queue.acquired[0]!)).to.equal('lost')
       // The next leader may be moved as well, until the cluster is in order again.
       const outcomes = await Promise.all(queue.acquired.slice(1).map(message => queue.accept(message)))

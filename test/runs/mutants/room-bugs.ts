@@ -49,12 +49,12 @@ const ofQueues: readonly RoomBug[] = [
       'Kafka says yes to an acknowledgement after the lock has ended, and the client is told that it has settled the message.',
     edits: [
       {
-        in: 'MessageLocks.#settled',
-        find: 'this.#deps.now() > held.lockEndsAt',
-        replaceWith: 'this.#deps.now() < 0'
+        in: 'SessionAcknowledgements.#done',
+        find: 'const isInTime = this.#isLocked(entry)',
+        replaceWith: 'const isInTime = true'
       }
     ],
-    test: QUEUES
+    test: READER
   },
   {
     name: 'spare-released-at-its-end',
@@ -62,8 +62,8 @@ const ofQueues: readonly RoomBug[] = [
     edits: [
       {
         in: 'MessageLocks.#toSpare',
-        find: 'held.lockEndsAt - held.lockLengthMs / 2',
-        replaceWith: 'held.lockEndsAt'
+        find: 'held.lock.endsAt - held.lockLengthMs / 2',
+        replaceWith: 'held.lock.endsAt'
       }
     ],
     test: QUEUES
@@ -75,8 +75,8 @@ const ofQueues: readonly RoomBug[] = [
     edits: [
       {
         in: 'MessageLocks.lost',
-        find: "held.session !== session || held.state === 'settling'",
-        replaceWith: 'held.session !== session'
+        find: "held.lock.session !== session || held.state === 'settling'",
+        replaceWith: 'held.lock.session !== session'
       }
     ],
     test: QUEUES
@@ -96,7 +96,7 @@ const ofQueues: readonly RoomBug[] = [
   {
     name: 'lock-of-the-next-acquisition-removed',
     about: 'The late answer about a former acquisition takes the lock of the present one away.',
-    edits: [{ in: 'ShareLocks.remove', find: 'locks?.get(offset) === lock', replaceWith: 'lock !== undefined' }],
+    edits: [{ in: 'ShareLocks.remove', find: 'locks?.get(lock.offset) === lock', replaceWith: 'locks !== undefined' }],
     test: LOCKS
   },
   {

@@ -8,8 +8,8 @@ export const queueBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'MessageLocks.#end',
-        find: 'this.isLastDelivery(held)',
-        replaceWith: "this.isLastDelivery(held) && held.state === 'settling'"
+        find: 'this.isLastDelivery(held.lock)',
+        replaceWith: "this.isLastDelivery(held.lock) && held.state === 'settling'"
       }
     ]
   },
