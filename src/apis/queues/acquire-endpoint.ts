@@ -112,7 +112,7 @@ class OpenAcquire extends MessageWait {
   /** Messages that are not known to have reached the client. */
   #messages: readonly QueueMessage[] = []
   #isAnswered = false
-  #hasComeAgain = false
+  #hasAskedAgain = false
 
   /** @param settled what was done before; `undefined`: nothing was asked for */
   constructor(parts: QueueParts, asked: AcquireRequest, settled: readonly TokenResult[] | undefined) {
@@ -168,7 +168,7 @@ class OpenAcquire extends MessageWait {
     if (this.isDecided) {
       // It was on its way when the wait ended.
       if (result.type === 'acquired' && result.messages.length > 0) queues.takeBack(result.messages)
-    } else if (result.type === 'failed' && this.#comesAgain(result)) return
+    } else if (result.type === 'failed' && this.#asksAgain(result)) return
     else if (result.type === 'failed') this.#refuse(result)
     else {
       this.isDecided = true
@@ -180,9 +180,9 @@ class OpenAcquire extends MessageWait {
   }
 
   /** Asks once more where the rights were missing that the client has. @returns false: the failure is the answer */
-  #comesAgain({ alters }: AcquireFailure): boolean {
-    if (alters === undefined || this.#hasComeAgain) return false
-    this.#hasComeAgain = true
+  #asksAgain({ alters }: AcquireFailure): boolean {
+    if (alters === undefined || this.#hasAskedAgain) return false
+    this.#hasAskedAgain = true
     const refusal = refusalOfAltering(this.#caller, alters, this.#asked.queue.group)
     if (refusal === undefined) this.#acquire(alters)
     else this.#refuse(refusal)

@@ -69,9 +69,9 @@ export class GroupLeader {
       }
       const before = this.#counts
       const { unclear, denied } = found
-      const isUnclear = new Set(unclear)
+      const unclearTopics = new Set(unclear)
       const partitionsOf = (topic: string): readonly number[] =>
-        isUnclear.has(topic) ? firstOf(before.get(topic) ?? 0) : found.partitionsOf(topic)
+        unclearTopics.has(topic) ? firstOf(before.get(topic) ?? 0) : found.partitionsOf(topic)
       this.#counts = new Map(topics.map(topic => [topic, partitionsOf(topic).length]))
       this.#unclear = unclear
       const first = notBegun(topics, subscribers)

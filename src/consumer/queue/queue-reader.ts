@@ -15,7 +15,7 @@ import type { AcknowledgeResult, AcknowledgeType, OnSettled, QueueReaderEvents }
 import { QueuePartitions } from './queue-partitions.js'
 import type { LastingError } from './queue-troubles.js'
 import type { QueueStart } from './queue-verbs.js'
-import { isGone } from './session-acknowledgements.js'
+import { goneLockCodes } from './session-acknowledgements.js'
 import type { Lock } from './share-locks.js'
 import { ShareMember } from './share-member.js'
 import { type Fetched, type FetchLimits, ShareSession } from './share-session.js'
@@ -58,7 +58,7 @@ const NO_STATE =
 const SESSIONS_PART = 0.75
 const LOST: AcknowledgeResult = { outcome: 'lost' }
 /** The session is gone at its leader. Another one gets its place. */
-const isSessionGone = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_EPOCH')
+const goneSessionCodes = codesOf('SHARE_SESSION_NOT_FOUND', 'INVALID_SHARE_SESSION_EPOCH')
 
 /**
  * Acquires messages of one topic for a share group, as many as are waited for, and settles them. There is one session per leader,
@@ -284,7 +284,7 @@ export class QueueReader {
     let refusal: Failure | undefined
     for (const error of errors) {
       const { topicId, partition, errorCode, errorMessage } = error
-      if (isGone.has(errorCode)) {
+      if (goneLockCodes.has(errorCode)) {
         this.#locksGone(session, { topicId, partition })
         this.#partitions.lookUp()
       } else if (!this.#hasNothingYet(error) && errorCode !== errorCodes.UNKNOWN_SERVER_ERROR)
@@ -367,7 +367,7 @@ export class QueueReader {
     let leastPauseMs = 0
     if (why.type === 'timedOut')
       this.#failed(String(nodeId), ownFailure('brokerUnreachable', 'the connection to the leader was lost', true))
-    else if (why.errorCode === undefined || !isSessionGone.has(why.errorCode)) {
+    else if (why.errorCode === undefined || !goneSessionCodes.has(why.errorCode)) {
       if (why.errorCode !== undefined) leastPauseMs = REFUSED_PAUSE_MS
       this.#failed(String(nodeId), why)
     }

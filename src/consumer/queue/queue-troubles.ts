@@ -22,7 +22,7 @@ const OF_CLIENTS: ReadonlySet<ErrorCode> = new Set([
   'forbidden',
   'shuttingDown'
 ])
-const isOfAnotherKind = codesOf('GROUP_ID_NOT_FOUND', 'INCONSISTENT_GROUP_PROTOCOL')
+const otherKindCodes = codesOf('GROUP_ID_NOT_FOUND', 'INCONSISTENT_GROUP_PROTOCOL')
 
 interface QueueName {
   readonly topic: string
@@ -61,7 +61,7 @@ export class QueueTroubles {
   }
 
   failed(queue: QueueName, { code, errorCode, message, retriable }: Failure): void {
-    if (OF_CLIENTS.has(code) || (errorCode !== undefined && isOfAnotherKind.has(errorCode))) return
+    if (OF_CLIENTS.has(code) || (errorCode !== undefined && otherKindCodes.has(errorCode))) return
     const now = this.#now()
     const kept = this.#keep(queue)
     const { since, lastAt } = kept.failure ?? { since: now, lastAt: now }

@@ -14,9 +14,9 @@ import type { Lock, ShareLocks } from './share-locks.js'
 
 const { gap, renew } = acknowledgeTypes
 /** One bad offset is enough for Kafka to refuse a whole list. */
-const isRefusedAsList = codesOf('INVALID_RECORD_STATE', 'INVALID_REQUEST')
+const refusedListCodes = codesOf('INVALID_RECORD_STATE', 'INVALID_REQUEST')
 /** Another broker leads the partition, or it exists no more: its locks are gone. */
-export const isGone = codesOf(
+export const goneLockCodes = codesOf(
   'UNKNOWN_TOPIC_OR_PARTITION',
   'LEADER_NOT_AVAILABLE',
   'NOT_LEADER_OR_FOLLOWER',
@@ -30,7 +30,7 @@ export const isGone = codesOf(
  * broker becomes leader; then the former one sends it again, and is refused as no leader. One that is no leader from the start
  * answers UNKNOWN_TOPIC_OR_PARTITION or LEADER_NOT_AVAILABLE.
  */
-const isUnclear = codesOf(
+const unclearCodes = codesOf(
   ...(['UNKNOWN_SERVER_ERROR', 'REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION'] as const),
   ...(['NOT_LEADER_OR_FOLLOWER', 'FENCED_LEADER_EPOCH', 'FENCED_STATE_EPOCH'] as const)
 )
@@ -132,7 +132,7 @@ export class SessionAcknowledgements {
       const errorCode = codes.get(key) ?? errorCodes.UNKNOWN_SERVER_ERROR
       if (errorCode === errorCodes.NONE) for (const one of entries) this.#done(one, renewedUntil)
       else this.#refused(entries, errorCode)
-      if (isGone.has(errorCode)) gone.push(entries[0]!)
+      if (goneLockCodes.has(errorCode)) gone.push(entries[0]!)
     }
     return gone
   }
@@ -140,10 +140,10 @@ export class SessionAcknowledgements {
   /**
    * The session is over, and so are its locks.
    *
-   * @param isWritten whether what was in flight may have reached Kafka
+   * @param mayHaveReachedKafka of what was in flight
    */
-  lose(isWritten: boolean): void {
-    for (const entry of [...this.#inFlight.values()].flat()) this.#tell(entry, isWritten ? UNKNOWN : LOST)
+  sessionEnded(mayHaveReachedKafka: boolean): void {
+    for (const entry of [...this.#inFlight.values()].flat()) this.#tell(entry, mayHaveReachedKafka ? UNKNOWN : LOST)
     for (const entry of [...this.#again.flat(), ...this.#queued]) this.#tell(entry, LOST)
   }
 
@@ -193,18 +193,18 @@ export class SessionAcknowledgements {
   }
 
   #refused(entries: readonly OpenAcknowledgement[], errorCode: number): void {
-    if (isRefusedAsList.has(errorCode) && entries.length > 1) {
+    if (refusedListCodes.has(errorCode) && entries.length > 1) {
       const half = entries.length >> 1
       this.#again.push(entries.slice(0, half), entries.slice(half))
       return
     }
     const { message } = kafkaErrorOf(errorCode)
-    const isLost = !isUnclear.has(errorCode) && (isRefusedAsList.has(errorCode) || isGone.has(errorCode))
+    const isLost = !unclearCodes.has(errorCode) && (refusedListCodes.has(errorCode) || goneLockCodes.has(errorCode))
     for (const entry of entries) {
       // A lock that is not renewed runs to its end, since renewing may be switched off.
       if (isLost && entry.type !== renew) this.#unlock(entry)
       if (isLost) this.#tell(entry, LOST)
-      else if (isUnclear.has(errorCode)) this.#tell(entry, UNKNOWN)
+      else if (unclearCodes.has(errorCode)) this.#tell(entry, UNKNOWN)
       else this.#tell(entry, { outcome: 'failed', code: errorCode, message })
     }
   }

@@ -15,7 +15,7 @@ const REFUSED_PAUSE_MS = 5_000
 const LEAST_INTERVAL_MS = 100
 const HEARTBEAT_TIMEOUT_MS = 10_000
 /** The coordinator has removed the member, or another member has its id. */
-const isFenced = codesOf('FENCED_MEMBER_EPOCH', 'UNKNOWN_MEMBER_ID')
+const fencedCodes = codesOf('FENCED_MEMBER_EPOCH', 'UNKNOWN_MEMBER_ID')
 
 export interface ShareMemberOptions {
   readonly topic: string
@@ -93,7 +93,7 @@ export class ShareMember {
       )
       return RETRY_MS
     }
-    if (result.errorCode !== undefined && isFenced.has(result.errorCode)) {
+    if (result.errorCode !== undefined && fencedCodes.has(result.errorCode)) {
       // A late heartbeat of the former member must not be taken for one of the new member.
       this.#memberId = randomUUID()
       this.#epoch = 0

@@ -321,8 +321,8 @@ export class ShareSession {
     if (this.#isOver) return
     this.#closeConnection()
     // A Router that stops gives one answer to acknowledgements that it has written and that it has not.
-    const mayBeWritten = why.type === 'timedOut' || why.errorCode !== undefined || why.code === 'shuttingDown'
-    this.#acknowledgements.lose(mayBeWritten)
+    const mayHaveReachedKafka = why.type === 'timedOut' || why.errorCode !== undefined || why.code === 'shuttingDown'
+    this.#acknowledgements.sessionEnded(mayHaveReachedKafka)
     if (this.#onClosed !== undefined) this.#onClosed()
     else this.#options.onLost(this, why)
   }

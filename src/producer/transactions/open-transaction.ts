@@ -53,7 +53,7 @@ export interface ConsumedPositions {
 /** The protocol's values for a commit without a member. */
 const STAND_ALONE = { memberId: '', generationId: -1, groupInstanceId: null } as const
 /** The group has moved on since the messages were given out, or another process has the instance id of the member. */
-const isLost = codesOf('ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID')
+const lostMemberCodes = codesOf('ILLEGAL_GENERATION', 'UNKNOWN_MEMBER_ID', 'FENCED_INSTANCE_ID')
 /** How long an abort waits for the answers to batches that are on their way. Without them another epoch is needed. */
 const ANSWER_GRACE_MS = 1_000
 
@@ -305,7 +305,7 @@ export class OpenTransaction {
   }
 
   #positionsError(group: string, result: FailedCall): TransactionError {
-    if (result.errorCode === undefined || !isLost.has(result.errorCode)) return this.#producer.errorOf(result)
+    if (result.errorCode === undefined || !lostMemberCodes.has(result.errorCode)) return this.#producer.errorOf(result)
     const message = `group ${group} has rebalanced since the messages were given out`
     return new TransactionError('notAssigned', message, 'no', causeOf(result))
   }

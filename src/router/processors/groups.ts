@@ -29,7 +29,7 @@ const NO_SUCH_GROUP = 'Dead'
 const STATES_WITH_MEMBERS = ['Stable', 'PreparingRebalance', 'CompletingRebalance', 'Assigning', 'Reconciling']
 const MAX_PORT = 65_535
 /** A coordinator of which the protocol of KIP-848 is switched off answers UNSUPPORTED_VERSION for each group. */
-const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND', 'UNSUPPORTED_VERSION')
+const unknownGroupCodes = codesOf('GROUP_ID_NOT_FOUND', 'UNSUPPORTED_VERSION')
 
 export const describeGroup = describeOperation('describeGroup', {
   role: 'control',
@@ -47,7 +47,7 @@ export const describeConsumerGroup = describeCall('describeConsumerGroup', {
   outcomeOf({ groups: [group] }: DescribeConsumerGroupsResponse, _, { tags }) {
     if (group === undefined) return 'retryLater'
     const { errorCode, errorMessage, state, assignor, members } = group
-    if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
+    if (unknownGroupCodes.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
     if (groupAction(errorCode) !== 'success') return groupFailure(errorCode, errorMessage)
     return { type: 'success', state, assignor, coordinatorId: Number(tags.broker_id), members }
   }

@@ -22,9 +22,9 @@ import { describeCall, IN_DOUBT, inDoubt } from './shared-calls.js'
 const SETTLE_MS = 10_000
 /** The state in which a coordinator reports a group that it does not know. */
 const NO_SUCH_GROUP = 'Dead'
-const isUnknownGroup = codesOf('GROUP_ID_NOT_FOUND')
+const unknownGroupCodes = codesOf('GROUP_ID_NOT_FOUND')
 /** Codes with which a coordinator leaves it open whether a change is made. */
-const isDoubtful = codesOf('REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION', 'UNKNOWN_SERVER_ERROR')
+const doubtfulCodes = codesOf('REQUEST_TIMED_OUT', 'NETWORK_EXCEPTION', 'UNKNOWN_SERVER_ERROR')
 
 /** Keeps a member in its share group. No answer waits for another member, so all groups of a coordinator share a connection. */
 export const shareHeartbeat = describeCall('shareHeartbeat', {
@@ -47,7 +47,7 @@ export const describeShareGroup = describeCall('describeShareGroup', {
   outcomeOf({ groups: [group] }: ShareGroupDescribeResponse, _, { tags }) {
     if (group === undefined) return 'retryLater'
     const { errorCode, errorMessage, state, members } = group
-    if (isUnknownGroup.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
+    if (unknownGroupCodes.has(errorCode) || state === NO_SUCH_GROUP) return { type: 'notFound' }
     if (errorCode !== errorCodes.NONE) return groupFailure(errorCode, errorMessage)
     return { type: 'success', state, coordinatorId: Number(tags.broker_id), members }
   }
@@ -89,7 +89,7 @@ export const deleteShareOffsets = describeCall('deleteShareOffsets', {
 function outcomeOfChange(all: AnswerWithError, parts: readonly AnswerWithError[]) {
   const refused = [all, ...parts].find(({ errorCode }) => errorCode !== errorCodes.NONE)
   if (refused === undefined) return { type: 'success' } as const
-  return isDoubtful.has(refused.errorCode) ? IN_DOUBT : groupFailure(refused.errorCode, refused.errorMessage)
+  return doubtfulCodes.has(refused.errorCode) ? IN_DOUBT : groupFailure(refused.errorCode, refused.errorMessage)
 }
 
 type SessionOfMember = Omit<CloseShareConnection, 'type'>

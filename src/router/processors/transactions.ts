@@ -26,10 +26,10 @@ const outcomeOf = ({ errorCode }: { readonly errorCode: number }) =>
   errorCode === errorCodes.NONE ? ({ type: 'success' } as const) : groupFailure(errorCode)
 
 /** Codes that say nothing of the partition itself. */
-const isQuiet = codesOf('NONE', 'OPERATION_NOT_ATTEMPTED')
+const quietCodes = codesOf('NONE', 'OPERATION_NOT_ATTEMPTED')
 
 function outcomeOfAll({ partitions }: AddPartitionsToTxnResponse | TxnOffsetCommitResponse) {
-  const telling = partitions.find(({ errorCode }) => !isQuiet.has(errorCode))
+  const telling = partitions.find(({ errorCode }) => !quietCodes.has(errorCode))
   return outcomeOf(telling ?? { errorCode: errorCodes.NONE })
 }
 

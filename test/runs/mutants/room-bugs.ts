@@ -105,7 +105,7 @@ const ofQueues: readonly RoomBug[] = [
     edits: [
       {
         in: 'SessionAcknowledgements.#refused',
-        find: 'isRefusedAsList.has(errorCode) && entries.length > 1',
+        find: 'refusedListCodes.has(errorCode) && entries.length > 1',
         replaceWith: 'entries.length < 1'
       }
     ],

@@ -18,9 +18,9 @@ export const queueBugs: readonly PlantedBug[] = [
     about: 'A settlement that Kafka has not answered is told as done.',
     edits: [
       {
-        in: 'SessionAcknowledgements.lose',
-        find: 'isWritten ? UNKNOWN : LOST',
-        replaceWith: "isWritten ? { outcome: 'done' } : LOST"
+        in: 'SessionAcknowledgements.sessionEnded',
+        find: 'mayHaveReachedKafka ? UNKNOWN : LOST',
+        replaceWith: "mayHaveReachedKafka ? { outcome: 'done' } : LOST"
       }
     ]
   },
@@ -29,7 +29,11 @@ export const queueBugs: readonly PlantedBug[] = [
     about:
       'A settlement that Kafka has not answered is told as lost, so that its client believes that the message comes again.',
     edits: [
-      { in: 'SessionAcknowledgements.lose', find: 'isWritten ? UNKNOWN : LOST', replaceWith: 'isWritten ? LOST : LOST' }
+      {
+        in: 'SessionAcknowledgements.sessionEnded',
+        find: 'mayHaveReachedKafka ? UNKNOWN : LOST',
+        replaceWith: 'mayHaveReachedKafka ? LOST : LOST'
+      }
     ]
   },
   {
