@@ -250,21 +250,21 @@ export class ConsumerGroups implements LendingGroups {
     return this.#groups.get(groupId)?.consumer.requestsFor(topic) ?? []
   }
 
-  bind(request: WaitingRequest): void {
-    request.bind()
+  holdForTake(request: WaitingRequest): void {
+    request.holdForTake()
   }
 
-  loosen(groupId: string, topic: string, request: WaitingRequest): void {
-    request.loosen()
+  allowOwn(groupId: string, topic: string, request: WaitingRequest): void {
+    request.allowOwn()
     if (!request.settled) this.#groups.get(groupId)?.actor.tell({ type: 'serve', topic })
   }
 
-  unbind(groupId: string, topic: string, request: WaitingRequest): void {
+  endTake(groupId: string, topic: string, request: WaitingRequest): void {
     request.endTake()
     if (request.settled) return
     const actor = this.#groups.get(groupId)?.actor
     // Messages of this process come first, also when its time is over.
-    const served = (): void => request.unbind()
+    const served = (): void => request.endHoldForTake()
     if (actor === undefined) served()
     else actor.tell({ type: 'serve', topic, served })
   }
@@ -272,7 +272,7 @@ export class ConsumerGroups implements LendingGroups {
   answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean {
     const group = this.#groups.get(groupId)
     // First: the group must not begin at an end after the answer.
-    if (group?.consumer.noteBegun(topic)) group.actor.tell({ type: 'endHolds', topic })
+    if (group?.consumer.noteBegun(topic)) group.actor.tell({ type: 'endWaitsForStart', topic })
     return request.answer({ type: 'messages', messages })
   }
 

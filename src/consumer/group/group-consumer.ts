@@ -24,7 +24,7 @@ import { lookUpTopics } from './topic-look-ups.js'
 import { TopicStart } from './topic-start.js'
 import type { PartitionCommits } from './transaction-messages.js'
 import type { Demand } from './turn-order.js'
-import { LONGEST_HOLD_MS, type WaitingRequest } from './waiting-request.js'
+import { MAX_HOLD_FOR_START_MS, type WaitingRequest } from './waiting-request.js'
 
 /** Interval of the checks of a topic that will be given up: open requests and unacknowledged messages delay this. */
 const SAFE_CHECK_MS = 100
@@ -77,7 +77,7 @@ export type GroupMessage =
   /** Serves the requests for the topic again: those of other gateways have changed, or messages may answer one again. */
   | { readonly type: 'serve'; readonly topic: string; readonly served?: () => void }
   /** The start of the topic is fixed: requests may be answered that there is no message. */
-  | { readonly type: 'endHolds'; readonly topic: string }
+  | { readonly type: 'endWaitsForStart'; readonly topic: string }
   /** Tells the group to wait `graceMs` for acknowledgements, to commit, and to leave the group. */
   | { readonly type: 'stop'; readonly graceMs: number; readonly onStopped: () => void }
 
@@ -227,8 +227,8 @@ export class GroupConsumer implements LoopGroup {
         this.#topics.get(message.topic)?.consumer.serve()
         message.served?.()
         break
-      case 'endHolds':
-        this.#topics.get(message.topic)?.consumer.endHolds()
+      case 'endWaitsForStart':
+        this.#topics.get(message.topic)?.consumer.endWaitsForStart()
         break
       case 'stop':
         this.#stop(message)
@@ -431,7 +431,7 @@ export class GroupConsumer implements LoopGroup {
     this.#topics.set(name, topic)
     this.#bare.add(name)
     if (startAt === 'latest') {
-      topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.endHolds()))
+      topic.beginTimer = runtime.after(SLOW_JOIN_MS, () => start.whenCommitted(() => consumer.endWaitsForStart()))
       // Joining may take seconds, and the topic may be created meanwhile.
       this.#noteMissing(name, start)
     }
@@ -543,7 +543,7 @@ export class GroupConsumer implements LoopGroup {
     if (isDecided) consumer.beginIfFixed()
     topic.beginTimer?.cancel()
     if (start.isBegun) return
-    topic.beginTimer = this.#options.runtime.after(LONGEST_HOLD_MS, () => {
+    topic.beginTimer = this.#options.runtime.after(MAX_HOLD_FOR_START_MS, () => {
       // Requests for a topic that brokers do not show are refused, because it may exist or not.
       if (this.#member.isStable && !this.#stopping && !topic.refusal) consumer.begin()
     })

@@ -25,12 +25,12 @@ export interface LendingGroups {
   lending: GroupLending | undefined
   /** The requests that wait for a message of the topic, oldest first. */
   waitingFor(groupId: string, topic: string): readonly WaitingRequest[]
-  /** A message for the request may be on its way from another gateway: see {@link WaitingRequest.bind}. */
-  bind(request: WaitingRequest): void
+  /** A message for the request may be on its way from another gateway: see {@link WaitingRequest.holdForTake}. */
+  holdForTake(request: WaitingRequest): void
   /** The message takes long: messages of this process may answer the request. */
-  loosen(groupId: string, topic: string, request: WaitingRequest): void
+  allowOwn(groupId: string, topic: string, request: WaitingRequest): void
   /** No message is on its way to the request any more. Messages of this process may answer it. */
-  unbind(groupId: string, topic: string, request: WaitingRequest): void
+  endTake(groupId: string, topic: string, request: WaitingRequest): void
   /** Answers a request with messages of another gateway. From then on the group begins at the end of no partition. */
   answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean
   /** Clients of another gateway wait for messages of the topic. It is read, and kept, if this process has begun to read it. */

@@ -322,12 +322,12 @@ export class TopicConsumer implements LoopTopic {
 
   begin(): void {
     this.#options.start.begin()
-    this.endHolds()
+    this.endWaitsForStart()
     this.#serve()
   }
 
   /** From now on, requests that reach their time limit are answered that there is no message. */
-  endHolds(): void {
+  endWaitsForStart(): void {
     for (const request of this.#requests) request.endWaitForStart(this)
   }
 
@@ -376,7 +376,7 @@ export class TopicConsumer implements LoopTopic {
     this.#requests = this.#requests.filter(({ isOfPattern }) => !isOfPattern)
     this.refuseWaiting(failure, loop => !loop.isOfPattern)
     this.#requests = ofPattern
-    this.endHolds()
+    this.endWaitsForStart()
   }
 
   stop(failure: Failure): void {
@@ -453,7 +453,9 @@ export class TopicConsumer implements LoopTopic {
   /** The open request that has waited longest, and to which no message is on its way from another gateway. */
   #firstFree(): WaitingRequest | undefined {
     const first = this.#first()
-    return first?.isBound ? this.#requests.find(({ settled, isBound }) => !settled && !isBound) : first
+    return first?.waitsForLentOnly
+      ? this.#requests.find(({ settled, waitsForLentOnly }) => !settled && !waitsForLentOnly)
+      : first
   }
 
   #nextPrefetched({ turns, mayTake }: Taker): PartitionConsumer | undefined {

@@ -78,10 +78,10 @@ export type LeadersDecision = TopicEnds | 'earliest' | undefined
  *              TopicConsumer.beginIfFixed, or 5 s have passed since partitions were assigned
  *                                   ▼
  *              TopicConsumer.begin ─▶ isBegun (messages are given) ───────┐
- *   lent by another gateway: noteBegun ─▶ begunElsewhere ─────────────────┼─▶ isFixed (endHolds) ─┬─▶ excludesLatest
- *   joining takes long: whenCommitted ─▶ a commit, or a member has begun ─┤                       │   = hasBegun of
- *   the setting is not `latest` ──────────────────────────────────────────┘                       │   GroupConsumer
- *   the topic did not exist: missing ─────────────────────────────────────────────────────────────┘
+ *   lent by another gateway: noteBegun ─▶ begunElsewhere ─────────────────┼─▶ isFixed (endWaitsForStart) ─┬─▶ excludesLatest
+ *   joining takes long: whenCommitted ─▶ a commit, or a member has begun ─┤                               │   = hasBegun of
+ *   the setting is not `latest` ──────────────────────────────────────────┘                               │   GroupConsumer
+ *   the topic did not exist: missing ─────────────────────────────────────────────────────────────────────┘
  */
 export class TopicStart {
   readonly setting: OffsetType

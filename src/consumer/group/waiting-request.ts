@@ -8,9 +8,9 @@ import type { AwayBecause, ConsumeManyResult, MessageLimits } from './consume-re
  * limit. They are held because an answer promises that the group gets every later record. A leader needs at most 3 s to
  * decide where reading begins.
  */
-export const LONGEST_HOLD_MS = 5_000
+export const MAX_HOLD_FOR_START_MS = 5_000
 /** A request waits so much longer than its time limit for a message that may be on its way from another gateway. */
-const LONGEST_TAKE_MS = 500
+const MAX_HOLD_FOR_TAKE_MS = 500
 
 const NOT_BEGUN = ownFailure('timedOut', 'the group has not begun to read the topic yet: joining it takes long', true)
 
@@ -31,7 +31,7 @@ interface HoldForTake extends Hold {
   /** A message may be on its way. */
   hasTake: boolean
   /** No message of this process answers the request. */
-  isTight: boolean
+  isForLentOnly: boolean
 }
 
 /**
@@ -41,8 +41,8 @@ interface HoldForTake extends Hold {
  *   start:  waitForStart ──▶ waits ── time limit ──▶ is over ── 5 s ──▶ fails: the group has not begun
  *                              └── the last one ends ───┴──▶ no hold; due at its time limit, or now
  *
- *   take:   bind ──▶ tight ── loosen ──▶ loose ── endTake, then unbind ──▶ no hold; due now if its time limit is over
- *                      └───────────────────┴── time limit ──▶ is over ── 500 ms ──▶ due, whatever is on its way
+ *   take:   holdForTake ──▶ lent only ── allowOwn ──▶ any ── endTake, then endHoldForTake ──▶ no hold; due at its time limit, or now
+ *                             └────────────────────────┴── time limit ──▶ is over ── 500 ms ──▶ due, whatever is on its way
  */
 export class WaitingRequest implements Due {
   deadlineAt: number
@@ -98,7 +98,7 @@ export class WaitingRequest implements Due {
 
   onDue(): void {
     if (this.#take?.isOver === false) {
-      this.#waitOn(this.#take, LONGEST_TAKE_MS)
+      this.#waitOn(this.#take, MAX_HOLD_FOR_TAKE_MS)
       return
     }
     const reason = this.#awayBecause()?.message
@@ -106,7 +106,7 @@ export class WaitingRequest implements Due {
       this.answer(reason === undefined ? { type: 'timedOut' } : { type: 'timedOut', reason })
     else if (reason !== undefined) this.answer(ownFailure('brokerUnreachable', reason, true))
     else if (this.#start.isOver) this.answer(NOT_BEGUN)
-    else this.#waitOn(this.#start, LONGEST_HOLD_MS)
+    else this.#waitOn(this.#start, MAX_HOLD_FOR_START_MS)
   }
 
   #waitOn(hold: Hold, graceMs: number): void {
@@ -117,7 +117,7 @@ export class WaitingRequest implements Due {
 
   /**
    * Holds the request: it is not answered that there is no message before all holders have ended their hold. It fails when it
-   * is held for longer than {@link LONGEST_HOLD_MS} beyond its time limit, or when its time limit ends while no broker can be
+   * is held for longer than {@link MAX_HOLD_FOR_START_MS} beyond its time limit, or when its time limit ends while no broker can be
    * reached.
    */
   waitForStart(holder: object): void {
@@ -131,39 +131,39 @@ export class WaitingRequest implements Due {
     this.#start = undefined
     if (!isOver || this.settled) return
     this.#deadlines.remove(this)
-    this.deadlineAt -= LONGEST_HOLD_MS
+    this.deadlineAt -= MAX_HOLD_FOR_START_MS
     this.#deadlines.add(this)
   }
 
   /** True while no message of this process may answer it. */
-  get isBound(): boolean {
-    return this.#take?.isTight === true
+  get waitsForLentOnly(): boolean {
+    return this.#take?.isForLentOnly === true
   }
 
   /**
-   * Binds the request, because a message for it may be on its way from another gateway. Until {@link unbind}, and at most 500 ms
-   * longer than its time limit, it is not answered that there is none. Until {@link loosen}, no message of this process answers
-   * it, unless its time limit is over: a client that asks again at another gateway would get a later message first.
+   * Holds the request, because a message for it may be on its way from another gateway. Until {@link endHoldForTake}, and at most
+   * 500 ms longer than its time limit, it is not answered that there is none. Until {@link allowOwn}, no message of this process
+   * answers it, unless its time limit is over: a client that asks again at another gateway would get a later message first.
    */
-  bind(): void {
+  holdForTake(): void {
     const isOver = this.#take?.isOver ?? false
-    this.#take = { hasTake: true, isTight: !isOver, isOver }
+    this.#take = { hasTake: true, isForLentOnly: !isOver, isOver }
   }
 
   /** The message from another gateway takes long. */
-  loosen(): void {
-    if (this.#take !== undefined) this.#take.isTight = false
+  allowOwn(): void {
+    if (this.#take !== undefined) this.#take.isForLentOnly = false
   }
 
-  /** No message is on its way any more. It is due after {@link unbind} only: messages of this process come first. */
+  /** No message is on its way any more. It is due after {@link endHoldForTake} only: messages of this process come first. */
   endTake(): void {
     if (this.#take === undefined) return
     this.#take.hasTake = false
-    this.#take.isTight = false
+    this.#take.isForLentOnly = false
   }
 
   /** Makes the request due if its time limit is over. Does nothing if another message may be on its way. */
-  unbind(): void {
+  endHoldForTake(): void {
     if (this.#take === undefined || this.#take.hasTake || this.settled) return
     const { isOver } = this.#take
     this.#take = undefined

@@ -23,7 +23,7 @@ import type { Wants } from './wants.js'
 /** Takes that may be under way to one gateway. */
 const MAX_TAKES = 256
 /** After this time without an answer, the request takes messages of this gateway again, or of another one. */
-const TIGHT_MS = 500
+const LENT_ONLY_MS = 500
 /** Time limit of a take. */
 export const TAKE_MS = 3_000
 /**
@@ -36,7 +36,7 @@ const SHARE_OF_RECORDS = 0.5
 
 export interface BorrowerDeps<Id> {
   readonly time: LendingTime
-  readonly groups: Pick<LendingGroups, 'waitingFor' | 'bind' | 'loosen' | 'unbind' | 'answer'>
+  readonly groups: Pick<LendingGroups, 'waitingFor' | 'holdForTake' | 'allowOwn' | 'endTake' | 'answer'>
   readonly records: RecordBudget
   readonly wants: Pick<Wants<Id>, 'note' | 'forgotten'>
   readonly settlements: Pick<Settlements<Id>, 'note'>
@@ -115,7 +115,7 @@ export class Borrower<Id> {
     const now = this.#deps.time.clock()
     for (const request of waiting) {
       const take = this.#takes.get(request)
-      if (take === undefined || take.from === from || now - take.sentAt < TIGHT_MS) continue
+      if (take === undefined || take.from === from || now - take.sentAt < LENT_ONLY_MS) continue
       this.#deps.settlements.note(take.from, take.id, 'returned')
       this.#forget(take)
       return request
@@ -139,10 +139,10 @@ export class Borrower<Id> {
       timer: undefined
     }
     this.#takes.set(request, take)
-    groups.bind(request)
-    take.timer = time.after(TIGHT_MS, () => {
-      groups.loosen(...topic, request)
-      take.timer = time.after(TAKE_MS - TIGHT_MS, () => this.#giveUp(take))
+    groups.holdForTake(request)
+    take.timer = time.after(LENT_ONLY_MS, () => {
+      groups.allowOwn(...topic, request)
+      take.timer = time.after(TAKE_MS - LENT_ONLY_MS, () => this.#giveUp(take))
     })
     const taken = await call(from, { id: take.id, topic, maxMessages, maxBytes, maxMessageBytes })
     if (this.#takes.get(request) !== take) return
@@ -167,7 +167,7 @@ export class Borrower<Id> {
   #end(take: Take<Id>): void {
     const { topic, request } = take
     this.#forget(take)
-    this.#deps.groups.unbind(...topic, request)
+    this.#deps.groups.endTake(...topic, request)
     // Requests of the topic that still wait want more messages.
     if (this.#deps.groups.waitingFor(...topic).length > 0) this.#deps.wants.note(topic)
   }

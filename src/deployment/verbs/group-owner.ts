@@ -1,4 +1,4 @@
-import { LONGEST_HOLD_MS } from '../../consumer/group/waiting-request.js'
+import { MAX_HOLD_FOR_START_MS } from '../../consumer/group/waiting-request.js'
 import { CastellanError, OverloadedError } from '../../core/errors.js'
 import { shortened } from '../../core/printable.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -20,7 +20,7 @@ import type { AcksElsewhere } from './acks-elsewhere.js'
 import { RETRY_MS, TELL_TIMEOUT_MS, WaitAtOwner, type WaitingAtOwner, WaitsOfOthers } from './waits-at-owner.js'
 
 /** Extra time within which the owner answers after the request's wait, also that there is no message. */
-const GRACE_MS = LONGEST_HOLD_MS + 500
+const GRACE_MS = MAX_HOLD_FOR_START_MS + 500
 /**
  * Messages that were passed to another worker can still be released for this time. By then the worker has sent its
  * answer, or its client has disconnected.

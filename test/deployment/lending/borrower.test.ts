@@ -49,11 +49,11 @@ describe('a gateway that borrows messages', () => {
       loanTimeoutMs: 5_000,
       groups: {
         waitingFor: open,
-        bind: request => request.bind(),
-        loosen: (_group, _topic, request) => request.loosen(),
-        unbind: (_group, _topic, request) => {
+        holdForTake: request => request.holdForTake(),
+        allowOwn: (_group, _topic, request) => request.allowOwn(),
+        endTake: (_group, _topic, request) => {
           request.endTake()
-          request.unbind()
+          request.endHoldForTake()
         },
         answer: (_group, _topic, request, messages) => request.answer({ type: 'messages', messages })
       },
@@ -212,9 +212,9 @@ describe('a gateway that borrows messages', () => {
     const request = wait('one')
     borrower.offered('b', OFFER)
     await time.pass(499)
-    expect(request.isBound).to.equal(true)
+    expect(request.waitsForLentOnly).to.equal(true)
     await time.pass(1)
-    expect(request.isBound).to.equal(false)
+    expect(request.waitsForLentOnly).to.equal(false)
     expect(borrower.offered('b', OFFER), 'the take is still under way').to.equal('later')
     await time.pass(2_500)
     expect(newly()).to.deep.equal(['b: 1 returned', 'wants'])

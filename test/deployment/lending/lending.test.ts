@@ -36,8 +36,8 @@ describe('lending, between a gateway and another one', () => {
     const offers = { releaseUnread: () => undefined }
     const groups = {
       waitingFor: () => [{ limits: LIMITS, settled: false } as unknown as WaitingRequest],
-      bind: () => bound++,
-      unbind: () => bound--,
+      holdForTake: () => bound++,
+      endTake: () => bound--,
       answer: (...[, , , messages]: Parameters<LendingGroups['answer']>) => {
         given++
         messages.release()

@@ -23,7 +23,7 @@ describe('a request whose time is over while a message may come from another gat
     const answer = ask(600)
     await sleep(450)
     const [request] = groups.waitingFor(GROUP, topic)
-    groups.bind(request!)
+    groups.holdForTake(request!)
     const records = [{ topic, partition: 0, key: null, value: 'own' }]
     const produce = () => verbs.produce(records, { partitioner: 'murmur2', deadlineMs: 5_000 }).outcomes()
     return { groups, topic, answer, request: request!, produce }
@@ -34,15 +34,15 @@ describe('a request whose time is over while a message may come from another gat
     await produce()
     await sleep(300)
     expect(request.settled).to.equal(false)
-    groups.unbind(GROUP, topic, request)
+    groups.endTake(GROUP, topic, request)
     expect((await answer).type).to.equal('messages')
   })
 
   it('gets one of its own gateway while a third one is asked', async () => {
     const { groups, topic, answer, request, produce } = await begun()
     await sleep(300)
-    groups.loosen(GROUP, topic, request)
-    groups.bind(request)
+    groups.allowOwn(GROUP, topic, request)
+    groups.holdForTake(request)
     await produce()
     expect((await answer).type).to.equal('messages')
   })

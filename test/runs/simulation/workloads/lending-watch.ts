@@ -175,11 +175,11 @@ around(WaitingRequest.prototype, 'answer', real => (self, ...args) => {
   if (!self.settled && result.type === 'timedOut') now!.noMessage(self)
   return real(self, ...args)
 })
-around(ConsumerGroups.prototype, 'bind', real => (self, ...args) => {
+around(ConsumerGroups.prototype, 'holdForTake', real => (self, ...args) => {
   now!.bound(args[0] as unknown as WaitingRequest)
   return real(self, ...args)
 })
-around(ConsumerGroups.prototype, 'unbind', real => (self, ...args) => {
+around(ConsumerGroups.prototype, 'endTake', real => (self, ...args) => {
   now!.unbound(args[2] as unknown as WaitingRequest)
   return real(self, ...args)
 })
