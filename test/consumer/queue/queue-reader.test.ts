@@ -212,8 +212,8 @@ describe('the reader of a queue', () => {
     await holding(2)
     const [errors, told]: [unknown[], string[]] = [[], []]
     process.setUncaughtExceptionCaptureCallback(error => errors.push(error))
-    for (const { session, record, ...place } of acquired)
-      reader.settle(session, place, record.offset, 'accept', ({ outcome }) => {
+    for (const { lock } of acquired)
+      reader.settle(lock, 'accept', ({ outcome }) => {
         told.push(outcome)
         if (told.length === 1) throw outcome
       })
