@@ -102,9 +102,10 @@ export class FetchLimit {
 
   #forgetOld(): void {
     const now = this.#deps.now()
-    if (now - this.#since < LATELY_MS) return
+    const periods = (now - this.#since) / LATELY_MS
+    if (periods < 1) return
     this.#since = now
-    this.#former = this.#largest
+    this.#former = periods < 2 ? this.#largest : 0
     this.#largest = 0
   }
 

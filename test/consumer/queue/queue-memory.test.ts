@@ -168,6 +168,19 @@ describe('a queue whose records take memory', () => {
     expect(demand()).to.equal(80)
   })
 
+  for (const [minutes, then] of [
+    ['fewer than two', 40],
+    ['two', 10]
+  ] as const)
+    it(`asks for ${then} when a client has worked for ${minutes} minutes on the largest message, and no other was seen`, async () => {
+      start({ recordBytes: 10 * MIB })
+      await script.acquire({ lockMs: 600_000 })
+      script.reader.acquire({ offset: 1, value: value(MIB / 4) })
+      await pass(minutes === 'two' ? 120_000 : 119_000)
+      await script.acquire({ count: 500 })
+      expect(script.reader.events.demand().messages).to.equal(then)
+    })
+
   it('asks Kafka for one message for one queue at a time while there is no room', async () => {
     start({ recordBytes: MIB })
     answer('someone else', MIB)
