@@ -49,6 +49,13 @@ describe('pixy: offsets, consumers and topics', function () {
     while (answer.status === 408) answer = await stage.pixy.get(`/topics/${topic}/messages?group=${group}`)
     return jsonOf<{ offset: number }>(answer).offset
   }
+  const consumers = () => said(`/topics/${topic}/consumers?group=${group}`)
+  /** Asks until the group is joined: brokers may need longer for it than a request waits. */
+  const join = () =>
+    until(async () => {
+      await poll(stage.pixy)
+      return (await consumers()).startsWith('200')
+    })
   const described = async (query: string): Promise<Record<string, Described>> =>
     jsonOf(await stage.pixy.get(`/topics?${query}`))
 
@@ -212,7 +219,7 @@ describe('pixy: offsets, consumers and topics', function () {
   })
 
   it('pixy H32 H33: who asks for the consumers of what no group reads is refused', async () => {
-    await poll(stage.pixy)
+    await join()
     const other = await stage.topic(1)
     expect(await said(`/topics/${other}/consumers?group=${group}`)).to.equal(
       `400 {"error":"topic ${other} is not consumed by ${group}"}`
@@ -223,8 +230,7 @@ describe('pixy: offsets, consumers and topics', function () {
   })
 
   it('pixy H34 H36: one consumer reads all, two share, and other groups are not told of', async () => {
-    const consumers = () => said(`/topics/${topic}/consumers?group=${group}`)
-    await poll(stage.pixy)
+    await join()
     expect(await consumers()).to.equal(`200 {"${group}":{"one":[0,1,2,3]}}`)
     const two = await stage.another({ 'clusters.default.clientId': 'two' })
     const third = await stage.topic(1)
