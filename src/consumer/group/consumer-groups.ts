@@ -33,7 +33,7 @@ import {
 import { GroupConsumer, type GroupMessage, type GroupWork, SHUTTING_DOWN } from './group-consumer.js'
 import { GroupActor, SharedReads, type SharedRuntime, type Timer } from './group-runtime.js'
 import { HeldBatches } from './held-batches.js'
-import type { GroupLending, LendingGroups, LentLimits } from './lending.js'
+import type { GroupLending, LentLimits } from './lending.js'
 import type { LoopDemand } from './loop-demand.js'
 import { ParkedBytes } from './parking-limits.js'
 import { type MatchingNow, PatternSubscription } from './pattern-subscription.js'
@@ -100,7 +100,8 @@ interface Group {
  * Consumer groups. A client asks for one or several messages of a topic, and Castellan joins and leaves the group for the
  * client. Each group is an actor.
  */
-export class ConsumerGroups implements LendingGroups {
+export class ConsumerGroups {
+  /** Set before the first request for messages. */
   lending: GroupLending | undefined
   readonly #deps: ConsumerGroupsDeps
   readonly #deadlines: Deadlines
@@ -246,19 +247,23 @@ export class ConsumerGroups implements LendingGroups {
     )
   }
 
+  /** The requests that wait for a message of the topic, oldest first. */
   waitingFor(groupId: string, topic: string): readonly WaitingRequest[] {
     return this.#groups.get(groupId)?.consumer.requestsFor(topic) ?? []
   }
 
+  /** A message for the request may be on its way from another gateway: see {@link WaitingRequest.holdForTake}. */
   holdForTake(request: WaitingRequest): void {
     request.holdForTake()
   }
 
+  /** The message takes long: messages of this process may answer the request. */
   allowOwn(groupId: string, topic: string, request: WaitingRequest): void {
     request.allowOwn()
     if (!request.settled) this.#groups.get(groupId)?.actor.tell({ type: 'serve', topic })
   }
 
+  /** No message is on its way to the request any more. Messages of this process may answer it. */
   endTake(groupId: string, topic: string, request: WaitingRequest): void {
     request.endTake()
     if (request.settled) return
@@ -269,6 +274,7 @@ export class ConsumerGroups implements LendingGroups {
     else actor.tell({ type: 'serve', topic, served })
   }
 
+  /** Answers a request with messages of another gateway. From then on the group begins at the end of no partition. */
   answer(groupId: string, topic: string, request: WaitingRequest, messages: ConsumedMessages): boolean {
     const group = this.#groups.get(groupId)
     // First: the group must not begin at an end after the answer.
@@ -276,15 +282,18 @@ export class ConsumerGroups implements LendingGroups {
     return request.answer({ type: 'messages', messages })
   }
 
+  /** Clients of another gateway wait for messages of the topic. It is read, and kept, if this process has begun to read it. */
   wanted(groupId: string, topic: string): void {
     const group = this.#groups.get(groupId)
     if (group?.consumer.wanted(topic)) group.actor.tell({ type: 'serve', topic })
   }
 
+  /** Bytes of the message that is lent next. `undefined`: none is at hand that no client of this process waits for. */
   bytesToLend(groupId: string, topic: string): number | undefined {
     return this.#groups.get(groupId)?.consumer.bytesToLend(topic)
   }
 
+  /** Offers messages that no client of this process waits for. @returns `undefined`: there are none */
   async lend(groupId: string, topic: string, limits: LentLimits): Promise<ConsumedMessages | undefined> {
     const group = this.#groups.get(groupId)
     if (!group) return undefined

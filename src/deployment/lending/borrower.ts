@@ -1,6 +1,7 @@
 import type { ConsumedMessages } from '../../consumer/group/consume-result.js'
+import type { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import { type LendingGroups, MAX_LENT_BYTES } from '../../consumer/group/lending.js'
+import { MAX_LENT_BYTES } from '../../consumer/group/lending.js'
 import type { WaitingRequest } from '../../consumer/group/waiting-request.js'
 import { memoryOfRecords } from '../../core/bytes.js'
 import { HeldAmount } from '../../core/held-amount.js'
@@ -36,7 +37,7 @@ const SHARE_OF_RECORDS = 0.5
 
 export interface BorrowerDeps<Id> {
   readonly time: LendingTime
-  readonly groups: Pick<LendingGroups, 'waitingFor' | 'holdForTake' | 'allowOwn' | 'endTake' | 'answer'>
+  readonly groups: Pick<ConsumerGroups, 'waitingFor' | 'holdForTake' | 'allowOwn' | 'endTake' | 'answer'>
   readonly records: RecordBudget
   readonly wants: Pick<Wants<Id>, 'note' | 'forgotten'>
   readonly settlements: Pick<Settlements<Id>, 'note'>

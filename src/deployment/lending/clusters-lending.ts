@@ -1,4 +1,4 @@
-import type { LendingGroups } from '../../consumer/group/lending.js'
+import type { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import { performanceClock } from '../../core/clocks.js'
 import { inTime } from '../../core/in-time.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
@@ -17,7 +17,7 @@ const TIME: LendingTime = {
 }
 
 export interface ClustersLendingDeps extends Omit<LendingDeps<string>, 'cluster' | 'groups' | 'time'> {
-  readonly clusters: readonly { readonly name: string; readonly groups: LendingGroups }[]
+  readonly clusters: readonly { readonly name: string; readonly groups: ConsumerGroups }[]
   readonly metrics: MetricsLogger
 }
 

@@ -1,5 +1,6 @@
+import type { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import { type LendingGroups, MAX_LENT_BYTES } from '../../consumer/group/lending.js'
+import { MAX_LENT_BYTES } from '../../consumer/group/lending.js'
 import {
   type AskedTake,
   type GroupTopic,
@@ -23,7 +24,7 @@ const NOTHING: Taken = { messages: [] }
 
 export interface LenderDeps<Id> {
   readonly time: LendingTime
-  readonly groups: Pick<LendingGroups, 'wanted' | 'bytesToLend' | 'lend'>
+  readonly groups: Pick<ConsumerGroups, 'wanted' | 'bytesToLend' | 'lend'>
   readonly wants: WantsOfOthers<Id>
   readonly loans: Loans<Id>
   /** Never rejects. */

@@ -1,5 +1,6 @@
+import type { ConsumerGroups } from '../../consumer/group/consumer-groups.js'
 import type { Timer } from '../../consumer/group/group-runtime.js'
-import type { GroupLending, LendingGroups, TopicLending } from '../../consumer/group/lending.js'
+import type { GroupLending, TopicLending } from '../../consumer/group/lending.js'
 import { memoryOfRecords, ownCopyOf } from '../../core/bytes.js'
 import { getOrAdd } from '../../core/maps.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
@@ -47,7 +48,7 @@ interface CallsToOne {
 
 export interface LendingDeps<Id> {
   readonly cluster: string
-  readonly groups: LendingGroups
+  readonly groups: ConsumerGroups
   readonly peers: LendingPeers<Id>
   readonly records: RecordBudget
   readonly settings: { readonly ackTimeoutMs: number; readonly loanTimeoutMs: number }

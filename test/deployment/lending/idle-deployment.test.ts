@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { LendingGroups } from '../../../src/consumer/group/lending.js'
+import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import type { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { defaultLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { silentLogger } from '../../../src/core/model.js'
@@ -29,7 +29,7 @@ describe('what gateways tell each other while no message comes', () => {
       const groups = {
         waitingFor: (groupId: string) => Array.from({ length: waiting.get(groupId) ?? 0 }, () => REQUEST),
         wanted: () => undefined
-      } as unknown as LendingGroups
+      } as unknown as ConsumerGroups
       const others = ids.filter(one => one !== id)
       const lending = new Lending<string>({
         cluster: 'default',

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { LendingGroups } from '../../../src/consumer/group/lending.js'
+import type { ConsumerGroups } from '../../../src/consumer/group/consumer-groups.js'
 import type { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { silentLogger } from '../../../src/core/model.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
@@ -38,13 +38,13 @@ describe('lending, between a gateway and another one', () => {
       waitingFor: () => [{ limits: LIMITS, settled: false } as unknown as WaitingRequest],
       holdForTake: () => bound++,
       endTake: () => bound--,
-      answer: (...[, , , messages]: Parameters<LendingGroups['answer']>) => {
+      answer: (...[, , , messages]: Parameters<ConsumerGroups['answer']>) => {
         given++
         messages.release()
       },
       wanted: () => undefined,
       lend: async () => ({ messages: [message], offers })
-    } as unknown as LendingGroups
+    } as unknown as ConsumerGroups
     open = ackTimeoutMs =>
       new Lending({
         cluster: 'default',
