@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, preParsingHookHandl
 import { CastellanError } from '../../core/errors.js'
 import { atOnce } from '../../core/loop-turns.js'
 import { refusalStatus } from '../access/access.js'
-import type { HeldRequest } from '../engine/held-request.js'
+import { engineRequest } from '../engine/request.js'
 import type { Admission } from '../exchange/admission.js'
 import { sendAnswer } from '../exchange/answers.js'
 import { type AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
@@ -38,7 +38,7 @@ export const byHand = (
 ): preParsingHookHandler => {
   const enter = (request: FastifyRequest, reply: FastifyReply, payload: RequestPayload): void => {
     reply.hijack()
-    const held = request.raw as HeldRequest
+    const held = engineRequest(request.raw)
     // The turn is kept until the body is read; by a request that produces, until its records are handed on.
     if (held.hasBody) held.keepTurn()
     const exchange = { request: held, response: reply.raw, payload, requestId: request.id }
@@ -46,7 +46,7 @@ export const byHand = (
     receive(exchange, request.params as Record<string, string>)
   }
   return (request, reply, payload, done) => {
-    const held = request.raw as HeldRequest
+    const held = engineRequest(request.raw)
     // While the request waits, its connection is not read, and no later request begins.
     if (admission === undefined || admission.tryAdmit(held)) enter(request, reply, payload)
     else admission.admit(held, () => enter(request, reply, payload), done)

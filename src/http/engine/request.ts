@@ -4,7 +4,6 @@ import type { OverloadedError } from '../../core/errors.js'
 import type { BodyReader, BodySource } from './body-source.js'
 import type { AddressUse } from './client-addresses.js'
 import { type IsWanted, type RequestHead, rawHeadersOf } from './head.js'
-import type { HeldRequest } from './held-request.js'
 import { LazyReadable } from './lazy-streams.js'
 import type { ListenerGuard, RequestsOfConnection } from './open-requests.js'
 import { type KeptPiece, keepPiece, lastingPart } from './shared-buffer.js'
@@ -21,7 +20,7 @@ const UNREAD_PIECE_BYTES = 320
  *   refused    discarded; a reader gets the error
  *   over       the answer was sent or the connection has ended: everything is released, further bytes are discarded
  */
-export class EngineRequest extends LazyReadable implements IncomingMessage, BodySource, HeldRequest {
+export class EngineRequest extends LazyReadable implements IncomingMessage, BodySource {
   readonly socket: Socket
   readonly method: string
   url: string
@@ -352,18 +351,24 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     this.resume()
   }
 
+  /**
+   * Keeps the turn of the request on its connection: no further request begins before {@link endTurn}. Nothing that delays the
+   * request in between has to know of this order. Idempotent; without effect once the turn has ended.
+   */
   keepTurn(): void {
     if (this.#turn !== 'none' || this.isOver) return
     this.#turn = 'kept'
     this.holder.turnChanged(true)
   }
 
+  /** Ends the turn: the records were handed on, or the request brings none. Idempotent; its answer ends the turn, too. */
   endTurn(): void {
     const wasKept = this.#turn === 'kept'
     this.#turn = 'ended'
     if (wasKept) this.holder.turnChanged(false)
   }
 
+  /** Stops reading from the connection until {@link letGo}. */
   hold(): void {
     if (this.#isHeld || this.isOver) return
     this.#isHeld = true
@@ -377,6 +382,10 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     this.holder.heldChanged(false)
   }
 
+  /**
+   * Calls back once, when there is no memory for the part of the body that has come: the request is then refused. Does not call
+   * back after {@link letGo}.
+   */
   whenRefused(refused: (refusal: OverloadedError) => void): void {
     if (this.#refusal === undefined) this.#onRefused = refused
     else refused(this.#refusal)
@@ -395,6 +404,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     }
   }
 
+  /** Calls back once: when the whole body has come, or the request is over. */
   whenReceived(received: () => void): void {
     this.#onReceived = received
   }

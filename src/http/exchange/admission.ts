@@ -2,11 +2,11 @@ import { OverloadedError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { BufferCapacity } from '../../producer/memory/budget.js'
-import type { HeldRequest } from '../engine/held-request.js'
+import type { EngineRequest } from '../engine/request.js'
 import { FairLines } from './fair-lines.js'
 
 interface AdmissionWaiter {
-  readonly request: HeldRequest
+  readonly request: EngineRequest
   readonly sizeBytes: number
   readonly since: number
   readonly enter: () => void
@@ -96,13 +96,13 @@ export class Admission {
    * @param enter called at once, or when there is memory for the body
    * @param refuse called when there was none in time, or as soon as the waiting request is refused by its connection
    */
-  admit(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
+  admit(request: EngineRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     if (this.tryAdmit(request)) enter()
     else this.#wait(request, enter, refuse)
   }
 
   /** Lets a request in if it need not wait. Otherwise returns false, and {@link admit} has to be called. */
-  tryAdmit(request: HeldRequest): boolean {
+  tryAdmit(request: EngineRequest): boolean {
     const sizeBytes = this.#sizeOf(request)
     if (sizeBytes === 0) return true
     if (this.waiting > 0 || !this.#fits(sizeBytes)) return false
@@ -110,7 +110,7 @@ export class Admission {
     return true
   }
 
-  #wait(request: HeldRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
+  #wait(request: EngineRequest, enter: () => void, refuse: (error: OverloadedError) => void): void {
     const sizeBytes = this.#sizeOf(request)
     const waiter = { request, sizeBytes, since: this.#clock(), enter, refuse }
     const lines = (this.#waiting ??= new FairLines<AdmissionWaiter>())
@@ -124,7 +124,7 @@ export class Admission {
   }
 
   /** Bytes that a body counts as. */
-  #sizeOf({ headers }: HeldRequest): number {
+  #sizeOf({ headers }: EngineRequest): number {
     const maxBytes = Math.min(MAX_COUNTED_BYTES, this.#capacity.maxBytes * MAX_SHARE)
     const unannouncedBytes = headers['transfer-encoding'] === undefined ? 0 : UNANNOUNCED_BYTES
     return Math.min(Number(headers['content-length'] ?? unannouncedBytes), maxBytes)
@@ -152,7 +152,7 @@ export class Admission {
     return waiter.sizeBytes * Math.min(1, (2 * (this.#clock() - waiter.since)) / this.waitMs)
   }
 
-  #expect(request: HeldRequest, sizeBytes: number): void {
+  #expect(request: EngineRequest, sizeBytes: number): void {
     this.#turnBytes += sizeBytes
     this.#watchTurn()
     if (sizeBytes <= SMALL_BODY_BYTES) return

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { BodySource } from '../engine/body-source.js'
-import type { OrderedRequest } from '../engine/held-request.js'
+import type { EngineRequest } from '../engine/request.js'
 
 /** A request that is read and answered through Node's own objects, without Fastify. */
 export interface Exchange {
@@ -20,13 +20,13 @@ export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): bo
 
 /** A request that came to no listener, such as one that another process has passed on, has no turn. */
 interface InTurn {
-  readonly request: IncomingMessage & Partial<Omit<OrderedRequest, keyof IncomingMessage>>
+  readonly request: IncomingMessage & Partial<Pick<EngineRequest, 'keepTurn' | 'endTurn'>>
 }
 
-/** See {@link OrderedRequest.keepTurn}. */
+/** See {@link EngineRequest.keepTurn}. */
 export const keepTurn = ({ request }: InTurn): void => request.keepTurn?.()
 
-/** See {@link OrderedRequest.endTurn}. */
+/** See {@link EngineRequest.endTurn}. */
 export const endTurn = ({ request }: InTurn): void => request.endTurn?.()
 
 type Received = IncomingMessage & { readonly origin?: { readonly receipt: string | undefined } }

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { type SinonFakeTimers, useFakeTimers } from 'sinon'
 import { OverloadedError } from '../../../src/core/errors.js'
-import type { HeldRequest } from '../../../src/http/engine/held-request.js'
+import type { EngineRequest } from '../../../src/http/engine/request.js'
 import { Admission } from '../../../src/http/exchange/admission.js'
 
 const KIB = 1024
@@ -85,7 +85,7 @@ describe('admission', () => {
   const ask = (name: string, sizeBytes: number | undefined, socket: object = {}): FakeRequest => {
     const request = new FakeRequest(sizeBytes, socket)
     admission.admit(
-      request as unknown as HeldRequest,
+      request as unknown as EngineRequest,
       () => entered.push(name),
       error => refused.push(error)
     )
@@ -278,7 +278,7 @@ describe('admission', () => {
     capacity.usedBytes = 10 * MIB
     const request = new FakeRequest(undefined, {})
     admission.admit(
-      request as unknown as HeldRequest,
+      request as unknown as EngineRequest,
       () => entered.push('probe'),
       error => refused.push(error)
     )
@@ -290,7 +290,7 @@ describe('admission', () => {
     const request = new FakeRequest(undefined, {})
     request.headers['transfer-encoding'] = 'chunked'
     admission.admit(
-      request as unknown as HeldRequest,
+      request as unknown as EngineRequest,
       () => entered.push('chunked'),
       error => refused.push(error)
     )
