@@ -321,8 +321,10 @@ export class InstanceRoutes {
     try {
       const { timeoutMs, maxBytes, formats } = options
       noteWait(request, timeoutMs ?? 0)
-      const limits = { timeoutMs, maxBytes, formats, client, gone: gone.signal, trace: traceOf(request) }
+      const given = traceOf(request)?.asks(ask.instance.groupId)
+      const limits = { timeoutMs, maxBytes, formats, client, gone: gone.signal }
       read = ask.done(await ask.read(limits), options.illegalState)
+      given?.(read.records)
     } finally {
       this.#reads.delete(gone)
     }

@@ -57,6 +57,8 @@ export interface ClusterDeps {
   readonly queues?: QueuesOfCluster
   /** The memory for records of answers. Default: that of this cluster alone. */
   readonly records?: RecordBudget | undefined
+  /** Reads of instances have spans. Default: not, because the spans begin with the requests for them. */
+  readonly tracesReads?: boolean
 }
 
 /** Parts from which a cluster is made: its checked options, and the modules that it needs. */
@@ -131,7 +133,7 @@ export class Cluster {
 
   constructor(prepared: PreparedCluster) {
     const { options, settings, deps, createClient, logs, queues } = prepared
-    const { name = DEFAULT_CLUSTER, place: sharedPlace, waitingMaxBytes } = deps
+    const { name = DEFAULT_CLUSTER, place: sharedPlace, waitingMaxBytes, tracesReads = false } = deps
     const { records = new RecordBudget(defaultRecordBytes(), performanceClock) } = deps
     const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
     const shared = { clock: performanceClock, random: Math.random, log, metrics }
@@ -146,6 +148,7 @@ export class Cluster {
     const router = this.#startRouter({ ...shared, system, createClient, onFatal })
     this.router = router
     const losses = new Losses(shared)
+    const tracing = registeredTracing()
     this.losses = losses
     const deliveryDeps = {
       ...shared,
@@ -155,7 +158,7 @@ export class Cluster {
       settings: settings.delivery,
       now: Date.now,
       awayBecause: () => router.awayBecause,
-      tracing: registeredTracing()
+      tracing
     }
     this.#deliveryDeps = { ...deliveryDeps, waitingMaxBytes }
     const delivery = startDelivery(this.#deliveryDeps)
@@ -169,7 +172,7 @@ export class Cluster {
     const ofGroups = { ...ofReaders, awayBecause: deliveryDeps.awayBecause, warn }
     const groups = options.peers === undefined ? new ConsumerGroups(ofGroups) : new ProgramGroups(ofGroups)
     this.groups = groups
-    this.instances = new ConsumerInstances({ ...ofReaders, now: Date.now })
+    this.instances = new ConsumerInstances({ ...ofReaders, now: Date.now, tracing: tracesReads ? tracing : undefined })
     const isolation = settings.router.isolationLevel
     this.#ofQueues = { cluster: name, router: router.ref, delivery, log, metrics, records, isolation }
     this.queues = deps.queues && queues!.openQueues({ ...this.#ofQueues, ...deps.queues })
@@ -183,6 +186,7 @@ export class Cluster {
       createTopics: settings.delivery.createTopics,
       router: router.ref,
       isReady: () => router.isReady,
+      tracing,
       log
     })
   }

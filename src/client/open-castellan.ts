@@ -9,7 +9,6 @@ import type { MetricsLogger } from '../core/metrics/metrics-logger.js'
 import { type Logger, MAX_TIMER_MS, silentLogger } from '../core/model.js'
 import { defaultRecordBytes, RecordBudget } from '../core/record-budget.js'
 import { checkOptionNames, checkSignal, type OneOrMany } from '../core/settings/call-options.js'
-import { registeredTracing } from '../core/tracing/tracing.js'
 import type { BrokerClientFactory } from '../kafka/broker-client.js'
 import type { DurableDelivery } from '../producer/disk/durable-delivery.js'
 import type { Delivery } from '../producer/memory/delivery.js'
@@ -18,7 +17,6 @@ import type { RouterHandle } from '../router/routing/router.js'
 import { recordJson } from '../schemas/record-json.js'
 import { PROGRAM } from '../verbs/kafka-verbs.js'
 import type { FoundReceipt, ReceiptDesk } from '../verbs/receipts.js'
-import { TracedVerbs } from '../verbs/traced-verbs.js'
 import type { InstanceVerbs, Verbs } from '../verbs/verbs.js'
 import type {
   Castellan,
@@ -82,14 +80,13 @@ export type JoinPeers = (
 export async function openCastellan(given: OpenCastellanOptions, joinPeers?: JoinPeers): Promise<ProgramCastellan> {
   // A program that hands in records faster than Kafka takes them holds their bytes in any case.
   const records = new RecordBudget(defaultRecordBytes(), performanceClock)
-  const cluster = await openCluster(given, { records, waitingMaxBytes: Number.POSITIVE_INFINITY })
+  const deps = { records, waitingMaxBytes: Number.POSITIVE_INFINITY, tracesReads: true }
+  const cluster = await openCluster(given, deps)
   const options = withGuards(given)
-  const tracing = registeredTracing()
-  const own = tracing === undefined ? cluster.verbs : new TracedVerbs(cluster.verbs, tracing)
   const join = async (): Promise<Joined | undefined> => {
     const settings = peersOptions.parse(options.peers)
     const { log = silentLogger, metrics } = options
-    return settings && joinPeers!(own, DEFAULT_CLUSTER, settings, { log, metrics, records })
+    return settings && joinPeers!(cluster.verbs, DEFAULT_CLUSTER, settings, { log, metrics, records })
   }
   const peers = await join().catch(async (error: unknown) => {
     await cluster.close(0)
@@ -97,7 +94,8 @@ export async function openCastellan(given: OpenCastellanOptions, joinPeers?: Joi
   })
   const watch = warnWhileAway(cluster, options)
   // Programs may take methods apart.
-  return bound(new ProgramCastellan(cluster, peers ?? { verbs: own, close: async () => undefined }, watch, options.log))
+  const joined = peers ?? { verbs: cluster.verbs, close: async () => undefined }
+  return bound(new ProgramCastellan(cluster, joined, watch, options.log))
 }
 
 /** A cluster as programs see it: its calls, which check their options. Programs do not see the verbs. */

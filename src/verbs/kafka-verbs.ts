@@ -17,6 +17,7 @@ import {
   type ProduceRecord,
   silentLogger
 } from '../core/model.js'
+import type { Tracing } from '../core/tracing/tracing.js'
 import { errorCodes, kafkaErrorOf } from '../kafka/error-codes.js'
 import type { StoredRecords } from '../producer/keys/keyed-records.js'
 import type { Acceptor, Delivery, ProduceOptions } from '../producer/memory/delivery.js'
@@ -66,6 +67,8 @@ export interface KafkaVerbsDeps {
   readonly queues?: QueueVerbs | undefined
   /** Whether any broker is connected; called for every check of readiness. */
   readonly isReady: () => boolean
+  /** Records spans. Absent: nothing does. */
+  readonly tracing?: Tracing | undefined
   /** Default: nothing is logged. */
   readonly log?: Logger | undefined
   /** Default: the clock of the process. */
@@ -118,6 +121,18 @@ export class KafkaVerbs implements Verbs {
   }
 
   produce(given: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
+    const { tracing } = this.#deps
+    if (tracing === undefined) return this.#produce(given, options, origin)
+    const trace = options?.trace ?? origin?.trace?.context ?? tracing.current
+    const pending = this.#produce(given, { ...options, trace }, origin)
+    if (options?.durability === 'disk' && given.length > 0) {
+      const end = tracing.append(given[0]!.topic, given.length, trace)
+      void pending.accepted().then(refused => end(refused?.filter(one => one !== undefined).length ?? 0))
+    }
+    return pending
+  }
+
+  #produce(given: readonly ProduceRecord[], options: ProduceOptions, origin?: ProduceOrigin): PendingProduce {
     const { delivery, durable } = this.#deps
     const all = origin === undefined ? given : withOriginHeaders(given, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { VERB_FACTS } from '../../src/verbs/facts.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
-import { WrappedAdmin, WrappedGroups, WrappedInstances, WrappedQueues, WrappedVerbs } from '../../src/verbs/wrapped.js'
+import { WrappedAdmin, WrappedGroups, WrappedQueues, WrappedVerbs } from '../../src/verbs/wrapped.js'
 
 const PATHS = Object.keys(VERB_FACTS).filter(path => !/^(receipts|webhooks)\./.test(path))
 
@@ -32,7 +32,6 @@ function telling(): Verbs {
 const wrapped = (own: Verbs): WrappedVerbs =>
   new WrappedVerbs(own, {
     groups: new WrappedGroups(own.groups),
-    instances: new WrappedInstances(own.instances),
     queues: new WrappedQueues(own.queues),
     admin: new WrappedAdmin(own.admin)
   })
@@ -66,12 +65,9 @@ describe('wrapped verbs', () => {
     const whole = wrapped(own)
     expect(whole.queues.holder).to.equal(undefined)
     Object.assign(own.queues, { holder: 'ab', count: undefined })
-    Object.assign(own.instances, { owners: undefined, numberOf: undefined })
     Object.assign(own, { isReady: true })
     expect(whole.queues.holder).to.equal('ab')
     expect(() => whole.queues.count?.([])).not.to.throw()
-    expect(whole.instances.owners).to.equal(undefined)
-    expect(whole.instances.numberOf).to.equal(undefined)
     expect(whole.isReady).to.equal(true)
   })
 })

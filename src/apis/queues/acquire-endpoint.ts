@@ -136,8 +136,13 @@ class OpenAcquire extends MessageWait {
     const { count, waitMs, maxBytes, lockMs, start } = this.#asked.wanted
     const client = this.#client
     const options = { count, waitMs, maxBytes, lockMs, start, client, mayAlter }
-    const trace = traceOf(this.#asked.exchange.request)
-    const leave = queues.acquire(topic, group, options, { client, trace, reply: result => this.#got(result) })
+    const given = traceOf(this.#asked.exchange.request)?.asks(group)
+    const reply = (result: AcquireResult): void => {
+      if (result.type === 'acquired')
+        given?.(result.messages.map(({ partition, record }) => ({ topic, partition, ...record })))
+      this.#got(result)
+    }
+    const leave = queues.acquire(topic, group, options, { client, reply })
     this.cancel = () => {
       if (!this.isDecided) leave()
     }

@@ -1,6 +1,5 @@
 import type { Requester } from '../../core/actor/actor.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../../core/model.js'
-import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { GroupMembership } from '../../router/messages/operations.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 import type { OfferId, ParkedHolder } from './offset-tracker.js'
@@ -13,8 +12,6 @@ export interface Asker<in Result> extends Requester<Result> {
    * Absent: the group counts towards no share.
    */
   readonly client?: string | undefined
-  /** The trace of the client's request. Absent: it is not traced. */
-  readonly trace?: TraceOfRequest | undefined
 }
 
 /** What each offer of a message has of its own. */
@@ -134,7 +131,6 @@ export type ConsumeManyResult = { readonly type: 'messages'; readonly messages: 
 /** The asker of a request with the limits {@link ONE_MESSAGE}. */
 export const askerOfOne = (asker: Asker<ConsumeResult>): Asker<ConsumeManyResult> => ({
   client: asker.client,
-  trace: asker.trace,
   reply: result => {
     if (result.type !== 'messages') asker.reply(result)
     else {

@@ -1,6 +1,7 @@
 import type { TopicPartition } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { ownText } from '../../core/own-text.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { invalid, isTopic, problemOfPartition } from '../../router/requests/failures.js'
 import { problemOfClientsGroup } from '../group/webhook-groups.js'
@@ -44,10 +45,12 @@ const DONE = { type: 'done', value: undefined } as const
 export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
   /** Limit of topics of a subscription: more would make the stored state too large. */
   readonly #maxTopics: number
+  readonly #tracing: Tracing | undefined
   readonly #open: OpenInstances
 
   constructor(deps: ConsumerInstancesDeps) {
     this.#maxTopics = deps.settings.maxTopicsPerGroup
+    this.#tracing = deps.tracing
     this.#open = new OpenInstances(deps)
   }
 
@@ -185,11 +188,15 @@ export class ConsumerInstances implements InstanceVerbs, InstanceOwners {
     return this.#changeUnstored(instance, (consumer, reply) => consumer.seek(positions, reply))
   }
 
-  read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+  async read(instance: InstanceName, limits: InstanceReadLimits): Promise<InstanceResult<InstanceRead>> {
+    const given = this.#tracing?.asks(instance.groupId)
     // A subscribed instance is fenced by its group.
     const isAssigned = this.#open.get(instance)?.consumer.isAssigned === true
     const maxAgeMs = isAssigned ? TAKE_OVER_MS : Number.POSITIVE_INFINITY
-    return this.#ask<InstanceRead>(instance, (consumer, reply) => consumer.read(limits, reply), maxAgeMs)
+    const ask: VerbOf<InstanceRead> = (consumer, reply) => consumer.read(limits, reply)
+    const result = await this.#ask<InstanceRead>(instance, ask, maxAgeMs)
+    if (result.type === 'done') given?.(result.value.records)
+    return result
   }
 
   async commit(instance: InstanceName, offsets: readonly InstanceOffset[] | 'accepted'): Promise<InstanceResult<void>> {

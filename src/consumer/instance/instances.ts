@@ -1,5 +1,4 @@
 import type { KafkaRecord, Offset, TopicPartition } from '../../core/model.js'
-import type { TraceOfRequest } from '../../core/tracing/tracing.js'
 import type { Failure, TimedOut } from '../../router/messages/request.js'
 
 /**
@@ -87,8 +86,6 @@ export interface InstanceReadLimits {
   readonly client?: string | undefined
   /** When it is aborted, the client is gone: the read ends without records, which stay in the instance. */
   readonly gone?: AbortSignal | undefined
-  /** The trace of the client's request. Absent: it is not traced. */
-  readonly trace?: TraceOfRequest | undefined
 }
 
 /** The records of a read, in the order of their offsets in each partition. */

@@ -3,6 +3,7 @@ import { inTime } from '../../core/in-time.js'
 import { MAX_TIMER_MS } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { Shares } from '../../core/shares.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { Failure } from '../../router/messages/operations.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import { type GroupDeps, sharedRuntime } from '../group/consumer-groups.js'
@@ -57,6 +58,8 @@ export interface ConsumerInstancesDeps extends GroupDeps {
   readonly records: RecordBudget
   /** Milliseconds since 1970. */
   readonly now: () => number
+  /** Records spans of reads. Absent: nothing does, or the spans begin with the requests for them. */
+  readonly tracing?: Tracing | undefined
 }
 
 /**

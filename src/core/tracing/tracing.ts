@@ -13,6 +13,16 @@ export interface TraceOfRequest {
   readonly context: TraceContext
   /** The fields that a propagator writes for the context: `traceparent` and, if there is one, `tracestate`. */
   fields(): Readonly<Record<string, string>>
+  /** As {@link Tracing.asks}, for the request. */
+  asks(group: string): MessagesGiven
+}
+
+/** Ends the spans of messages: the client has got these. */
+export type MessagesGiven = (messages: readonly TracedMessage[]) => void
+
+interface TracedMessage extends TopicPartition {
+  readonly offset: number
+  readonly headers: readonly RecordHeader[]
 }
 
 export interface BegunRequest {
@@ -45,17 +55,6 @@ export interface TracedBatch extends TopicPartition {
   readonly durability: 'memory' | 'disk'
   /** The contexts of the requests whose records it has. */
   readonly contexts: Iterable<TraceContext>
-}
-
-export interface TracedMessages extends TopicPartition {
-  readonly group: string
-  readonly count: number
-  readonly firstOffset: number
-  /** When the client asked, in milliseconds since 1970. */
-  readonly askedAt: number
-  /** The request. `undefined`: it is not traced. */
-  readonly trace: TraceOfRequest | undefined
-  readonly headers: Iterable<readonly RecordHeader[]>
 }
 
 /** Largest number of contexts that are linked to a batch. The SDKs keep 128 links by default. */
@@ -108,7 +107,7 @@ export class Tracing {
     const parent = propagation.extract(ROOT_CONTEXT, headers)
     const name = `${isKnown ? method : 'HTTP'}${route === undefined ? '' : ` ${route}`}`
     const span = this.#tracer.startSpan(name, { kind: SpanKind.SERVER, attributes }, parent)
-    return new RequestSpan(this.#api, span, trace.setSpan(parent, span))
+    return new RequestSpan(this, this.#api, span, trace.setSpan(parent, span))
   }
 
   /** The context of the calling code, for programs that use the library: their calls have no request. */
@@ -141,10 +140,29 @@ export class Tracing {
     return new BatchSpan(span, SpanStatusCode.ERROR)
   }
 
-  /** The span of messages that a client has got, from its question to the answer, linked to the contexts in their headers. */
-  process({ topic, partition, group, count, firstOffset, askedAt, trace, headers }: TracedMessages): void {
+  /**
+   * Begins the spans of messages that a client asks for now: of each partition one, linked to the contexts in their headers.
+   *
+   * @param parent absent: the context of the code that has the messages
+   */
+  asks(group: string, parent?: TraceContext): MessagesGiven {
+    const askedAt = Date.now()
+    return messages => {
+      let from = 0
+      for (let at = 1; at <= messages.length; at++) {
+        const [first, next] = [messages[from]!, messages[at]]
+        if (next !== undefined && next.topic === first.topic && next.partition === first.partition) continue
+        this.#process(group, messages.slice(from, at), askedAt, parent ?? this.current)
+        from = at
+      }
+    }
+  }
+
+  /** @param messages of one partition */
+  #process(group: string, messages: readonly TracedMessage[], askedAt: number, parent: TraceContext): void {
     const { SpanKind, ROOT_CONTEXT, propagation } = this.#api
-    const contexts = Array.from(headers, ofOne => propagation.extract(ROOT_CONTEXT, ofOne, headerGetter))
+    const { topic, partition, offset } = messages[0]!
+    const contexts = messages.map(({ headers }) => propagation.extract(ROOT_CONTEXT, headers, headerGetter))
     this.#tracer
       .startSpan(
         `${spanOperations.process} ${topic}`,
@@ -159,11 +177,11 @@ export class Tracing {
             [names.destination]: topic,
             [names.partition]: String(partition),
             [names.group]: group,
-            [names.batchCount]: count,
-            [names.offset]: firstOffset
+            [names.batchCount]: messages.length,
+            [names.offset]: offset
           }
         },
-        trace?.context ?? this.current
+        parent
       )
       .end()
   }
@@ -239,10 +257,12 @@ class BatchSpan implements SendSpan {
 
 export class RequestSpan implements TraceOfRequest {
   readonly context: TraceContext
+  readonly #tracing: Tracing
   readonly #api: TracingApi
   readonly #span: Span
 
-  constructor(api: TracingApi, span: Span, context: TraceContext) {
+  constructor(tracing: Tracing, api: TracingApi, span: Span, context: TraceContext) {
+    this.#tracing = tracing
     this.#api = api
     this.#span = span
     this.context = context
@@ -252,6 +272,10 @@ export class RequestSpan implements TraceOfRequest {
     const fields: Record<string, string> = {}
     this.#api.propagation.inject(this.context, fields)
     return fields
+  }
+
+  asks(group: string): MessagesGiven {
+    return this.#tracing.asks(group, this.context)
   }
 
   /** @param code why the request failed, as a code of docs/errors.md */

@@ -8,6 +8,7 @@ import type { StatsdSources } from '../../core/metrics/statsd.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { bytes, host, listenPort, milliseconds } from '../../core/settings/units.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { Durability, Verbs } from '../../verbs/verbs.js'
 import type { Access } from '../access/access.js'
@@ -97,6 +98,8 @@ export interface OtherProtocols {
   readonly recordHeaders?: readonly string[] | undefined
   /** TLS of the shared port; absent: `http.tls` is not set. */
   readonly tls?: SharedTls | undefined
+  /** Records spans of calls. Absent: nothing does. */
+  readonly tracing?: Tracing | undefined
 }
 
 export interface SharedTls {

@@ -108,11 +108,17 @@ export class Poll extends MessageWait {
 
   #ask(limits = this.#options.limits): () => void {
     const { groups, groupId, topic, client, trace } = this.#options
+    const given = trace?.asks(groupId)
     const timeoutMs = this.#options.timeoutMs?.()
     return groups.consume(groupId, topic, limits, timeoutMs, {
       client,
-      trace,
-      reply: result => (result.type === 'messages' ? this.#got(result.messages) : this.end(result))
+      reply: result => {
+        if (result.type !== 'messages') this.end(result)
+        else {
+          given?.(result.messages.messages)
+          this.#got(result.messages)
+        }
+      }
     })
   }
 

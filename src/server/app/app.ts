@@ -54,7 +54,6 @@ import type { BufferCapacity } from '../../producer/memory/budget.js'
 import type { CodecHost } from '../../schemas/codec-host.js'
 import type { Schemas } from '../../schemas/schemas.js'
 import type { LagRow, LagSource } from '../../verbs/lag.js'
-import { TracedVerbs } from '../../verbs/traced-verbs.js'
 import type { Verbs } from '../../verbs/verbs.js'
 import type { WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
@@ -476,7 +475,7 @@ class ProcessParts implements App {
     const { peers } = this.#deps.worker ?? {}
     const shared: SharedByApis = {
       ...this.#partsForApis(),
-      otherProtocols: { calls: context.calls, recordHeaders: http.recordHeaders, tls: certificates },
+      otherProtocols: { calls: context.calls, recordHeaders: http.recordHeaders, tls: certificates, tracing },
       forMcp: this.#forMcp(status),
       verbs: verbsByCluster.get('default')!,
       verbsByCluster,
@@ -612,9 +611,7 @@ class ProcessParts implements App {
       if (this.#peers === undefined) return own
       return sharedVerbs(own, name, this.#peers.all, records, undefined, this.#peers.lending?.of(name))
     }
-    const tracing = this.#tracing
-    const traced = (verbs: Verbs): Verbs => (tracing === undefined ? verbs : new TracedVerbs(verbs, tracing))
-    return new Map([...verbsByCluster].map(([name, own]) => [name, traced(shared(own, name))]))
+    return new Map([...verbsByCluster].map(([name, own]) => [name, shared(own, name)]))
   }
 
   /** The listener for other gateways is opened later, and closed after this process has left the consumer groups. */

@@ -22,7 +22,6 @@ import type {
   InstanceTopics,
   InstanceVerbs
 } from '../../../src/verbs/verbs.js'
-import { WrappedInstances } from '../../../src/verbs/wrapped.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import { instanceSettings } from '../../support/instances.js'
 import { turns } from '../../support/ticks.js'
@@ -131,22 +130,6 @@ class Noted {
   }
 }
 
-/** Keeps what is read. */
-class NotedReads extends WrappedInstances {
-  readonly #reads: InstanceRead[]
-
-  constructor(own: InstanceVerbs, reads: InstanceRead[]) {
-    super(own)
-    this.#reads = reads
-  }
-
-  override async read(...asked: Parameters<InstanceVerbs['read']>) {
-    const result = await this.own.read(...asked)
-    if (result.type === 'done') this.#reads.push(result.value)
-    return result
-  }
-}
-
 describe('instances of several processes', () => {
   const instance = { groupId: 'g', name: 'a' }
   let pair: Pair
@@ -183,7 +166,13 @@ describe('instances of several processes', () => {
       fixedOwner(() => 1),
       budget
     )
-    verbs = new NotedReads(passed, reads)
+    const read = passed.read.bind(passed)
+    passed.read = async (...asked) => {
+      const result = await read(...asked)
+      if (result.type === 'done') reads.push(result.value)
+      return result
+    }
+    verbs = passed
   })
 
   it('passes verbs on to the owner, and uses its own instances where it is the owner', async () => {

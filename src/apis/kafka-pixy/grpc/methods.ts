@@ -3,6 +3,7 @@ import { BudgetWait } from '../../../core/budget-wait.js'
 import { memoryOfRecords, NOTHING, sizeOfRecords } from '../../../core/bytes.js'
 import { NAMELESS, type RecordBudget } from '../../../core/record-budget.js'
 import { recordRefusal } from '../../../core/refusals.js'
+import type { MessagesGiven, Tracing } from '../../../core/tracing/tracing.js'
 import type { AccessTarget } from '../../../http/access/access.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
@@ -141,13 +142,15 @@ export class PixyMethods {
   readonly #settings: KafkaPixySettings
   readonly #producer: ApiProducer
   readonly #records: RecordBudget
+  readonly #tracing: Tracing | undefined
   /** Ends of the calls that wait for a message. */
   readonly #waiting = new Set<(error: StatusError) => void>()
 
-  constructor(settings: KafkaPixySettings, producer: ApiProducer, records: RecordBudget) {
+  constructor(settings: KafkaPixySettings, producer: ApiProducer, records: RecordBudget, tracing?: Tracing) {
     this.#settings = settings
     this.#producer = producer
     this.#records = records
+    this.#tracing = tracing
   }
 
   /** Ends the calls that wait for a message. */
@@ -204,7 +207,9 @@ export class PixyMethods {
     const client = clientAt(address, caller) ?? NAMELESS
     return this.#wait(call, { topic, group }, (resolve, reject) => {
       let cancel = (): void => undefined
+      let given: MessagesGiven | undefined
       const reply = (result: ConsumeManyResult): void => {
+        if (result.type === 'messages') given?.(result.messages.messages)
         if (result.type !== 'messages') reject(failureOf(result, verbs.isReady))
         else if (call.cancelled) {
           result.messages.release()
@@ -212,6 +217,7 @@ export class PixyMethods {
         } else take(result.messages)
       }
       const ask = (): void => {
+        given = this.#tracing?.asks(group)
         try {
           cancel = verbs.groups.consume(group, topic, ONE_MESSAGE, undefined, { reply, client })
         } catch (error) {

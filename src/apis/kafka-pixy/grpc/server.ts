@@ -164,7 +164,7 @@ function serverDefinition(): ServiceDefinition {
  */
 export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits = LIMITS): Promise<void> {
   const { settings, lifetime, log, records } = context
-  const { calls, tls } = context.otherProtocols
+  const { calls, tls, tracing } = context.otherProtocols
   const { grpcPort = 0, grpcHost, grpcMaxConnections: maxConnections, maxMessageBytes } = settings
   const accept = (socket: Socket): void => injector.injectConnection(socket)
   const port = new GrpcPort(calls, maxConnections, settings.tls === 'inherit' ? tls : undefined, accept)
@@ -177,7 +177,8 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
     producer,
     connectionOf: port.connectionOf.bind(port)
   })
-  const service = new KafkaPixyService(settings, { log, verbsByCluster: gatewaysOf(context), producer, records })
+  const parts = { log, verbsByCluster: gatewaysOf(context), producer, records, tracing }
+  const service = new KafkaPixyService(settings, parts)
   const server = new Server({
     interceptors: [incoming.interceptor],
     'grpc.max_receive_message_length': maxRequestBytes,

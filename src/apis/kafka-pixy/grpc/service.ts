@@ -9,6 +9,7 @@ import {
 import { HeldAmount } from '../../../core/held-amount.js'
 import type { Logger } from '../../../core/model.js'
 import type { RecordBudget } from '../../../core/record-budget.js'
+import type { Tracing } from '../../../core/tracing/tracing.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { authorize } from '../../../http/api/endpoint.js'
 import { NO_RECORD_HEADERS } from '../../../verbs/produce-origin.js'
@@ -29,6 +30,7 @@ interface ServiceParts {
   readonly log: Logger
   readonly producer: ApiProducer
   readonly records: RecordBudget
+  readonly tracing?: Tracing | undefined
 }
 
 /** Kafka-Pixy's gRPC service over the verbs of the gateway. */
@@ -40,7 +42,7 @@ export class KafkaPixyService {
 
   constructor(settings: KafkaPixySettings, parts: ServiceParts) {
     this.#parts = parts
-    this.#methods = new PixyMethods(settings, parts.producer, parts.records)
+    this.#methods = new PixyMethods(settings, parts.producer, parts.records, parts.tracing)
   }
 
   get openCalls(): number {
