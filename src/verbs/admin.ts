@@ -74,6 +74,8 @@ export interface AdminVerbs {
    * forgotten at once, instead of after the next look-up.
    */
   topicChanged(topic: string, isDeleted: boolean): void
+  /** Tells other processes of a topic that this one has changed, before the change is answered. Absent: there are none. */
+  tellOthers?: ((topic: string, isDeleted: boolean) => Promise<unknown>) | undefined
 }
 
 export interface ChangeOptions {

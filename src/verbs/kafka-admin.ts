@@ -48,6 +48,7 @@ const MAX_SHOWN_WAIT_MS = 5_000
 
 /** The administration of a cluster by requests to the Router. */
 export class KafkaAdmin implements AdminVerbs {
+  tellOthers: AdminVerbs['tellOthers']
   readonly #router: KafkaAdminDeps['router']
   readonly #delivery: KafkaAdminDeps['delivery']
   readonly #clock: MonotonicClock
@@ -61,6 +62,12 @@ export class KafkaAdmin implements AdminVerbs {
   topicChanged(topic: string, isDeleted: boolean): void {
     this.#router.tell({ type: 'topicChanged', topic, isDeleted })
     if (!isDeleted) this.#delivery.topicChanged?.(topic)
+  }
+
+  /** Takes note of a topic that this process has changed. */
+  async #changed(topic: string, isDeleted: boolean): Promise<void> {
+    this.topicChanged(topic, isDeleted)
+    await this.tellOthers?.(topic, isDeleted)
   }
 
   async describeCluster(timeoutMs: number): Promise<ClusterDescription> {
@@ -86,7 +93,7 @@ export class KafkaAdmin implements AdminVerbs {
     if (validateOnly) return
     this.#router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
     await this.#shown(name, limit, hasLeaders)
-    this.topicChanged(name, false)
+    await this.#changed(name, false)
   }
 
   async deleteTopic(topic: string, timeoutMs: number): Promise<void> {
@@ -102,7 +109,7 @@ export class KafkaAdmin implements AdminVerbs {
     const isMade = async (): Promise<boolean> => isDeleted(await this.#lookUp(topic, limit))
     await requireDone(result, `the deletion of topic ${topic}`, false, limit, isMade)
     await this.#shown(topic, limit, isDeleted)
-    this.topicChanged(topic, true)
+    await this.#changed(topic, true)
   }
 
   async createPartitions(
@@ -124,7 +131,7 @@ export class KafkaAdmin implements AdminVerbs {
     await requireDone(result, `the growth of topic ${topic}`, validateOnly, limit, isMade)
     if (validateOnly) return
     await this.#shown(topic, limit, found => found.partitions.length >= total && hasLeaders(found))
-    this.topicChanged(topic, false)
+    await this.#changed(topic, false)
   }
 
   async deleteRecords(topicPartition: TopicPartition, offset: Offset, timeoutMs: number): Promise<void> {

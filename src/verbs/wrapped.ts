@@ -11,7 +11,6 @@ export interface OtherParts {
   readonly groups?: GroupVerbs
   readonly instances?: InstanceVerbs
   readonly queues?: QueueVerbs
-  readonly admin?: AdminVerbs
 }
 
 /** Passes every verb on to the cluster, or to the parts that replace it. Derived classes change some verbs. */
@@ -37,7 +36,7 @@ export class WrappedVerbs implements Complete<Verbs> {
     return this.own.shareGroups
   }
   get admin(): AdminVerbs {
-    return this.#others.admin ?? this.own.admin
+    return this.own.admin
   }
   get isReady(): boolean {
     return this.own.isReady
@@ -123,54 +122,5 @@ export class WrappedQueues implements Complete<QueueVerbs> {
   }
   configure(...asked: Parameters<QueueVerbs['configure']>) {
     return this.own.configure(...asked)
-  }
-}
-
-/** Passes every verb of administration on. */
-export class WrappedAdmin implements Complete<AdminVerbs> {
-  protected readonly own: AdminVerbs
-
-  constructor(own: AdminVerbs) {
-    this.own = own
-  }
-
-  describeCluster(...asked: Parameters<AdminVerbs['describeCluster']>) {
-    return this.own.describeCluster(...asked)
-  }
-  clusterId(...asked: Parameters<AdminVerbs['clusterId']>) {
-    return this.own.clusterId(...asked)
-  }
-  createTopic(...asked: Parameters<AdminVerbs['createTopic']>) {
-    return this.own.createTopic(...asked)
-  }
-  deleteTopic(...asked: Parameters<AdminVerbs['deleteTopic']>) {
-    return this.own.deleteTopic(...asked)
-  }
-  createPartitions(...asked: Parameters<AdminVerbs['createPartitions']>) {
-    return this.own.createPartitions(...asked)
-  }
-  deleteRecords(...asked: Parameters<AdminVerbs['deleteRecords']>) {
-    return this.own.deleteRecords(...asked)
-  }
-  deleteGroup(...asked: Parameters<AdminVerbs['deleteGroup']>) {
-    return this.own.deleteGroup(...asked)
-  }
-  describeConfigs(...asked: Parameters<AdminVerbs['describeConfigs']>) {
-    return this.own.describeConfigs(...asked)
-  }
-  alterConfigs(...asked: Parameters<AdminVerbs['alterConfigs']>) {
-    return this.own.alterConfigs(...asked)
-  }
-  describeAcls(...asked: Parameters<AdminVerbs['describeAcls']>) {
-    return this.own.describeAcls(...asked)
-  }
-  topicOperations(...asked: Parameters<AdminVerbs['topicOperations']>) {
-    return this.own.topicOperations(...asked)
-  }
-  logEnds(...asked: Parameters<AdminVerbs['logEnds']>) {
-    return this.own.logEnds(...asked)
-  }
-  topicChanged(...asked: Parameters<AdminVerbs['topicChanged']>) {
-    this.own.topicChanged(...asked)
   }
 }

@@ -63,7 +63,7 @@ export class FakeVerbs implements Verbs, GroupVerbs {
   /** Verbs of groups are methods here as well, so that one subclass overrides any verb. */
   readonly groups: GroupVerbs = this
   /** No verb of administration is answered; a test assigns those that it needs. */
-  admin: AdminVerbs = unanswered
+  admin: AdminVerbs = { ...unanswered }
   /** No verb of instances is answered; a test assigns those that it needs. */
   instances: InstanceVerbs = unansweredInstances
   /** Has no messages; a test assigns queues that have. */

@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import { VERB_FACTS } from '../../src/verbs/facts.js'
 import type { Verbs } from '../../src/verbs/verbs.js'
-import { WrappedAdmin, WrappedGroups, WrappedQueues, WrappedVerbs } from '../../src/verbs/wrapped.js'
+import { WrappedGroups, WrappedQueues, WrappedVerbs } from '../../src/verbs/wrapped.js'
 
 const PATHS = Object.keys(VERB_FACTS).filter(path => !/^(receipts|webhooks)\./.test(path))
 
@@ -32,13 +32,12 @@ function telling(): Verbs {
 const wrapped = (own: Verbs): WrappedVerbs =>
   new WrappedVerbs(own, {
     groups: new WrappedGroups(own.groups),
-    queues: new WrappedQueues(own.queues),
-    admin: new WrappedAdmin(own.admin)
+    queues: new WrappedQueues(own.queues)
   })
 
 describe('wrapped verbs', () => {
   /** They have no answer. */
-  const TOLD = ['lost', 'queues.takeBack', 'queues.count', 'admin.topicChanged']
+  const TOLD = ['lost', 'queues.takeBack', 'queues.count']
 
   for (const verb of PATHS) {
     it(`pass on ${verb}, with all that it is asked`, () => {

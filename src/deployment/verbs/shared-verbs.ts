@@ -1,7 +1,7 @@
 import type { RecordBudget } from '../../core/record-budget.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import type { AckResult, AdminVerbs, DurableLogStats, GroupVerbs, MessageId, Verbs } from '../../verbs/verbs.js'
-import { WrappedAdmin, WrappedGroups, WrappedVerbs } from '../../verbs/wrapped.js'
+import { WrappedGroups, WrappedVerbs } from '../../verbs/wrapped.js'
 import { callOthers, type Peers } from '../calls/peers.js'
 import type { Lending } from '../lending/lending.js'
 import { AcksElsewhere } from './acks-elsewhere.js'
@@ -102,9 +102,9 @@ class OwnedVerbs<Id extends number | string> extends WrappedVerbs {
     super(own, {
       groups: new OwnedGroups(own.groups, { cluster, peers, acks, ownerOf: ownerAmong, longPollMs }),
       instances: new PeerInstances(own, cluster, peers, owner, records),
-      queues: new OwnedQueues(own.queues, cluster, peers, ownerAmong, records),
-      admin: new ToldAdmin(own.admin, cluster, peers)
+      queues: new OwnedQueues(own.queues, cluster, peers, ownerAmong, records)
     })
+    tellChanges(own.admin, cluster, peers)
     this.#peers = peers
     this.#log = `durableLog ${cluster}`
     peers.serve(this.#log, () => own.durableLog())
@@ -118,37 +118,10 @@ class OwnedVerbs<Id extends number | string> extends WrappedVerbs {
 }
 
 /** Each worker changes topics by itself. The others take note of it before its client is answered. */
-class ToldAdmin<Id> extends WrappedAdmin {
-  readonly #peers: Peers<Id>
-  readonly #message: string
-
-  constructor(own: AdminVerbs, cluster: string, peers: Peers<Id>) {
-    super(own)
-    this.#peers = peers
-    this.#message = `topicChanged ${cluster}`
-    peers.serve(this.#message, (body: Parameters<AdminVerbs['topicChanged']>) => own.topicChanged(...body))
-  }
-
-  override async createTopic(...[topic, options]: Parameters<AdminVerbs['createTopic']>): Promise<void> {
-    await this.own.createTopic(topic, options)
-    if (!options.validateOnly) await this.#tell(topic.name, false)
-  }
-
-  override async deleteTopic(topic: string, timeoutMs: number): Promise<void> {
-    await this.own.deleteTopic(topic, timeoutMs)
-    await this.#tell(topic, true)
-  }
-
-  override async createPartitions(
-    ...[topic, total, options]: Parameters<AdminVerbs['createPartitions']>
-  ): Promise<void> {
-    await this.own.createPartitions(topic, total, options)
-    if (!options.validateOnly) await this.#tell(topic, false)
-  }
-
-  async #tell(topic: string, isDeleted: boolean): Promise<void> {
-    await callOthers(this.#peers, this.#message, [topic, isDeleted], { timeoutMs: CHANGE_TIMEOUT_MS })
-  }
+function tellChanges<Id>(admin: AdminVerbs, cluster: string, peers: Peers<Id>): void {
+  const name = `topicChanged ${cluster}`
+  peers.serve(name, (body: Parameters<AdminVerbs['topicChanged']>) => admin.topicChanged(...body))
+  admin.tellOthers = (...change) => callOthers(peers, name, change, { timeoutMs: CHANGE_TIMEOUT_MS })
 }
 
 function sumOf(all: readonly (DurableLogStats | undefined)[]): DurableLogStats | undefined {

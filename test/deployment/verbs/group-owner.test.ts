@@ -118,40 +118,17 @@ function workersOf(count: number) {
 }
 
 describe('topics that one of several workers changes', () => {
-  const options = { timeoutMs: 1_000 }
-
-  it('are known to the others before the change is answered', async () => {
-    const { workers } = workersOf(3)
-    const changed: string[] = []
-    for (const [index, { own }] of workers.entries()) {
-      const done = async (): Promise<void> => void changed.push(`${index + 1} makes it`)
-      const topicChanged = (topic: string, isDeleted: boolean) => changed.push(`${index + 1} ${topic} ${isDeleted}`)
-      Object.assign(own.admin, { createTopic: done, deleteTopic: done, createPartitions: done, topicChanged })
-    }
-    const { admin } = workers[1]!.verbs
-    await admin.createTopic({ name: 'orders' }, options)
-    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
-    await admin.createPartitions('orders', 4, options)
-    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders false', '3 orders false'])
-    await admin.deleteTopic('orders', 1_000)
-    expect(changed.splice(0)).to.have.members(['2 makes it', '1 orders true', '3 orders true'])
-    await admin.createTopic({ name: 'orders' }, { ...options, validateOnly: true })
-    expect(changed).to.deep.equal(['2 makes it'])
-  })
-
-  it('are changed although another worker has ended, and not told of when Kafka refuses', async () => {
+  it('are told to the others, also when one of them has ended', async () => {
     const { workers, end } = workersOf(3)
     const changed: string[] = []
-    const [asked, other] = workers
-    Object.assign(asked!.own.admin, { createTopic: async () => undefined })
-    Object.assign(other!.own.admin, { topicChanged: (topic: string) => changed.push(topic) })
+    for (const [index, { own }] of workers.entries())
+      own.admin.topicChanged = (topic, isDeleted) => void changed.push(`${index + 1} ${topic} ${isDeleted}`)
+    const { admin } = workers[1]!.verbs
+    await admin.tellOthers!('orders', false)
+    expect(changed.splice(0)).to.have.members(['1 orders false', '3 orders false'])
     end(3)
-    await asked!.verbs.admin.createTopic({ name: 'orders' }, options)
-    expect(changed).to.deep.equal(['orders'])
-    asked!.own.admin.createTopic = () => Promise.reject(new KafkaError(36, 'there is one', false))
-    const error = await asked!.verbs.admin.createTopic({ name: 'orders' }, options).catch((thrown: unknown) => thrown)
-    expect(error).to.be.instanceOf(KafkaError)
-    expect(changed).to.have.length(1)
+    await admin.tellOthers!('orders', true)
+    expect(changed).to.deep.equal(['1 orders true'])
   })
 })
 
