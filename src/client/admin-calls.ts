@@ -61,6 +61,10 @@ const CALLS = {
   describeCluster: { takes: [] }
 } satisfies Readonly<Record<string, TakenByCall>>
 
+/** The name of a call of `admin`. */
+export type AdminCall = keyof typeof CALLS
+export const adminCalls = Object.keys(CALLS) as AdminCall[]
+
 /**
  * Checks what a call of `admin` was given.
  *
@@ -69,7 +73,7 @@ const CALLS = {
  * @throws AdminError when its signal is aborted already
  */
 export function begin(
-  call: keyof typeof CALLS,
+  call: AdminCall,
   given: readonly unknown[],
   options: AdminOptions | undefined,
   clock: MonotonicClock

@@ -1,5 +1,6 @@
 import type { Consumer } from '../consumer/group/consume-stream.js'
 import type { PathsOf } from '../verbs/facts.js'
+import { type AdminCall, adminCalls } from './admin-calls.js'
 import type { Castellan } from './castellan.js'
 import type { Queue } from './program-queue.js'
 import type { Transaction } from './program-transactions.js'
@@ -34,6 +35,11 @@ const ASKS = { afterClose: 'rejects' } as const
 const READS = { ...ASKS, isolation: 'setting' } as const
 const READS_QUEUE = { ...ASKS, isolation: 'group' } as const
 
+/** Calls of `admin` are all alike. */
+const OF_ADMIN = Object.fromEntries(adminCalls.map(call => [`admin.${call}`, ASKS])) as Readonly<
+  Record<`admin.${AdminCall}`, LibraryFacts>
+>
+
 /** Facts about each function of the library. A function without an entry does not compile. Tests read each member. */
 export const LIBRARY_FACTS = {
   read: READS,
@@ -50,19 +56,6 @@ export const LIBRARY_FACTS = {
   queue: { afterClose: 'later' },
   'queue.acquire': READS_QUEUE,
   'queue.run': READS_QUEUE,
-  'admin.createTopic': ASKS,
-  'admin.deleteTopic': ASKS,
-  'admin.createPartitions': ASKS,
-  'admin.topics': ASKS,
-  'admin.logEnds': ASKS,
-  'admin.deleteRecords': ASKS,
-  'admin.describeConfigs': ASKS,
-  'admin.alterConfigs': ASKS,
-  'admin.describeAcls': ASKS,
-  'admin.describeGroups': ASKS,
-  'admin.deleteGroups': ASKS,
-  'admin.offsets': ASKS,
-  'admin.setOffsets': ASKS,
-  'admin.describeCluster': ASKS,
+  ...OF_ADMIN,
   close: { afterClose: 'nothing' }
 } as const satisfies Readonly<Record<LibraryPath, LibraryFacts>>
