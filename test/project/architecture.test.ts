@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { expect } from 'chai'
+import { apis } from '../../src/apis/apis.js'
 
 type Floors = readonly (readonly string[])[]
 
@@ -30,7 +31,7 @@ const floorsInside: Readonly<Record<string, Floors>> = {
   apis: [
     ['api-command'],
     ['instance-routes', 'kafka-properties'],
-    ['arion', 'cloudevents', 'confluent', 'kafboy', 'kafka-pixy', 'kprf', 'mcp', 'queues', 'strimzi'],
+    apis.map(({ name }) => name),
     ['apis', 'api-commands']
   ],
   deployment: [['calls'], ['gateways', 'workers', 'lending'], ['verbs']],

@@ -21,13 +21,15 @@ describe('documentation', () => {
   })
 
   for (const { name, prefix } of apis) {
-    it(`has a page for ${name} with an example, and a line in the README`, () => {
+    it(`has a page for ${name} with an example, a line in the READMEs, and its prefix among the ports`, () => {
       // Those that imitate no system.
       const file = ['queues', 'mcp'].includes(name) ? `${name}.md` : `compatibility/${name}.md`
       const page = readFileSync(`docs/${file}`, 'utf8')
       expect(page).to.match(new RegExp(`^curl .*http://127.0.0.1:8080${prefix}[/ ]`, 'm'))
       const readme = readFileSync('README.md', 'utf8')
       expect(readme).to.match(new RegExp(`^\\| ${name} \\| .* \`${prefix}\`.*${file.replace('.', '\\.')}`, 'im'))
+      expect(readFileSync('src/apis/README.md', 'utf8')).to.include(`\n| \`${name}/\` | `)
+      expect(readFileSync('docs/ports.md', 'utf8')).to.match(new RegExp(`^\\| 8080 \\|.*\`${prefix}\``, 'm'))
     })
   }
 

@@ -245,9 +245,7 @@ export const commonSettings = (maxBodyBytes: number) => ({
   host: host.optional().describe("Listening address of the API's own port; absent: that of `http.host`"),
   port: listenPort
     .optional()
-    .describe(
-      'A port of its own, without the prefix (`/kprf`, `/kafboy`, `/arion`, `/pixy`, `/confluent`, `/strimzi`, `/events`, `/queues`, `/mcp`); 0: any free one. Absent: none'
-    ),
+    .describe('A port of its own, without the prefix of the API; 0: any free one. Absent: none'),
   tls: z
     .enum(['inherit', 'off'])
     .default('inherit')
