@@ -15,7 +15,7 @@ import type { Delivery } from '../producer/memory/delivery.js'
 import type { Losses } from '../producer/memory/losses.js'
 import type { RouterHandle } from '../router/routing/router.js'
 import { recordJson } from '../schemas/record-json.js'
-import { PROGRAM } from '../verbs/kafka-verbs.js'
+import { ANONYMOUS } from '../verbs/produce-origin.js'
 import type { FoundReceipt, ReceiptDesk } from '../verbs/receipts.js'
 import type { InstanceVerbs, Verbs } from '../verbs/verbs.js'
 import type {
@@ -231,6 +231,6 @@ async function readReceipt(
     throw new InvalidRequestError('from is the index of a record: a whole number, at least 0')
   if (typeof waitMs !== 'number' || !(waitMs >= 0))
     throw new InvalidRequestError('waitMs is a number of milliseconds, at least 0')
-  const reply = await desk?.read({ ...options, id, principals: [PROGRAM] })
+  const reply = await desk?.read({ ...options, id, principals: [ANONYMOUS] })
   return reply?.type === 'found' ? reply : undefined
 }

@@ -32,7 +32,7 @@ import { GroupReaders } from './group-readers.js'
 import { KafkaAdmin, requireAnswer } from './kafka-admin.js'
 import { KafkaShareGroups } from './kafka-share-groups.js'
 import { committedOffsets, findStarts, GroupOffsets, TimeLimit, toError } from './offsets.js'
-import { type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
+import { ANONYMOUS, type ProduceOrigin, withOriginHeaders } from './produce-origin.js'
 import type {
   CommitOutcome,
   CommittedOffset,
@@ -74,9 +74,6 @@ export interface KafkaVerbsDeps {
   /** Default: the clock of the process. */
   readonly clock?: MonotonicClock | undefined
 }
-
-/** The client of records that no request brought: the program itself. */
-export const PROGRAM = 'anonymous'
 
 const NO_QUEUES = ownFailure('invalidRequest', 'this gateway was started without queues', false)
 const refuseQueues = (): Promise<never> => Promise.reject(new InvalidRequestError(NO_QUEUES.message))
@@ -136,7 +133,7 @@ export class KafkaVerbs implements Verbs {
     const { delivery, durable } = this.#deps
     const all = origin === undefined ? given : withOriginHeaders(given, origin)
     // A caller without types may pass no options. `delivery` then refuses the call.
-    const holder = origin ?? { principal: PROGRAM, acceptedRecords: undefined, receipt: undefined }
+    const holder = origin ?? { principal: ANONYMOUS, acceptedRecords: undefined, receipt: undefined }
     const acceptor = (options?.durability === 'disk' ? durable : undefined) ?? delivery
     const key = origin?.key
     if (key === undefined) return acceptor.accept(all, options, holder)

@@ -36,6 +36,9 @@ export interface ProduceOrigin {
   readonly key?: ClaimedKey | undefined
 }
 
+/** The principal of clients without credentials, where those are admitted, and of records that no request brought. */
+export const ANONYMOUS = 'anonymous'
+
 /** No headers; never written to. */
 export const NO_RECORD_HEADERS: readonly RecordHeader[] = []
 

@@ -105,7 +105,7 @@ interface ProduceParts {
   readonly prefix: string
   /** How long messages in memory wait for capacity. */
   readonly capacityWaitMs: number
-  /** Gateways by name of the cluster. */
+  /** By name of the cluster. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
 }
 

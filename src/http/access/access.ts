@@ -9,8 +9,10 @@ import {
   UnavailableError,
   UnreadableBodyError
 } from '../../core/errors.js'
+import { ANONYMOUS } from '../../verbs/produce-origin.js'
 import type { Operation } from '../../verbs/rights.js'
 
+export { ANONYMOUS } from '../../verbs/produce-origin.js'
 export { OPERATIONS, type Operation } from '../../verbs/rights.js'
 
 /** The topic, group or subject that a caller wants to use. An absent field is not checked. */
@@ -88,9 +90,6 @@ export interface ForwardedCaller extends Caller {
   /** Amounts that were charged to the quotas of the client. */
   readonly charged: { readonly records: number; readonly bytes: number }
 }
-
-/** The principal of clients without credentials, where those are admitted. */
-export const ANONYMOUS = 'anonymous'
 
 /** A caller whose questions all have the same answer. */
 const callerWith = (principal: string, refusal: () => ForbiddenError | undefined): Caller => ({

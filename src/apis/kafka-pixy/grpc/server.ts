@@ -177,7 +177,7 @@ export async function startGrpc(context: ApiContext<KafkaPixySettings>, limits =
     producer,
     connectionOf: port.connectionOf.bind(port)
   })
-  const parts = { log, verbsByCluster: gatewaysOf(context), producer, records, tracing }
+  const parts = { log, verbsByCluster: verbsOf(context), producer, records, tracing }
   const service = new KafkaPixyService(settings, parts)
   const server = new Server({
     interceptors: [incoming.interceptor],
@@ -224,6 +224,6 @@ function showOpen({ registry }: PrometheusMetrics, service: KafkaPixyService, in
 }
 
 /** The default cluster has the empty name, too. */
-function gatewaysOf({ verbsByCluster, settings: { defaultCluster } }: ApiContext<KafkaPixySettings>) {
+function verbsOf({ verbsByCluster, settings: { defaultCluster } }: ApiContext<KafkaPixySettings>) {
   return new Map([...withAlias(verbsByCluster, defaultCluster), ['', verbsByCluster.get(DEFAULT_CLUSTER)!]])
 }

@@ -25,7 +25,7 @@ import { countRefused, decodeRequest, StatusError, statusOfError } from './proto
 const MAX_CALLS = 10_000
 
 interface ServiceParts {
-  /** Gateways by name of the cluster; the empty name is the default cluster. */
+  /** By name of the cluster; the empty name is the default cluster. */
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
   readonly log: Logger
   readonly producer: ApiProducer
