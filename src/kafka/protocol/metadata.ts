@@ -45,20 +45,38 @@ const bits: readonly (readonly [bit: number, operation: AclOperation])[] = [
 export const operationsIn = (set: number): readonly AclOperation[] =>
   bits.filter(([bit]) => (set & (1 << bit)) !== 0).map(([, operation]) => operation)
 
+type ReadTopic = Omit<TopicWithOperations, 'authorizedOperations'> & { readonly operations: number }
+
+const partitions = t.array(partition, partitionsInAll)
+/** Read without a table, too. */
+const topicIn = (isFlexible: boolean): t.Field<ReadTopic> => ({
+  write() {},
+  read(reader) {
+    const read = {
+      errorCode: reader.int16(),
+      topic: reader.string(),
+      topicId: isFlexible ? t.uuid.read(reader) : undefined,
+      isInternal: reader.boolean(),
+      partitions: partitions.read(reader),
+      operations: isFlexible ? reader.int32() : NOT_REPORTED
+    }
+    reader.tags()
+    return read
+  }
+})
+
 /** The topics that were asked for, with their partitions in order. */
-function toldOf(
-  topics: readonly (Omit<TopicWithOperations, 'authorizedOperations'> & { readonly operations: number })[],
-  call: MetadataCall
-): readonly TopicWithOperations[] {
+function toldOf(topics: readonly ReadTopic[], call: MetadataCall): readonly TopicWithOperations[] {
   const asked = call.topics && new Set(call.topics)
-  return topics
-    .filter(({ topic }) => asked?.has(topic) ?? true)
-    .map(({ operations, ...topic }) => {
-      const partitions = topic.partitions.toSorted((a, b) => a.partition - b.partition)
-      return call.withAuthorizedOperations && operations !== NOT_REPORTED
-        ? { ...topic, partitions, authorizedOperations: operationsIn(operations) }
-        : { ...topic, partitions }
-    })
+  const told: TopicWithOperations[] = []
+  for (const { operations, errorCode, topic, topicId, isInternal, partitions: read } of topics) {
+    if (asked?.has(topic) === false) continue
+    const partitions = read.length > 1 ? read.toSorted((a, b) => a.partition - b.partition) : read
+    const plain = { errorCode, topic, topicId, isInternal, partitions }
+    const isTold = call.withAuthorizedOperations && operations !== NOT_REPORTED
+    told.push(isTold ? { ...plain, authorizedOperations: operationsIn(operations) } : plain)
+  }
+  return told
 }
 
 /** Versions 7, 10 (Kafka 2.8, flexible) with topic ids, and 12 (Kafka 3.1). */
@@ -86,17 +104,7 @@ export const [metadataV12, metadataV10, metadataV7] = inVersions([12, 10, 7], ve
       brokers: t.array(broker, brokersInAll),
       clusterId: t.nullableString,
       controllerId: t.int32,
-      topics: t.array(
-        t.struct({
-          errorCode: t.int16,
-          topic: t.string,
-          topicId: t.onlyIf(isFlexible, t.uuid, undefined),
-          isInternal: t.boolean,
-          partitions: t.array(partition, partitionsInAll),
-          operations: t.onlyIf(isFlexible, t.int32, NOT_REPORTED)
-        }),
-        topicsInAll
-      ),
+      topics: t.array(topicIn(isFlexible), topicsInAll),
       _clusterOperations: t.onlyIf(version === 10, t.int32, NOT_REPORTED)
     },
     asked: ({ topics }) => (topics === null ? undefined : new Set(topics).size),

@@ -20,6 +20,7 @@ const DENIAL_COUNTS_FOR_MS = 5_000
 /** What the limit of a topic that is not known may be at times. */
 const LESS = 'less while other such topics wait or the buffer fills'
 
+const NO_PRODUCERS: readonly undefined[] = []
 const NONE_WAIT = new WaitingRecords()
 const NONE_QUEUED = new CapacityLine(() => undefined)
 
@@ -343,7 +344,9 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   }
 
   #found(partitionCount: number, nowMs: number): void {
-    const gone = this.#producers.all.slice(partitionCount).filter(one => one !== undefined && this.#isPlacedLast(one))
+    const { all } = this.#producers
+    const isGone = (one: PartitionProducer | undefined): boolean => one !== undefined && this.#isPlacedLast(one)
+    const gone = all.length > partitionCount ? all.slice(partitionCount).filter(isGone) : NO_PRODUCERS
     if (partitionCount !== this.#placedAmong) {
       this.#doubted = 0
       if (this.#placedAmong > 0) this.#changedAt = Math.ceil(nowMs)

@@ -9,6 +9,8 @@ const NO_RECORDS = [0, 0] as const
 const NO_BATCHES: Batch[] = []
 /** Objects of delivered batches up to this size are for any partition. A larger one stays with its own: it knows the size. */
 const SMALL_BYTES = 4096
+/** Limit of the objects for any partition, of 400 bytes each. */
+const MOST_SHARED = 20_000
 
 /** The partition of waiting batches. */
 export interface Batching {
@@ -127,8 +129,8 @@ export class WaitingBatches {
   giveBatch(batch: Batch): void {
     batch.clear()
     const isShared = batch.expectedBytes <= SMALL_BYTES && batch.maxBytes === this.#settings.batchMaxBytes
-    if (isShared) this.#shared.push(batch)
-    else this.#spareBatch ??= batch
+    if (!isShared) this.#spareBatch ??= batch
+    else if (this.#shared.length < MOST_SHARED) this.#shared.push(batch)
   }
 
   /** When {@link expire} will have a wait to end. */

@@ -188,8 +188,9 @@ export class KnownTopic extends PartitionCount implements TopicFreshness {
     this.#error = NO_ERROR
     if (metadata.errorCode !== errorCodes.NONE) return
     this.#applyAll(metadata.partitions, askedAt)
-    const offline = metadata.partitions.flatMap(({ offlineReplicas }) => offlineReplicas)
-    this.offlineBrokers = offline.length === 0 ? NONE : new Set(offline)
+    const isAnyOffline = metadata.partitions.some(({ offlineReplicas }) => offlineReplicas.length > 0)
+    const offlineIn = ({ offlineReplicas }: PartitionMetadata): readonly number[] => offlineReplicas
+    this.offlineBrokers = isAnyOffline ? new Set(metadata.partitions.flatMap(offlineIn)) : NONE
     if (metadata.partitions.length < this.partitionCount && !this.#isCountOfAnotherIncarnation) return
     this.#countConfirmedUntil = Math.ceil(now + this.#options.unknownTopicRememberedMs)
     const count = countOf(metadata.partitions)

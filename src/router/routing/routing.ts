@@ -136,7 +136,8 @@ export class Routing {
     const { pool, leaders, followed } = this.#options
     const back = pool.apply(response.brokers, response.controllerId, now)
     for (const topic of response.topics) leaders.apply(topic, askedAt, now, mayCreate)
-    const named = new Set([...asked, ...response.topics.map(({ topic }) => topic)])
+    // An answer names no topic that the Router has not asked for.
+    const named = asked.length > 0 ? asked : response.topics.map(({ topic }) => topic)
     followed.lookedUp(named, now)
     for (const topic of named) this.#wakeTopic(topic, now)
     for (const nodeId of pool.nodeIds()) this.wake(nodePlace(nodeId), now)
@@ -163,10 +164,11 @@ export class Routing {
 
   #wakeTopic(topic: string, now: number): void {
     const { leaders, schedule } = this.#options
-    this.wake(topicPlace(topic), now)
+    const place = topicPlace(topic)
+    this.wake(place, now)
     // A known topic that a look-up did not find is looked up again soon, even if no request waits for it.
-    if (leaders.isKnown(topic) && leaders.isMissing(topic)) schedule.want(topic, false, now)
-    if (!this.lines.has(topicPlace(topic))) this.#forgetWant(topic)
+    if (leaders.isMissing(topic) && leaders.isKnown(topic)) schedule.want(topic, false, now)
+    if (!this.lines.has(place)) this.#forgetWant(topic)
   }
 
   /** Ends the look-ups of a name that is not a known topic and for which no request waits. */

@@ -247,6 +247,19 @@ describe('delivery: batches that wait', () => {
     expect(shared, 'of another limit').to.deep.equal([])
   })
 
+  it('are kept up to a limit: a peak of many partitions leaves no more behind', () => {
+    const shared: Batch[] = []
+    const { waiting, append } = setUp(9_000, shared, 9_000)
+    append('a')
+    const batch = waiting.take()
+    batch.numbered(numbering).release()
+    shared.push(...new Array<Batch>(19_999).fill(batch))
+    waiting.giveBatch(batch)
+    expect(shared.length).to.equal(20_000)
+    waiting.giveBatch(batch)
+    expect(shared.length).to.equal(20_000)
+  })
+
   it('lose nothing that may have been written', async () => {
     const { waiting } = setUp()
     const pendingProduce = pendingOf(1, 100)
