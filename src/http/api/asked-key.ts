@@ -14,20 +14,25 @@ const BARE = /^[!#$%&'*+\-./0-9:=@A-Z^_`a-z|~]+$/
 
 /** The key in a header; `undefined`: the header is not one key. */
 export function keyIn(header: string): string | undefined {
-  const quoted = QUOTED.exec(header)?.[1]?.replaceAll(/\\(.)/g, '$1')
+  const quoted = header.startsWith('"') ? QUOTED.exec(header)?.[1]?.replaceAll(/\\(.)/g, '$1') : undefined
   const key = quoted ?? (BARE.test(header) ? header : '')
   return key.length > 0 && key.length <= MAX_KEY_CHARACTERS ? key : undefined
 }
 
 /** Headers from which APIs make records, and the type of the body. */
-const IS_FINGERPRINTED = /^(?:content-type|x-kafka-.*|ce-.*)$/i
+const IS_FINGERPRINTED = /(?:content-type|x-kafka-[^:]*|ce-[^:]*)(?::|$)/iy
 const LOWER_CASE = 0x20
 const C = 0x63
 const X = 0x78
-/** Whether a header belongs to the fingerprint. Most names are recognized by their first letter. */
-const isFingerprinted: IsWanted = (text, from, to) => {
+/** Whether the first letter of a header is one of those that belong to the fingerprint: that of most is not. */
+const mayCount: IsWanted = (text, from) => {
   const first = text.charCodeAt(from) | LOWER_CASE
-  return (first === C || first === X) && IS_FINGERPRINTED.test(text.slice(from, to))
+  return first === C || first === X
+}
+/** Whether a header belongs to the fingerprint. Behind its name is a colon, or nothing. */
+const isFingerprinted: IsWanted = (text, from) => {
+  IS_FINGERPRINTED.lastIndex = from
+  return mayCount(text, from) && IS_FINGERPRINTED.test(text)
 }
 /** Record headers that name one attempt: clients that are traced send others with each. */
 const IS_OF_ATTEMPT = /^(?:traceparent|tracestate)$/i
@@ -57,7 +62,7 @@ function fingerprintOf(request: IncomingMessage, body: Buffer): string {
     writtenHead = head
     writtenBytes = together.write(head)
   }
-  body.copy(together, writtenBytes)
+  together.set(body, writtenBytes)
   const bytes = writtenBytes + body.length
   if (view.length !== bytes) view = together.subarray(0, bytes)
   return sha256(view).slice(0, 8)
@@ -86,8 +91,10 @@ let lastLine = '\n'
 let lastText = ''
 /** How often it is in the request that is read. */
 let times = 0
-const isOther: IsWanted = (text, from, to) => {
-  if (!text.startsWith(lastLine, from)) return isFingerprinted(text, from, to)
+const isOther: IsWanted = (text, from) => {
+  if (!mayCount(text, from)) return false
+  // `startsWith` compares letter by letter, at five times the cost.
+  if (text.slice(from, from + lastLine.length) !== lastLine) return isFingerprinted(text, from)
   times++
   return false
 }
@@ -114,7 +121,7 @@ function headOf(request: Asking): string {
 function linesOf(request: Asking, recordHeaders: readonly RecordHeader[]): string {
   const fields =
     request.rawHeadersWith?.(isFingerprinted) ??
-    request.rawHeaders.filter((_, at, { [at - (at % 2)]: name = '' }) => isFingerprinted(name, 0, name.length))
+    request.rawHeaders.filter((_, at, { [at - (at % 2)]: name = '' }) => isFingerprinted(name, 0))
   const lines = recordHeaders
     .filter(({ key }) => !IS_OF_ATTEMPT.test(key))
     .map(({ key, value }) => [key, `${JSON.stringify(key)}=${value?.toString('hex')}\n`])

@@ -202,9 +202,9 @@ export class Idempotency {
     const { headers } = exchange.request
     keepTurn(exchange)
     const key = keyIn(String(headers[KEY_HEADER]))
-    const { 'content-length': length = 0, 'transfer-encoding': coding } = headers
-    const { streams = false, decoding, waitMs } = route
-    const isStream = streams && (coding !== undefined || Number(length) > route.maxBodyBytes)
+    const { streams = false, decoding, waitMs, maxBodyBytes } = route
+    const isStream =
+      streams && (headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > maxBodyBytes)
     if (key === undefined || isStream) {
       this.#answers.refuse(exchange, key === undefined ? INVALID : STREAM, route.producer)
       return

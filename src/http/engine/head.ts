@@ -408,8 +408,8 @@ function toHead(
   }
 }
 
-/** Tells whether a header is wanted by its name, which is there in the text. */
-export type IsWanted = (text: string, from: number, to: number) => boolean
+/** Tells whether a header is wanted, whose name begins there in the text. */
+export type IsWanted = (text: string, from: number) => boolean
 
 /** Names as they were sent, each followed by its value. @param lines of a head that was read */
 export function rawHeadersOf(lines: string, isWanted: IsWanted = () => true): string[] {
@@ -417,8 +417,8 @@ export function rawHeadersOf(lines: string, isWanted: IsWanted = () => true): st
   for (let from = 0; from < lines.length; ) {
     const found = lines.indexOf('\r\n', from)
     const end = found < 0 ? lines.length : found
-    const colon = lines.indexOf(':', from)
-    if (colon >= 0 && colon < end && isWanted(lines, from, colon)) {
+    const colon = isWanted(lines, from) ? lines.indexOf(':', from) : -1
+    if (colon >= 0 && colon < end) {
       let [first, last] = [colon + 1, end]
       while (first < last && isBlank(lines.charCodeAt(first))) first++
       while (last > first && isBlank(lines.charCodeAt(last - 1))) last--

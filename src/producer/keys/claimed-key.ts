@@ -29,7 +29,9 @@ interface Claimed {
 /** One letter for each record of the request, as `persistedText` has them. */
 const LETTERS = /^[ynup]+$/
 const CERTAIN = /^(?:no|[yn]+)$/
-const CERTAIN_OR_PENDING = /^(?:no|pending|[ynp]+)$/
+const CERTAIN_OR_PENDING = /^(?:no|[ynp]+)$/
+/** What most answers say of their records. */
+const PENDING = 'pending'
 
 /** A request that has claimed its key: it produces its records, and then has an answer. */
 export class ClaimedKey {
@@ -135,7 +137,7 @@ export class ClaimedKey {
       const { areAllRefused, isDurable, count } = this.#records
       return count === 0 || (areAllRefused && (!isDurable || this.#given >= count)) ? 'no' : 'unknown'
     }
-    if (!LETTERS.test(persisted)) return persisted
+    if (persisted === PENDING || !LETTERS.test(persisted)) return persisted
     return persisted.replaceAll('n', (letter, index: number) => (this.#records.mayBeIn(index) ? 'u' : letter))
   }
 
@@ -227,6 +229,7 @@ function refusedRecords(key: KeyName, from: number, count: number): KeyedRecords
 function keyOutcomeOf(answer: KeptAnswer, persisted: string, records: KeyedRecords): KeyOutcome {
   // Dead letters must not become more: their request is not carried out again.
   if (persisted === 'no' && !(records.areAllRefused && records.isDurable)) return 'free'
-  const isCertain = persisted === 'yes' || (records.isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted)
-  return isCertain ? answer : 'open'
+  const { isAwaited } = records
+  if (persisted === 'yes' || (persisted === PENDING && !isAwaited)) return answer
+  return (isAwaited ? CERTAIN : CERTAIN_OR_PENDING).test(persisted) ? answer : 'open'
 }

@@ -101,7 +101,9 @@ export class LocalKeys {
 
   /** @returns `undefined`: the key has an answer, or is not known */
   find(hash: string): KeyedRecords | undefined {
-    return this.#newest?.key.hash === hash ? this.#newest : this.#older.get(hash)
+    if (this.#newest?.key.hash === hash) return this.#newest
+    // Mostly there is none, and a look-up makes V8 hash a text that is used once.
+    return this.#older.size === 0 ? undefined : this.#older.get(hash)
   }
 
   /** The receipt of the request with this key that is under way, as soon as all its records are on disk. */
@@ -131,17 +133,18 @@ export class LocalKeys {
     const atMs = this.#options.now()
     this.#sweep(atMs)
     const records = this.find(hash)
-    if (records === undefined || (records.state !== 'busy' && records.key.atMs < this.#sinceMs)) {
+    const sinceMs = atMs - this.#options.windowMs
+    if (records === undefined || (records.state !== 'busy' && records.key.atMs < sinceMs)) {
       if (records !== undefined) this.#forget(records)
-      return this.#answerTo(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })
+      return this.#answerTo(hash, fingerprint, sinceMs) ?? this.#begin({ hash, fingerprint, atMs })
     }
     if (records.key.fingerprint !== fingerprint) return CONFLICT
     if (records.state === 'busy') return BUSY
     return records.state === 'answered' ? { type: 'answered', answer: records.answer! } : this.#claimed(records)
   }
 
-  #answerTo(hash: string, fingerprint: string): Claim | undefined {
-    const kept = this.#answered.answerTo(hash, fingerprint, this.#sinceMs)
+  #answerTo(hash: string, fingerprint: string, sinceMs: number): Claim | undefined {
+    const kept = this.#answered.answerTo(hash, fingerprint, sinceMs)
     if (kept === undefined) return undefined
     if (kept === 'conflict') return CONFLICT
     const answer = isPlace(kept) ? this.logged.journal?.answerAt(kept) : kept
@@ -203,6 +206,17 @@ export class LocalKeys {
       records.answer = answer
       records.use(bytesOf(answer))
     }
+    this.#settleOnDisk(journal, records, answer, settling)
+  }
+
+  /** Writes to the journal. A method of its own: one with a function costs memory with each call. */
+  #settleOnDisk(
+    journal: KeyJournal,
+    records: KeyedRecords,
+    answer: KeptAnswer | undefined,
+    settling: SettlingKey
+  ): void {
+    const { key } = records
     let isSettled = false
     // If there is no answer, the journal must forget the records: after a restart they would count for a later request
     // with the key.

@@ -16,6 +16,7 @@ const heads: readonly (readonly string[])[] = [
   ['content-type: text/plain'],
   ['Content-Length: 1', JSON_LINE, 'x-kafka-key: a'],
   [JSON_LINE],
+  ['Content-Types: a', 'Cookie: content-type', 'X-Kafkas: a', 'ce: 1'],
   [KEY_LINE]
 ]
 

@@ -315,7 +315,7 @@ export const producerBugs: readonly PlantedBug[] = [
     edits: [
       {
         in: 'LocalKeys.claim',
-        find: 'return this.#answerTo(hash, fingerprint) ?? this.#begin({ hash, fingerprint, atMs })',
+        find: 'return this.#answerTo(hash, fingerprint, sinceMs) ?? this.#begin({ hash, fingerprint, atMs })',
         replaceWith: 'return this.#begin({ hash, fingerprint, atMs })'
       },
       {
