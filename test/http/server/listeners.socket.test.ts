@@ -156,8 +156,9 @@ describe('http: listeners', () => {
 
     it('are done at once when they are told again', async () => {
       const { http } = await start()
-      await http.drain(60_000)
-      await http.drain(60_000)
+      // Longer than a test may take.
+      await http.drain(600_000)
+      await http.drain(600_000)
       await http.close()
     })
 

@@ -126,7 +126,8 @@ describe('leaving without a crash', () => {
   })
 
   it('takes no more than half of the grace for it, and nothing by default', async () => {
-    const short = await startTestApp(stage.bootstrap, { 'shutdown.drainMs': '60000', 'shutdown.graceMs': '400' })
+    // Longer than a test may take.
+    const short = await startTestApp(stage.bootstrap, { 'shutdown.drainMs': '600000', 'shutdown.graceMs': '400' })
     await short.stop()
     await (await startTestApp(stage.bootstrap)).stop()
   })
