@@ -145,8 +145,11 @@ export function recordsIn(call: string, given: OneOrMany<NewRecord>): readonly N
 }
 
 /** The records as delivery takes them. A value that is no record stays, and is refused by delivery. */
-export const toRecords = (given: readonly NewRecord[]): readonly ProduceRecord[] =>
-  given.map(record => (isAsTaken(record) ? record : toRecord(record)))
+export function toRecords(given: readonly NewRecord[]): readonly ProduceRecord[] {
+  const records: ProduceRecord[] = []
+  for (const record of given) records.push(isAsTaken(record) ? record : toRecord(record))
+  return records
+}
 
 /** Called for each field of each record. */
 function isField(name: string): boolean {

@@ -314,8 +314,7 @@ export class Dispatcher implements Holder {
     // A processor has no call when all its requests have been answered meanwhile; then it is the turn of the next.
     for (let turns = 0; turns < processors.length; turns++) {
       if (connection.call !== undefined || connection.pause !== undefined) return
-      const ready = processors.map(processor => !processor.isEmpty)
-      const next = nextInTurn(ready, connection.last)
+      const next = nextInTurn(processors, connection.last)
       if (next === undefined) return
       connection.last = next
       const processor = processors[next]!
@@ -364,17 +363,17 @@ const isAboutTheCall = (error: CastellanError): boolean =>
   error instanceof KafkaError || error instanceof InvalidRequestError || error instanceof ResponseTooLargeError
 
 /**
- * The next index after `current` that is ready. The search wraps around and ends at `current`, so that no index
- * starves. `undefined` when no index is ready.
+ * The next index after `current` that is not empty. The search wraps around and ends at `current`, so that no index
+ * starves. `undefined` when all are empty.
  *
- *   ready = [true, true, false], current = 1   =>   tries 2, 0, 1: gives 0
+ *   isEmpty = [false, false, true], current = 1   =>   tries 2, 0, 1: gives 0
  *
  * Source: Box-Castle/router 1.0.3, KafkaDispatcher.scala.
  */
-export function nextInTurn(ready: readonly boolean[], current: number): number | undefined {
-  for (let step = 1; step <= ready.length; step++) {
-    const index = (current + step) % ready.length
-    if (ready[index]) return index
+export function nextInTurn(turns: readonly { readonly isEmpty: boolean }[], current: number): number | undefined {
+  for (let step = 1; step <= turns.length; step++) {
+    const index = (current + step) % turns.length
+    if (!turns[index]!.isEmpty) return index
   }
   return undefined
 }

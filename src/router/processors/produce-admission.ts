@@ -193,10 +193,11 @@ function send(client: BrokerClient, call: BatchesCall, options: ProduceAdmission
   call.sentAt = now()
   // A batch may have been recalled while the connection was being opened.
   if (call.batches.some(({ settled }) => settled)) call.batches = stillOpen(call.batches)
-  const partitions = call.batches.map(({ request, state }) => {
+  const partitions: BatchRequest['request'][] = []
+  for (const { request, state } of call.batches) {
     state.inFlight = true
-    return request
-  })
+    partitions.push(request)
+  }
   if (partitions.length === 0) return Promise.resolve({ throttleTimeMs: 0, rows: new ProducedRows(0) })
   const timeoutMs = brokerTimeoutMs + callMarginMs + Math.ceil(sizeBytes / BYTES_PER_MS)
   return client.produce({ transactionalId, acks: -1, brokerTimeoutMs, timeoutMs, partitions })

@@ -7,12 +7,13 @@ describe('next in turn', () => {
     fc.assert(
       fc.property(fc.array(fc.boolean(), { minLength: 1, maxLength: 8 }), fc.nat(7), (flags, start) => {
         const current = start % flags.length
-        const next = nextInTurn(flags, current)
+        const turns = flags.map(isReady => ({ isEmpty: !isReady }))
+        const next = nextInTurn(turns, current)
         expect(next !== undefined).to.equal(flags.includes(true))
         if (next === undefined) return
         expect(flags[next]).to.equal(true)
         const seen = new Set<number>()
-        for (let turn = 0, at = current; turn < flags.length; turn++) seen.add((at = nextInTurn(flags, at)!))
+        for (let turn = 0, at = current; turn < flags.length; turn++) seen.add((at = nextInTurn(turns, at)!))
         expect(seen.size).to.equal(flags.filter(Boolean).length)
       })
     )
