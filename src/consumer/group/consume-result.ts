@@ -134,8 +134,9 @@ export const askerOfOne = (asker: Asker<ConsumeResult>): Asker<ConsumeManyResult
   reply: result => {
     if (result.type !== 'messages') asker.reply(result)
     else {
-      const { messages, ack, release } = result.messages
-      asker.reply({ type: 'message', message: Object.assign(messages[0]!, { ack, release }) })
+      const given = result.messages
+      const settling = { ack: () => given.ack(), release: () => given.release() }
+      asker.reply({ type: 'message', message: Object.assign(given.messages[0]!, settling) })
     }
   }
 })

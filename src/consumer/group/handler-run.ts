@@ -115,8 +115,9 @@ export class HandlerRun implements ParkingSink {
   #turn: Promise<void> | undefined
   #failure: { readonly error: unknown } | undefined
   #wake: () => void = () => undefined
-  /** Messages that have come to wait in their lanes a moment ago. */
-  #newlyParked: GivenMessage[] = []
+  /** The numbers of messages that have come to wait in their lanes: since the last look at them, and before it. */
+  #newlyParked: number[] = []
+  #parkedBefore: number[] = []
   #leaving: NodeJS.Timeout | undefined
 
   /** @throws InvalidRequestError when an option is wrong */
@@ -212,15 +213,18 @@ export class HandlerRun implements ParkingSink {
     else this.#takeNewest(message, flight)
   }
 
-  /** A message that waits keeps no large batch. Most of them are begun before their copies would have been worth it. */
-  #leaveBatchSoon(message: GivenMessage): void {
-    this.#newlyParked.push(message)
-    this.#leaving ??= setTimeout(() => {
-      const parked = this.#newlyParked.filter(({ serial }) => this.#lanes.itemOf(serial) !== undefined)
-      this.#newlyParked = []
-      this.#leaving = undefined
-      for (const message of parked) message.leaveBatch()
-    }, QUICK_MS)
+  /** A message that waits for {@link QUICK_MS} keeps no large batch. Most of them are begun before their copies would have been worth it. */
+  #leaveBatchSoon({ serial }: GivenMessage): void {
+    this.#newlyParked.push(serial)
+    this.#leaving ??= setTimeout(this.#leaveBatches, QUICK_MS)
+  }
+
+  readonly #leaveBatches = (): void => {
+    const waiting = this.#parkedBefore
+    this.#parkedBefore = this.#newlyParked
+    this.#newlyParked = []
+    this.#leaving = this.#parkedBefore.length === 0 ? undefined : setTimeout(this.#leaveBatches, QUICK_MS)
+    for (const serial of waiting) this.#lanes.itemOf(serial)?.leaveBatch()
   }
 
   #parkFirst(message: GivenMessage, { turn }: Flight): void {

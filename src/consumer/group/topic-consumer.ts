@@ -39,18 +39,23 @@ export interface TopicConsumerOptions {
 /**
  * The answer to a request. It is a class, because a literal with a getter would take five times the memory: V8 makes a hidden
  * class for each literal and puts it among old objects at once, where it keeps the request until the whole heap is collected.
+ * Functions as fields would keep most messages until then as well.
  */
 class OfferedMessages implements ConsumedMessages {
   readonly messages: readonly AcquiredMessage[]
   readonly offers: TopicOffers
-  readonly ack: () => void
-  readonly release: () => void
 
   constructor(messages: readonly AcquiredMessage[], offers: TopicOffers) {
     this.messages = messages
     this.offers = offers
-    this.ack = () => offers.ackAll(byPartition(messages))
-    this.release = () => offers.releaseAll(byPartition(messages))
+  }
+
+  ack(): void {
+    this.offers.ackAll(byPartition(this.messages))
+  }
+
+  release(): void {
+    this.offers.releaseAll(byPartition(this.messages))
   }
 
   get topicIds(): ReadonlyMap<number, string | undefined> {
