@@ -46,9 +46,10 @@ export class OffsetRanges {
 
   dropBelow(offset: Offset): void {
     if ((this.#ranges[0]?.from ?? offset) >= offset) return
-    this.#ranges = this.#ranges
-      .filter(range => range.to > offset)
-      .map(range => (range.from < offset ? { from: offset, to: range.to } : range))
+    // In place: a list that `map` makes is of another kind for V8 once that is compiled, and all code that reads it is then compiled anew.
+    this.#ranges.splice(0, this.#firstEndingAtOrAfter(offset + 1))
+    const first = this.#ranges[0]
+    if (first !== undefined && first.from < offset) this.#ranges[0] = { from: offset, to: first.to }
   }
 
   dropFrom(offset: Offset): void {
