@@ -133,7 +133,7 @@ async function run(): Promise<{ passed: number; failed: number }> {
   if (failures.length === 0 || kind === 'decided') return { passed, failed: failures.length }
   writeFileSync(log, failures.map(({ file, title, error }) => `${title}\n${file}\n${error}\n`).join('\n'))
   const failed = await runAgain(failures, `seed ${seed}, log ${log}`, async ({ file, grep }) => {
-    const again = await mocha(['--fail-zero', ...(grep === undefined ? [] : ['--grep', grep]), file])
+    const again = await mocha(['--exit', '--fail-zero', ...(grep === undefined ? [] : ['--grep', grep]), file])
     return again?.failures.length === 0
   })
   return { passed: passed + failures.length - failed, failed }

@@ -60,10 +60,10 @@ describe('consumer groups of the command', () => {
     await library.produce('orders', 0, ['m0', 'm1'])
     const retries = []
     for (let result = await consume(verbs); result.type === 'messages'; result = await consume(verbs)) {
-      const { messages, ack } = result.messages
+      const { messages } = result.messages
       retries.push(`${messages[0]!.value}: ${messages[0]!.retries}`)
       if (String(messages[0]!.value) !== 'm1') continue
-      ack()
+      result.messages.ack()
       break
     }
     expect(retries[0]).to.equal('m0: 0')
