@@ -34,7 +34,7 @@ const MOST_IN_A_TURN = 32
 type LaneOf = ConstructorParameters<typeof Lanes<GivenMessage>>[0]
 
 const laneNames: Readonly<Record<HandlingOrder, LaneOf>> = {
-  partition: (_, room) => room,
+  partition: (_, limit) => limit,
   key: ({ topic, partition, key }) => (key === null ? undefined : laneOfKey(topicPartitionKey(topic, partition), key)),
   none: () => undefined
 }
@@ -245,7 +245,7 @@ export class HandlerRun implements ParkingSink {
     for (let flight = this.#begin(); flight !== undefined; flight = this.#begin()) void this.#handle(flight)
   }
 
-  /** The next message that may begin, as far as there is room for a handler. */
+  /** The next message that may begin, as far as a further handler may run. */
   #begin(): Flight | undefined {
     while (this.#running < this.#concurrency && !this.#options.end.signal.aborted) {
       const turn = this.#lanes.next()

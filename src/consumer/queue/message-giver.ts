@@ -41,7 +41,7 @@ export class MessageGiver implements TurnTaker {
   /** Whether there is a message and, as far as is known, a client for it. */
   get hasWork(): boolean {
     const spare = this.#parts.locks()?.spare.size ?? 0
-    return spare > 0 && this.#parts.waiting.next !== undefined
+    return spare > 0 && this.#parts.waiting.nextAcquire() !== undefined
   }
 
   /**
@@ -54,11 +54,11 @@ export class MessageGiver implements TurnTaker {
     const { spare } = this.#parts.locks() ?? { spare: [] as const }
     let steps = 0
     for (const held of spare) {
-      for (let next = waiting.next; next !== undefined && steps < most; next = waiting.next) {
+      for (let next = waiting.nextAcquire(); next !== undefined && steps < most; next = waiting.nextAcquire()) {
         steps++
         if (this.#step(held, next)) break
       }
-      if (steps === most || waiting.next === undefined) break
+      if (steps === most || waiting.nextAcquire() === undefined) break
     }
     if (this.hasWork) turns.ask(this)
     else onDone()

@@ -42,7 +42,7 @@ const SETTINGS_TIMEOUT_MS = 10_000
 const NOT_OPEN = ownFailure('timedOut', 'the queue has not begun yet: Kafka has not answered in time', true)
 
 /** Objects that all queues of a process share. */
-export interface QueueProcess extends Omit<MessageLocksDeps, 'isShort'>, FetchLimitDeps {
+export interface SharedByQueues extends Omit<MessageLocksDeps, 'isShort'>, FetchLimitDeps {
   readonly limits: QueueLimits
   readonly admin: QueueAdmin
   openReader(
@@ -91,14 +91,14 @@ export interface QueueView {
 export class Queue {
   readonly topic: string
   readonly groupId: string
-  readonly #process: QueueProcess
+  readonly #shared: SharedByQueues
   readonly #owner: QueueOwner
   readonly #log: Logger
   readonly #waiting: WaitingAcquires
   readonly #giver: MessageGiver
   readonly #fetchLimit: FetchLimit
   /** `undefined`: the group is being looked at, before it is joined. */
-  #joined: { readonly reader: ReturnType<QueueProcess['openReader']>; readonly locks: MessageLocks } | undefined
+  #joined: { readonly reader: ReturnType<SharedByQueues['openReader']>; readonly locks: MessageLocks } | undefined
   #settingsReadAt = 0
   #isNewGroup = false
   /** True: no record that is written from now on is skipped. */
@@ -115,21 +115,21 @@ export class Queue {
   #isClosed = false
   #closing: Promise<void> = Promise.resolve()
 
-  constructor(topic: string, groupId: string, process: QueueProcess, owner: QueueOwner) {
+  constructor(topic: string, groupId: string, shared: SharedByQueues, owner: QueueOwner) {
     this.topic = topic
     this.groupId = groupId
-    this.#process = process
+    this.#shared = shared
     this.#owner = owner
-    this.#waiting = new WaitingAcquires(process, () => this.limitChanged())
+    this.#waiting = new WaitingAcquires(shared, () => this.limitChanged())
     this.#giver = new MessageGiver({
-      ...process,
+      ...shared,
       waiting: this.#waiting,
       locks: () => (this.#hasBegun || this.#givesAtOnce ? this.#joined?.locks : undefined),
       answer: acquire => this.#answer(acquire),
       onDone: () => this.#answerLate()
     })
-    this.#fetchLimit = new FetchLimit(process, () => this.limitChanged())
-    this.#log = withFields(process.log, { topic, groupId: shortened(groupId) })
+    this.#fetchLimit = new FetchLimit(shared, () => this.limitChanged())
+    this.#log = withFields(shared.log, { topic, groupId: shortened(groupId) })
   }
 
   get #held(): number {
@@ -149,7 +149,7 @@ export class Queue {
   /** As the status page shows it. */
   view(): QueueView {
     const { topic, groupId: group, partitionErrors } = this
-    const { troubles, isolation, now: clock } = this.#process
+    const { troubles, isolation, now: clock } = this.#shared
     const now = clock()
     const { notServed = troubleOfPartitions(partitionErrors), archivedAgoMs } = troubles.of(this, true)
     const { lastDeliveries = 0, archived = 0, oldestSince, settings } = this.#joined?.locks ?? {}
@@ -170,7 +170,7 @@ export class Queue {
 
   /** @param releasePlace called once, when it is answered or its client has gone */
   acquire(options: AcquireOptions, asker: Asker<AcquireResult>, releasePlace: () => void): () => void {
-    const startsAt = this.#process.now()
+    const startsAt = this.#shared.now()
     const acquire = new WaitingAcquire(options, asker, startsAt, one => this.#due(one), releasePlace)
     this.#waiting.add(acquire)
     if (this.#failure?.retriable === false) this.#refuse(acquire, this.#failure)
@@ -182,7 +182,7 @@ export class Queue {
   /** Joins the group. To be called once, after the first acquire. */
   async join(): Promise<void> {
     const { topic, groupId } = this
-    const { admin, limits, isolation, openReader, now } = this.#process
+    const { admin, limits, isolation, openReader, now } = this.#shared
     const waiting = this.#waiting.all()
     const refuse = (acquire: WaitingAcquire, failure: AcquireFailure): void => this.#refuse(acquire, failure)
     const opened = await openGroup({ topic, groupId, admin, limits, isolation, waiting, refuse })
@@ -206,10 +206,10 @@ export class Queue {
     const reader = openReader(topic, groupId, events, start)
     const ofQueue = {
       log: this.#log,
-      archived: () => this.#process.troubles.archived(this),
+      archived: () => this.#shared.troubles.archived(this),
       isShort: () => this.#waiting.isShort
     }
-    const locks = new MessageLocks({ ...this.#process, ...ofQueue }, reader, () => this.#watchIdle())
+    const locks = new MessageLocks({ ...this.#shared, ...ofQueue }, reader, () => this.#watchIdle())
     this.#joined = { reader, locks }
     locks.settings = opened.settings
     this.#settingsReadAt = now()
@@ -221,7 +221,7 @@ export class Queue {
 
   /** Takes note of settings of the group. */
   configured(settings: QueueSettings | undefined): void {
-    this.#settingsReadAt = this.#process.now()
+    this.#settingsReadAt = this.#shared.now()
     if (this.#joined !== undefined) this.#joined.locks.settings = settings
   }
 
@@ -262,9 +262,9 @@ export class Queue {
 
   async #close(): Promise<void> {
     this.drain()
-    this.#process.troubles.left(this, this.partitionErrors)
+    this.#shared.troubles.left(this, this.partitionErrors)
     this.#joined?.locks.close()
-    if (this.#idleAlarm !== undefined) this.#process.deadlines.remove(this.#idleAlarm)
+    if (this.#idleAlarm !== undefined) this.#shared.deadlines.remove(this.#idleAlarm)
     clearImmediate(this.#afterChange)
     this.#giver.close()
     this.#fetchLimit.close()
@@ -279,7 +279,7 @@ export class Queue {
    */
   #begun(): void {
     this.#hasBegun = true
-    if (this.#failure === undefined) this.#process.troubles.served(this)
+    if (this.#failure === undefined) this.#shared.troubles.served(this)
     this.#hasLate = true
     this.#serve()
     this.#answerLate()
@@ -293,13 +293,13 @@ export class Queue {
   }
 
   #due(acquire: WaitingAcquire): void {
-    if (acquire.stopAsking(this.#process.now())) this.#waiting.waitOn(acquire)
+    if (acquire.stopAsking(this.#shared.now())) this.#waiting.waitOn(acquire)
     else this.#end(acquire)
   }
 
   /** The time of an acquire is over. */
   #end(acquire: WaitingAcquire): void {
-    const { now, records } = this.#process
+    const { now, records } = this.#shared
     const problem = this.#waiting.problemOf(acquire)
     if (this.#validOf(acquire).length > 0) this.#answer(acquire)
     else if (acquire.startAgain(now())) this.#waiting.waitOn(acquire)
@@ -321,14 +321,14 @@ export class Queue {
         () => this.#answer(acquire),
         error => {
           const failure = this.#failure ?? ownFailure('noLeader', String(error?.message), true)
-          this.#process.troubles.failed(this, failure)
+          this.#shared.troubles.failed(this, failure)
           this.#refuse(acquire, failure)
         }
       )
   }
 
   #demand(): QueueDemand {
-    const { now, counts } = this.#process
+    const { now, counts } = this.#shared
     const demand = this.#waiting.demand(now())
     let messages = demand.messages - this.spare
     // Until the queue has begun, every partition is fetched from, even if no messages are wanted.
@@ -349,14 +349,14 @@ export class Queue {
   #recovered(): void {
     if (this.#isClosed) return
     this.#failure = undefined
-    this.#process.troubles.served(this)
-    if (this.#process.now() - this.#settingsReadAt > SETTINGS_AGE_MS) this.#readSettings()
+    this.#shared.troubles.served(this)
+    if (this.#shared.now() - this.#settingsReadAt > SETTINGS_AGE_MS) this.#readSettings()
     this.#serve()
   }
 
   /** Reads the settings of the group. Settings that were changed meanwhile win over the result. */
   #readSettings(): void {
-    const { now, admin } = this.#process
+    const { now, admin } = this.#shared
     const { locks } = this.#joined!
     const known = locks.settings
     this.#settingsReadAt = now()
@@ -386,13 +386,13 @@ export class Queue {
    * messages, and another gateway may have given them to a client.
    */
   #validOf({ messages }: WaitingAcquire): HeldMessage[] {
-    const now = this.#process.now()
+    const now = this.#shared.now()
     for (const held of messages) if (!held.hasTimeToSettle(now)) this.#joined!.locks.takeBack(held)
     return messages.filter(held => held.state === 'given' && this.#joined!.locks.holds(held))
   }
 
   #answer(acquire: WaitingAcquire): void {
-    const { metrics } = this.#process
+    const { metrics } = this.#shared
     const messages = this.#validOf(acquire).map(held => this.#messageOf(held))
     const again = messages.filter(({ deliveryCount }) => deliveryCount > 1).length
     if (messages.length > 0) metrics.count('queues', 'acquired_messages', {}, messages.length)
@@ -404,7 +404,7 @@ export class Queue {
   }
 
   #messageOf(held: HeldMessage): QueueMessage {
-    const { tokenOf } = this.#process
+    const { tokenOf } = this.#shared
     const { locks } = this.#joined!
     const { lock, acquisition, record } = held
     if (held.lockMs !== undefined) locks.beginLock(held)
@@ -445,7 +445,7 @@ export class Queue {
     if (this.#isClosed) return
     const failure = failureOfQueue(reason)
     this.#failure = failure
-    this.#process.troubles.failed(this, failure)
+    this.#shared.troubles.failed(this, failure)
     this.#log.warn({ error: failure.message }, 'a queue cannot be served')
     if (this.#joined !== undefined && failure.retriable && failure.code !== 'overloaded') return
     for (const acquire of this.#waiting.all()) this.#refuse(acquire, failure)
@@ -455,7 +455,7 @@ export class Queue {
   /** Ends the queue when nothing waits and nothing is held for a while; at once where it cannot be served. */
   #watchIdle(): void {
     if (this.#isClosed || this.#waiting.size > 0 || this.#held > 0) return
-    const { now, deadlines } = this.#process
+    const { now, deadlines } = this.#shared
     if (this.#idleAlarm !== undefined) deadlines.remove(this.#idleAlarm)
     this.#idleAlarm = new Alarm(now() + IDLE_MS, () => {
       if (this.#waiting.size === 0 && this.#held === 0) void this.close()

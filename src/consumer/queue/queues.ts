@@ -14,7 +14,7 @@ import { problemOfClientsGroup } from '../group/webhook-groups.js'
 import { FetchTurn } from './fetch-limit.js'
 import { HeldCounts } from './held-counts.js'
 import { LOST } from './message-locks.js'
-import { Queue, type QueueProcess, type QueueView } from './queue.js'
+import { Queue, type QueueView, type SharedByQueues } from './queue.js'
 import { ACKNOWLEDGE_TYPES, type AcknowledgeType } from './queue-messages.js'
 import { QueueTokens, type TokensOptions } from './queue-token.js'
 import { QueueTroubles, queueKey } from './queue-troubles.js'
@@ -51,7 +51,7 @@ const TAGS = {
   failed: { outcome: 'failed' }
 } as const satisfies Record<SettleOutcome, object>
 
-export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReader' | 'admin' | 'turns' | 'records'> {
+export interface QueuesDeps extends TokensOptions, Pick<SharedByQueues, 'openReader' | 'admin' | 'turns' | 'records'> {
   readonly limits: QueueLimits
   /** Isolation of the other reads of the process, which new groups get, too. Absent: Kafka decides. */
   readonly isolation?: IsolationLevel | undefined
@@ -66,7 +66,7 @@ export interface QueuesDeps extends TokensOptions, Pick<QueueProcess, 'openReade
  */
 export class Queues implements QueueVerbs {
   readonly #deps: QueuesDeps
-  readonly #process: QueueProcess
+  readonly #shared: SharedByQueues
   readonly #tokens: QueueTokens
   readonly #counts: HeldCounts
   readonly #deadlines: Deadlines
@@ -95,7 +95,7 @@ export class Queues implements QueueVerbs {
     this.#waiting = new Shares(limits.maxWaiting, 'waiting acquires')
     this.#places = new Shares(limits.maxQueues, 'queues')
     this.#troubles = new QueueTroubles(clock)
-    this.#process = {
+    this.#shared = {
       now: clock,
       log,
       metrics,
@@ -279,7 +279,7 @@ export class Queues implements QueueVerbs {
 
   #add(key: string, topic: string, groupId: string, client: string): Queue {
     const releasePlace = this.#places.take(client)
-    const queue: Queue = new Queue(topic, groupId, this.#process, {
+    const queue: Queue = new Queue(topic, groupId, this.#shared, {
       leaving: failure => {
         if (this.#queues.get(key) === queue) this.#queues.delete(key)
         if (failure?.errorCode === errorCodes.UNSUPPORTED_VERSION)

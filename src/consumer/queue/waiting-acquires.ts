@@ -120,7 +120,7 @@ export class WaitingAcquires {
   }
 
   /** The acquire that gets the next message, if it takes it. `undefined`: no waiting client may hold more. */
-  get next(): WaitingAcquire | undefined {
+  nextAcquire(): WaitingAcquire | undefined {
     for (let client = this.#turns.first; client !== undefined; client = this.#turns.first) {
       if (this.#counts.freeOf(client.name) > 0) return client.open.first
       client.look()

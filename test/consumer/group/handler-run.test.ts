@@ -123,7 +123,7 @@ describe('handlers of a loop', () => {
     }
   })
 
-  it('go on beside one that never resolves, of other keys, and take back its room when it does', async () => {
+  it('go on beside one that never resolves, of other keys, and take back its place when it does', async () => {
     await begin(40, { concurrency: 2, order: 'key' }, { maxPendingMessages: 30 })
     for (const offset of run(0, 20).map(at => 2 * at + 1)) await stage.end(offset)
     expect(stage.begun).to.deep.equal([0, ...run(0, 20).map(at => 2 * at + 1)])

@@ -19,24 +19,24 @@ const itemOf = (lane: string | undefined, partition = 0, bytes = 10): Item => {
 class LanesStage {
   readonly records: RecordBudget
   readonly bytes: ParkedBytes
-  readonly rooms: ParkingLimits<Item>
+  readonly limits: ParkingLimits<Item>
   readonly lanes: Lanes<Item>
-  /** Partitions that have room again. */
-  readonly room: number[] = []
+  /** Partitions that may park more again. */
+  readonly freed: number[] = []
 
   constructor(options: Partial<ParkingOptions<Item>> = {}, maxBytes = 1_000) {
     this.records = new RecordBudget(2 * maxBytes, () => 0)
     this.bytes = new ParkedBytes(this.records)
-    this.rooms = new ParkingLimits<Item>({
+    this.limits = new ParkingLimits<Item>({
       bytesOf: ({ bytes }) => bytes,
       maxOpen: 300,
       bytes: this.bytes,
       owner: 'billing',
       partitions: () => 1,
-      onFree: ({ partition }) => void this.room.push(partition),
+      onFree: ({ partition }) => void this.freed.push(partition),
       ...options
     })
-    this.lanes = new Lanes<Item>(({ lane }) => lane, this.rooms)
+    this.lanes = new Lanes<Item>(({ lane }) => lane, this.limits)
   }
 
   park(...lanes: (string | undefined)[]): Item[] {
@@ -53,7 +53,7 @@ class LanesStage {
   }
 
   mayPark(partition = 0, bytes = 10): boolean {
-    return this.rooms.mayPark({ topic: 'orders', partition }, bytes)
+    return this.limits.mayPark({ topic: 'orders', partition }, bytes)
   }
 }
 
@@ -119,22 +119,22 @@ describe('the lanes of parked messages', () => {
     expect(stage.begin().map(({ item }) => item)).to.deep.equal([a3])
   })
 
-  it('take so many messages of a partition, those that have begun included, and tell when one has room again', () => {
+  it('take so many messages of a partition, those that have begun included, and tell when one may have more again', () => {
     const stage = new LanesStage({ maxOpen: 2 })
     const [first, second] = stage.park('a', 'a')
     expect([stage.mayPark(), stage.mayPark(1)]).to.deep.equal([false, true])
     const [turn] = stage.begin()
     expect(turn!.item).to.equal(first)
-    expect([stage.mayPark(), stage.room.length]).to.deep.equal([false, 0])
+    expect([stage.mayPark(), stage.freed.length]).to.deep.equal([false, 0])
     stage.lanes.leave(turn!)
-    expect(stage.room, 'once').to.deep.equal([0])
+    expect(stage.freed, 'once').to.deep.equal([0])
     expect(stage.mayPark()).to.equal(true)
     stage.park('b')
     expect(stage.mayPark()).to.equal(false)
     stage.lanes.drop(second!.serial)
-    expect(stage.room).to.deep.equal([0, 0])
+    expect(stage.freed).to.deep.equal([0, 0])
     stage.lanes.takeAll()
-    expect(stage.room).to.deep.equal([0, 0])
+    expect(stage.freed).to.deep.equal([0, 0])
   })
 
   it('share the bytes of their group among its partitions, with one message of each at least', () => {
@@ -145,7 +145,7 @@ describe('the lanes of parked messages', () => {
     stage.bytes.add('audit', 170)
     expect([stage.mayPark(0, 3), stage.mayPark(1, 50)]).to.deep.equal([false, true])
     stage.lanes.takeAll()
-    expect(stage.room).to.deep.equal([0])
+    expect(stage.freed).to.deep.equal([0])
     stage.bytes.release('audit', 170)
   })
 
@@ -170,36 +170,36 @@ describe('the lanes of parked messages', () => {
     const leave = stage.records.whenFree('client', 100, () => expect.fail('there is none'))
     ofAnswers.add(-50)
     await nextTick()
-    expect([stage.mayPark(0, 1), stage.room.length], 'a client waits').to.deep.equal([false, 0])
+    expect([stage.mayPark(0, 1), stage.freed.length], 'a client waits').to.deep.equal([false, 0])
     leave()
     await nextTick()
-    expect([stage.mayPark(0, 1), stage.room.length]).to.deep.equal([true, 1])
+    expect([stage.mayPark(0, 1), stage.freed.length]).to.deep.equal([true, 1])
     ofAnswers.release()
     stage.lanes.takeAll()
   })
 
-  it('tell a partition that others have left room for its messages, also where its own never go on', async () => {
+  it('tell a partition that others have made place for its messages, also where its own never go on', async () => {
     const stage = new LanesStage({ partitions: () => 2 }, 100)
     stage.bytes.add('audit', 90)
     stage.lanes.park(itemOf('stuck'))
-    expect([stage.mayPark(), stage.mayPark(), stage.room.length]).to.deep.equal([false, false, 0])
+    expect([stage.mayPark(), stage.mayPark(), stage.freed.length]).to.deep.equal([false, false, 0])
     stage.bytes.release('audit', 90)
     await nextTick()
-    expect(stage.room, 'once').to.deep.equal([0])
+    expect(stage.freed, 'once').to.deep.equal([0])
     expect(stage.mayPark()).to.equal(true)
     stage.lanes.takeAll()
     await nextTick()
-    expect([stage.bytes.value, stage.room.length]).to.deep.equal([0, 1])
+    expect([stage.bytes.value, stage.freed.length]).to.deep.equal([0, 1])
   })
 
-  it('tell all of room that those do not use who were told first', async () => {
+  it('tell all of places that those do not use who were told first', async () => {
     const stage = new LanesStage({ partitions: () => 40 })
     for (let partition = 0; partition < 40; partition++) stage.lanes.park(itemOf('stuck', partition, 1))
     stage.bytes.add('audit', 960)
     for (let partition = 0; partition < 40; partition++) expect(stage.mayPark(partition, 1)).to.equal(false)
     stage.bytes.release('audit', 500)
     for (let ticks = 0; ticks < 4; ticks++) await nextTick()
-    expect(stage.room).to.deep.equal(Array.from({ length: 40 }, (_, partition) => partition))
+    expect(stage.freed).to.deep.equal(Array.from({ length: 40 }, (_, partition) => partition))
     stage.bytes.release('audit', 460)
     stage.lanes.takeAll()
   })

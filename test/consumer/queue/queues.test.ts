@@ -222,7 +222,7 @@ describe('a queue', () => {
       expect(next.offsets).to.deep.equal([])
     })
 
-    it('shares the room of the gateway with other queues that are waited for', async () => {
+    it('shares the places of the gateway with other queues that are waited for', async () => {
       start({ limits: { maxHeld: 10, maxHeldPerClient: 10 } })
       await script.acquire({ count: 10, client: 'one' })
       expect(reader().events.demand().messages).to.equal(10)

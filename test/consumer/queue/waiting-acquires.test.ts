@@ -32,10 +32,10 @@ class Run {
     counts: this.#counts,
     records: this.#records
   }
-  readonly #queues = [0, 1].map(at => new WaitingAcquires(this.#shared, () => this.#toldRoom.add(at)))
+  readonly #queues = [0, 1].map(at => new WaitingAcquires(this.#shared, () => this.#toldFree.add(at)))
   readonly #waiting = this.#queues.map(() => new Set<WaitingAcquire>())
   readonly #held: HeldMessage[] = []
-  readonly #toldRoom = new Set<number>()
+  readonly #toldFree = new Set<number>()
   #given = 0
 
   constructor(seed: number) {
@@ -46,7 +46,7 @@ class Run {
     for (let step = 0; step < STEPS; step++) {
       const at = this.#random.between(0, 1)
       const had = this.#queues.map((_, queue) => this.#demanded(queue).messages > 0)
-      this.#toldRoom.clear()
+      this.#toldFree.clear()
       const luck = this.#random.next()
       if (luck < 0.35) this.#add(at)
       else if (luck < 0.65) this.#give(at)
@@ -88,7 +88,7 @@ class Run {
   }
 
   #give(at: number): void {
-    const acquire = this.#queues[at]!.next
+    const acquire = this.#queues[at]!.nextAcquire()
     const able = [...this.#waiting[at]!].filter(({ options }) => this.#counts.freeOf(options.client) > 0)
     if (acquire === undefined) {
       expect(able).to.deep.equal([])
@@ -148,8 +148,8 @@ class Run {
   #shareOf(client: string): number {
     const isWaited = (waiting: Set<WaitingAcquire>) => [...waiting].some(({ options }) => options.client === client)
     const queues = this.#waiting.filter(isWaited).length
-    const room = this.#counts.freeOf(client)
-    return room === 0 ? 0 : Math.max(1, Math.floor(room / queues))
+    const free = this.#counts.freeOf(client)
+    return free === 0 ? 0 : Math.max(1, Math.floor(free / queues))
   }
 
   #check(step: number, had: readonly boolean[], isSettled: boolean): void {
@@ -158,7 +158,7 @@ class Run {
       const { messages, until } = queue.demand(0)
       expect(messages, `step ${step}`).to.equal(expected.messages)
       if (messages > 0) expect(until - expected.until, `step ${step}`).to.be.within(0, TICK_MS)
-      if (isSettled && messages > 0 && !had[at]) expect(this.#toldRoom.has(at), `step ${step}`).to.equal(true)
+      if (isSettled && messages > 0 && !had[at]) expect(this.#toldFree.has(at), `step ${step}`).to.equal(true)
     }
   }
 }

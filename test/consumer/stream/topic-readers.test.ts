@@ -31,7 +31,7 @@ class Stage implements FollowSink {
   following: FollowTopics[] = []
   topicId: string | undefined = 'first'
   /** Records that may still be taken. */
-  room = Number.POSITIVE_INFINITY
+  free = Number.POSITIVE_INFINITY
   readonly #stop = new AbortController()
   #subscription: ReadSubscription | undefined
   #positions: ReadonlyMap<number, number> = new Map()
@@ -60,7 +60,7 @@ class Stage implements FollowSink {
         stopped: this.#stop.signal,
         write: async ({ partition }, { offset, maxOffset, nextOffset }, end) => {
           this.told.push(`${partition}: ${offset}-${maxOffset}${follow ? '' : ` before ${end}`}`)
-          return this.room > 0 ? nextOffset : undefined
+          return this.free > 0 ? nextOffset : undefined
         },
         warn: message => this.warn(message),
         onRetry: message => this.warn(message),
@@ -87,10 +87,10 @@ class Stage implements FollowSink {
     this.#positions = positions
   }
   get isFull(): boolean {
-    return this.room <= 0
+    return this.free <= 0
   }
   take(partition: number, { offset }: KafkaRecord): void {
-    this.room--
+    this.free--
     this.told.push(`${partition}/${offset} then ${this.#positions.get(partition)}`)
   }
   flush(): void {}
@@ -198,7 +198,7 @@ describe('readers of a topic', () => {
   })
 
   it('stop when the output has enough', async () => {
-    stage.room = 0
+    stage.free = 0
     await stage.read({ offset: 0 }, { follow: true })
     await stage.answer(at(5), batch(0, 1))
     expect(stage.newly()).to.deep.equal(['0: 0-1', 'over'])
@@ -373,11 +373,11 @@ describe('a subscription to a topic', () => {
       [0, 0],
       [1, 0]
     ])
-    stage.room = 2
+    stage.free = 2
     await stage.answer(batch(0, 3), batch(0, 3))
     expect(stage.newly()).to.deep.equal(['0/0 then 1', '0/1 then 2'])
     expect(stage.questions).to.deep.equal([])
-    stage.room = 3
+    stage.free = 3
     await stage.resume()
     expect(stage.questions).to.deep.equal(['0@2', '1@0'])
     await stage.answer(batch(0, 3))

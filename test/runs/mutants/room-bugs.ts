@@ -82,7 +82,7 @@ const ofQueues: readonly RoomBug[] = [
     test: QUEUES
   },
   {
-    name: 'room-of-one-queue-only',
+    name: 'limit-of-one-queue-only',
     about: 'A client that waits in several queues may hold its limit in each of them.',
     edits: [
       {
