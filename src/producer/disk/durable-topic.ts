@@ -373,7 +373,7 @@ export class DurableTopic implements BatchOwner, FeedTarget, OutcomeReceiver, St
   }
 
   delayed(producer: ScheduledProducer): void {
-    this.#deps.readAhead.isStuck(producer, () => this.#setAside(producer.partition))
+    this.#deps.readAhead.addStuck(producer, () => this.#setAside(producer.partition))
   }
 
   /** A partition has stopped sending. If it does not exist any more, its records go to other partitions. */

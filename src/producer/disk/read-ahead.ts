@@ -76,7 +76,7 @@ export class ReadAhead {
   }
 
   /** A partition waits before it tries again. @param release called when others need its memory */
-  isStuck(partition: object, release: () => void): void {
+  addStuck(partition: object, release: () => void): void {
     this.#stuck.set(partition, release)
     if (this.#isShort) this.#feedSoon()
   }

@@ -20,7 +20,7 @@ export interface SettlingKey {
 const NOT_ANSWERED: SettlingKey = { settled: () => undefined }
 
 /** Objects that all requests with keys share. */
-interface Claimed {
+interface ClaimParts {
   readonly logged: LoggedRecords
   /** Ends a claim. */
   settle(records: KeyedRecords, outcome: KeyOutcome, settling: SettlingKey): void
@@ -36,7 +36,7 @@ const PENDING = 'pending'
 /** A request that has claimed its key: it produces its records, and then has an answer. */
 export class ClaimedKey {
   readonly #records: KeyedRecords
-  readonly #keys: Claimed
+  readonly #keys: ClaimParts
   #given = 0
   /** The last call whose records are all accepted in memory, and whose outcomes are not followed yet. */
   #unfollowed: CallTag | undefined
@@ -44,7 +44,7 @@ export class ClaimedKey {
   /** Whether a receipt that is given now has all records of the request: an earlier one has brought none of them. */
   isWhole = true
 
-  constructor(records: KeyedRecords, keys: Claimed) {
+  constructor(records: KeyedRecords, keys: ClaimParts) {
     this.#records = records
     this.#keys = keys
     records.given(undefined)

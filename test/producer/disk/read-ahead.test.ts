@@ -43,7 +43,7 @@ describe('durable: memory for records that were read from the log', () => {
   it('takes from partitions that are stuck, longest first, until half of it is free', () => {
     memory.hold(900)
     for (const name of ['first', 'second', 'third']) {
-      memory.isStuck({ name }, () => {
+      memory.addStuck({ name }, () => {
         done.push(name)
         memory.hold(-200)
       })
