@@ -5,7 +5,7 @@ import { MAX_METADATA_LENGTH } from '../consumer/group/offset-tracker.js'
 import { ownRecordOf } from '../core/bytes.js'
 import type { KafkaRecord, Offset, TopicPartition } from '../core/model.js'
 import { webhookIdOf } from './record-request.js'
-import type { OpenRecord, WebhookPartition } from './webhook-status.js'
+import type { OpenRecordView, WebhookPartition } from './webhook-status.js'
 
 /** Records of a partition that are read and not done. */
 export const MOST_OPEN = 2_000
@@ -39,7 +39,7 @@ export interface Tries {
 }
 
 /** A record that is open: its newest offer, and the record itself while it is in memory. There are many, so they are small. */
-export class Open implements Parkable {
+export class OpenRecord implements Parkable {
   /** The lane, until it is parked; `undefined`: it waits for no other one. */
   lane: string | undefined
   readonly offers: TopicOffers
@@ -53,7 +53,7 @@ export class Open implements Parkable {
   serial: number
   record: KafkaRecord | undefined
   #stage: Stage = 'parked'
-  turn: Turn<Open> | undefined
+  turn: Turn<OpenRecord> | undefined
   timer: NodeJS.Timeout | undefined
   /** When the pause ends, by the clock. */
   dueAt: number | undefined
@@ -118,11 +118,11 @@ export class Open implements Parkable {
 export class OpenPartition {
   readonly topic: string
   readonly partition: number
-  readonly #records = new Map<Offset, Open>()
+  readonly #records = new Map<Offset, OpenRecord>()
   /** Number of those in the stage `parked`. */
   parked = 0
   /** The lowest one. `undefined`: it is looked for when it is asked for. */
-  #oldest: Open | undefined
+  #oldest: OpenRecord | undefined
   #highest = -1
   /** At least the length of a commit's metadata. */
   #longest = MOST_DIGITS
@@ -140,12 +140,12 @@ export class OpenPartition {
     return this.#records.size
   }
 
-  get(offset: Offset): Open | undefined {
+  get(offset: Offset): OpenRecord | undefined {
     return this.#records.get(offset)
   }
 
   /** Takes the place of the record's former entry, whose attempt may be under way: the record was given again meanwhile. */
-  add(open: Open): void {
+  add(open: OpenRecord): void {
     const { offset } = open
     if (!this.#records.has(offset))
       this.#longest += offset > this.#highest ? 1 + digitsOf(offset - this.#highest - 1) : 1 + MOST_DIGITS
@@ -156,7 +156,7 @@ export class OpenPartition {
   }
 
   /** @returns false: the record was given again meanwhile */
-  delete(open: Open): boolean {
+  delete(open: OpenRecord): boolean {
     if (this.#records.get(open.offset) !== open) return false
     this.#left++
     if (open.stage === 'parked') this.parked--
@@ -175,15 +175,15 @@ export class OpenPartition {
     return this.#longest < MAX_METADATA_LENGTH
   }
 
-  get oldest(): Open | undefined {
+  get oldest(): OpenRecord | undefined {
     if (this.#oldest !== undefined) return this.#oldest
-    let oldest: Open | undefined
+    let oldest: OpenRecord | undefined
     for (const open of this.#records.values()) if (oldest === undefined || open.offset < oldest.offset) oldest = open
     this.#oldest = oldest
     return oldest
   }
 
-  view(position: Offset, tellOf: (open: Open) => OpenRecord): WebhookPartition {
+  view(position: Offset, tellOf: (open: OpenRecord) => OpenRecordView): WebhookPartition {
     const { partition, size, parked, oldest, isStalled } = this
     return { partition, position, open: size, parked, oldest: oldest && tellOf(oldest), isStalled }
   }

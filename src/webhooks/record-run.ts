@@ -7,13 +7,13 @@ import type { Verbs } from '../verbs/verbs.js'
 import { writeDeadLetter } from './dead-letters.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
 import type { AttemptResult, AttemptSender } from './endpoint/attempt.js'
-import { Open, OpenPartition, type Tries } from './open-records.js'
+import { OpenPartition, OpenRecord, type Tries } from './open-records.js'
 import type { Pace } from './pace.js'
 import { type RequestSettings, requestOf } from './record-request.js'
 import { answerOf, outcomeOf, pauseAfter, retryAfterOf, verdictOf } from './verdicts.js'
 import type { SkipResult } from './webhook-desk.js'
 import type { WebhookMemory } from './webhook-memory.js'
-import type { AttemptNote, AttemptOutcome, OpenRecord, WebhookPartition } from './webhook-status.js'
+import type { AttemptNote, AttemptOutcome, OpenRecordView, WebhookPartition } from './webhook-status.js'
 
 /** After so many dead letters in a row without a 2xx, no further one is written. */
 const MOST_LETTERS_IN_ROW = 10
@@ -59,10 +59,10 @@ export interface RecordRunDeps {
  */
 export class RecordRun implements ParkingSink {
   readonly #deps: RecordRunDeps
-  readonly #lanes = new Lanes<Open>(({ lane }) => lane)
+  readonly #lanes = new Lanes<OpenRecord>(({ lane }) => lane)
   readonly #partitions = new Map<number, OpenPartition>()
   /** Records that have left their lanes to be read, and that the group still counts as parked, by the number of their offer. */
-  readonly #reading = new Map<number, Open>()
+  readonly #reading = new Map<number, OpenRecord>()
   /** Attempts at records that are not open here, by the ids of the records. */
   readonly #tries = new Map<string, Tries>()
   /** Partitions of which a record was refused. */
@@ -101,7 +101,7 @@ export class RecordRun implements ParkingSink {
     const numbers = [...new Set([...positions.keys(), ...this.#partitions.keys()])].sort((a, b) => a - b)
     const { clock, now, definition } = this.#deps
     const { topic } = definition()
-    const tellOf = ({ offset, timestampMs, tries, record, dueAt }: Open): OpenRecord => ({
+    const tellOf = ({ offset, timestampMs, tries, record, dueAt }: OpenRecord): OpenRecordView => ({
       offset,
       timestampMs,
       key: record?.key,
@@ -136,7 +136,7 @@ export class RecordRun implements ParkingSink {
   park(message: AcquiredMessage, offers: TopicOffers): void {
     const { partition } = message
     const others = this.#partitions.get(partition) ?? new OpenPartition(message)
-    const open = new Open(this.#laneOf(message), message, offers, others)
+    const open = new OpenRecord(this.#laneOf(message), message, offers, others)
     // An attempt of before it was given again may be under way.
     open.tries = others.get(open.offset)?.tries ?? this.#recall(open)
     this.#partitions.set(partition, others)
@@ -154,13 +154,13 @@ export class RecordRun implements ParkingSink {
     return key === null || this.#deps.definition().order === 'none' ? undefined : laneOfKey(partition, key)
   }
 
-  #hold(open: Open): void {
+  #hold(open: OpenRecord): void {
     if (open.isHeld) return
     open.isHeld = true
     this.#deps.memory.take(this.#deps.definition().name, open.bytes)
   }
 
-  #forget(open: Open): void {
+  #forget(open: OpenRecord): void {
     open.record = undefined
     if (!open.isHeld) return
     open.isHeld = false
@@ -223,7 +223,7 @@ export class RecordRun implements ParkingSink {
   }
 
   /** A record has its turn. */
-  async #take(turn: Turn<Open>): Promise<void> {
+  async #take(turn: Turn<OpenRecord>): Promise<void> {
     const { pace, isRunning } = this.#deps
     const open = turn.item
     const attempt = pace.begin()
@@ -250,13 +250,13 @@ export class RecordRun implements ParkingSink {
   }
 
   /** The rest of a record's pause, even if it was given again meanwhile. Timers may be early by a part of a millisecond. */
-  #restOf({ tries }: Open): number {
+  #restOf({ tries }: OpenRecord): number {
     const restMs = tries === undefined ? 0 : tries.notBefore - this.#deps.clock()
     return restMs >= 1 ? restMs : 0
   }
 
   /** `over`: the group has taken it back meanwhile. */
-  #read(open: Open): Promise<ReadAgain | 'over'> {
+  #read(open: OpenRecord): Promise<ReadAgain | 'over'> {
     if (open.isOver) return Promise.resolve('over')
     return new Promise(resolve => {
       const end = (found: ReadAgain | 'over'): void => {
@@ -271,7 +271,7 @@ export class RecordRun implements ParkingSink {
   }
 
   /** A bug costs an attempt, and neither the lane nor the process. */
-  async #beginSafely(open: Open, record: KafkaRecord, attempt: number): Promise<void> {
+  async #beginSafely(open: OpenRecord, record: KafkaRecord, attempt: number): Promise<void> {
     try {
       await this.#begun(open, record, attempt)
     } catch (error) {
@@ -280,7 +280,7 @@ export class RecordRun implements ParkingSink {
     }
   }
 
-  async #begun(open: Open, record: KafkaRecord, attempt: number): Promise<void> {
+  async #begun(open: OpenRecord, record: KafkaRecord, attempt: number): Promise<void> {
     this.#reading.delete(open.serial)
     open.enter('sending')
     open.record = record
@@ -318,7 +318,7 @@ export class RecordRun implements ParkingSink {
 
   /** @param attempt its number; `undefined`: it says nothing of the endpoint of now */
   async #judge(
-    open: Open,
+    open: OpenRecord,
     record: KafkaRecord,
     tries: Tries,
     result: AttemptResult,
@@ -345,7 +345,7 @@ export class RecordRun implements ParkingSink {
   }
 
   /** The log repeats a line of a webhook ever more seldom, so that it has the first failure, and not all. */
-  #tellFailure({ id }: Open, attempt: number, result: AttemptResult): void {
+  #tellFailure({ id }: OpenRecord, attempt: number, result: AttemptResult): void {
     const { signal, log } = this.#deps
     if (signal.aborted) return
     const because = result.kind === 'status' ? undefined : result.message
@@ -359,12 +359,12 @@ export class RecordRun implements ParkingSink {
     this.#failingSince = undefined
   }
 
-  #triesOf(open: Open): Tries {
+  #triesOf(open: OpenRecord): Tries {
     open.tries ??= { attempts: 0, counted: 0, delivered: this.#delivered, notBefore: 0 }
     return open.tries
   }
 
-  #recall(open: Open): Tries | undefined {
+  #recall(open: OpenRecord): Tries | undefined {
     if (this.#tries.size === 0) return undefined
     const { id } = open
     const tries = this.#tries.get(id)
@@ -373,21 +373,21 @@ export class RecordRun implements ParkingSink {
   }
 
   /** The record may be given again here. */
-  #remember({ id, tries }: Open): void {
+  #remember({ id, tries }: OpenRecord): void {
     if (tries === undefined) return
     this.#tries.set(id, tries)
     if (this.#tries.size > MOST_TRIES) this.#tries.delete(this.#tries.keys().next().value!)
   }
 
   /** Lets the record, and those of its key behind it, wait until a person acts. */
-  #unsendable(open: Open, attempt: number, because: string): void {
+  #unsendable(open: OpenRecord, attempt: number, because: string): void {
     const { partition, offset } = open
     this.#failingSince ??= this.#deps.now()
     this.#note(open, attempt, 'unsendable', 'unsendable', 0)
     this.#deps.log.warn({ partition, offset, attempt, because }, 'a record of a webhook cannot be sent: it stays open')
   }
 
-  #note(open: Open, attempt: number, answer: AttemptNote['answer'], outcome: AttemptOutcome, ms: number): void {
+  #note(open: OpenRecord, attempt: number, answer: AttemptNote['answer'], outcome: AttemptOutcome, ms: number): void {
     const { id, partition, offset } = open
     this.#notes.unshift({ id, partition, offset, attempt, answer, ms: Math.round(ms), at: this.#deps.now() })
     this.#notes.length = Math.min(this.#notes.length, MOST_NOTES)
@@ -395,13 +395,13 @@ export class RecordRun implements ParkingSink {
   }
 
   /** Writes a dead letter where the definition allows it. @returns false: the record is open */
-  async #giveUp(open: Open, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
+  async #giveUp(open: OpenRecord, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
     if (this.#deps.definition().deadLetters === undefined || this.deadLettersStopped) return false
     if (!open.offers.isOpen(open)) return false
     return this.#settling(open, this.#writeAndSettle(open, record, reason, status))
   }
 
-  async #writeAndSettle(open: Open, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
+  async #writeAndSettle(open: OpenRecord, record: KafkaRecord, reason: string, status: string): Promise<boolean> {
     this.#lettersInRow++
     const problem = await this.#write(open, record, reason, status)
     if (problem === undefined) this.#settle(open)
@@ -409,7 +409,7 @@ export class RecordRun implements ParkingSink {
     return problem === undefined
   }
 
-  async #write(open: Open, record: KafkaRecord, reason: string, status: string): Promise<string | undefined> {
+  async #write(open: OpenRecord, record: KafkaRecord, reason: string, status: string): Promise<string | undefined> {
     const { definition, verbs, log } = this.#deps
     const { name: webhook, topic, deadLetters: to } = definition()
     const { id, partition, offset } = open
@@ -424,7 +424,7 @@ export class RecordRun implements ParkingSink {
     return problem
   }
 
-  #settle(open: Open): void {
+  #settle(open: OpenRecord): void {
     open.offers.ackAll(open.asOffers)
     open.tries = undefined
     this.#over(open)
@@ -432,13 +432,13 @@ export class RecordRun implements ParkingSink {
     if (this.#partitions.size === 0) this.#failingSince = undefined
   }
 
-  #gone(open: Open): void {
+  #gone(open: OpenRecord): void {
     this.lost({ topic: open.topic, partition: open.partition }, open.offset, open.offset + 1, 1)
     this.#settle(open)
   }
 
   /** Parks a begun record again, before those behind it. */
-  #again(open: Open, ms: number): void {
+  #again(open: OpenRecord, ms: number): void {
     if (open.tries !== undefined) open.tries.notBefore = this.#deps.clock() + ms
     const parked = open.isOver ? undefined : open.offers.parkAgain(open, this)
     if (parked === undefined) {
@@ -451,7 +451,7 @@ export class RecordRun implements ParkingSink {
   }
 
   /** A parked record that has its turn keeps its lane for this pause. */
-  #pause(open: Open, ms: number): void {
+  #pause(open: OpenRecord, ms: number): void {
     const { memory, definition, clock } = this.#deps
     const { record } = open
     this.#reading.delete(open.serial)
@@ -469,7 +469,7 @@ export class RecordRun implements ParkingSink {
     }, ms)
   }
 
-  #leavePause(open: Open): void {
+  #leavePause(open: OpenRecord): void {
     clearTimeout(open.timer)
     open.timer = open.dueAt = undefined
     open.enter('parked')
@@ -478,7 +478,7 @@ export class RecordRun implements ParkingSink {
     this.#lanes.leave(turn)
   }
 
-  #over(open: Open): void {
+  #over(open: OpenRecord): void {
     if (open.isOver) return
     open.isOver = true
     const { memory, definition, isRunning } = this.#deps
@@ -501,7 +501,7 @@ export class RecordRun implements ParkingSink {
     return this.#settling(open, this.#skip(open))
   }
 
-  async #settling<Result>(open: Open, work: Promise<Result>): Promise<Result> {
+  async #settling<Result>(open: OpenRecord, work: Promise<Result>): Promise<Result> {
     open.settling = work
     try {
       return await work
@@ -510,7 +510,7 @@ export class RecordRun implements ParkingSink {
     }
   }
 
-  async #skip(open: Open): Promise<SkipResult> {
+  async #skip(open: OpenRecord): Promise<SkipResult> {
     if (this.#deps.definition().deadLetters !== undefined) {
       const problem = await this.#writeSkipped(open)
       if (problem !== undefined) return { type: 'notWritten', message: problem }
@@ -523,7 +523,7 @@ export class RecordRun implements ParkingSink {
   }
 
   /** @returns why there is no dead letter; `undefined`: there is one, or the record is over, or gone */
-  async #writeSkipped(open: Open): Promise<string | undefined> {
+  async #writeSkipped(open: OpenRecord): Promise<string | undefined> {
     const { memory, definition } = this.#deps
     const { isHeld } = open
     if (!isHeld && !memory.maySend(definition().name)) return 'too many records are in memory at the moment'

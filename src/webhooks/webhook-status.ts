@@ -40,7 +40,7 @@ export interface AttemptNote {
 }
 
 /** A record that has neither been delivered nor given up. */
-export interface OpenRecord {
+export interface OpenRecordView {
   readonly offset: Offset
   /** The timestamp of the record. */
   readonly timestampMs: number
@@ -59,7 +59,7 @@ export interface WebhookPartition {
   readonly open: number
   /** Number of open records that wait behind another one of their key. */
   readonly parked: number
-  readonly oldest: OpenRecord | undefined
+  readonly oldest: OpenRecordView | undefined
   /** No further record is read, since too many are open. */
   readonly isStalled: boolean
 }

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { TopicOffers } from '../../src/consumer/group/consume-result.js'
-import { Open, OpenPartition } from '../../src/webhooks/open-records.js'
+import { OpenPartition, OpenRecord } from '../../src/webhooks/open-records.js'
 import { run } from '../consumer/group/fake-runtime.js'
 import { fakeRecord } from '../support/fake-batch.js'
 
@@ -13,9 +13,9 @@ describe('the open records of a partition', () => {
     const { oldest, parked, open } = partition.view(0, ({ offset }) => ({ offset }) as never)
     return [oldest?.offset, parked, open]
   }
-  const add = (offset: number): Open => {
+  const add = (offset: number): OpenRecord => {
     const message = { ...fakeRecord(offset), ...OF, groupId: 'g', serial: offset, firstSerial: offset, retries: 0 }
-    const open = new Open(undefined, message, {} as TopicOffers, partition)
+    const open = new OpenRecord(undefined, message, {} as TopicOffers, partition)
     partition.add(open)
     return open
   }
@@ -66,7 +66,7 @@ describe('the open records of a partition', () => {
   it('are looked through for the oldest one again only when it has left', () => {
     const all = run(0, 2_000).map(add)
     let looked = 0
-    const look = (open: Open): number => {
+    const look = (open: OpenRecord): number => {
       looked++
       return open.serial
     }

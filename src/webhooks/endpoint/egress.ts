@@ -4,9 +4,9 @@ import { createSecureContext, rootCertificates, type SecureContext } from 'node:
 import { unlessAborted } from '../../core/ending.js'
 import { addressProblem, type NamedNetworks, namedNetworks, type Place, type Target } from './addresses.js'
 import { AttemptFailure } from './attempt-failure.js'
+import { type Connect, connectToFirst, startTls } from './connect-to-first.js'
 import { HandshakePace } from './handshake-pace.js'
 import { type NameResolver, Names } from './names.js'
-import { type Connect, opened, secured } from './opened.js'
 import { PlaceNames, type PlaceNamesDeps } from './place-names.js'
 
 /** Limit of the connections of all endpoints of a process. */
@@ -95,8 +95,8 @@ export class Egress {
     const { connect = connectTo } = this.#deps
     const addresses = await this.#allowed(host, target, signal)
     if (!isPlain) await this.#handshakes.turn(user, signal)
-    const socket = await opened(addresses, target.port, connect, signal)
-    return isPlain ? socket : secured(socket, host, this.#secureContext, signal)
+    const socket = await connectToFirst(addresses, target.port, connect, signal)
+    return isPlain ? socket : startTls(socket, host, this.#secureContext, signal)
   }
 
   /** The addresses of the host that may be connected to. */

@@ -14,7 +14,7 @@ export type Connect = (place: { readonly host: string; readonly port: number }) 
  *
  * @throws AttemptFailure `refused`, or the reason of the signal
  */
-export function opened(
+export function connectToFirst(
   addresses: readonly string[],
   port: number,
   connect: Connect,
@@ -68,7 +68,7 @@ export function opened(
  * @param name the host name or address of the url
  * @throws AttemptFailure `tls`, or the reason of the signal
  */
-export function secured(
+export function startTls(
   socket: Socket,
   name: string,
   secureContext: SecureContext,
