@@ -139,7 +139,7 @@ const NATIVE_FACTOR = 16
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
 const UNKNOWN = persistedText(['unknown'])
-const SAID = { unknown: UNKNOWN, unsaid: undefined } as const
+const PERSISTED_INSTEAD = { unknown: UNKNOWN, unsaid: undefined } as const
 
 /**
  * A route to produce, for any API. It does the common steps in this order: permission, head, body within its limit,
@@ -249,7 +249,7 @@ export class ProduceRoute<Head extends ProduceHead> {
       ...untoldWarning(body, error),
       ...answer.headers
     }
-    const persisted = answer.persisted === undefined ? NOT_PERSISTED : SAID[answer.persisted]
+    const persisted = answer.persisted === undefined ? NOT_PERSISTED : PERSISTED_INSTEAD[answer.persisted]
     sendAnswer(response, status, type, body, { requestId, persisted, cause }, headers)
   }
 
@@ -466,7 +466,7 @@ export class ProduceRoute<Head extends ProduceHead> {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer
     let further = answer.headers
-    let persisted: string | undefined = ALL[outcomes === 'pending' ? 'pending' : 'delivered']
+    let persisted: string | undefined = PERSISTED_OF_ALL[outcomes === 'pending' ? 'pending' : 'delivered']
     if (typeof outcomes !== 'string') {
       this.producer.countFailed(outcomes)
       persisted = persistedText(outcomes.map(certaintyOfKnown))
@@ -479,7 +479,7 @@ export class ProduceRoute<Head extends ProduceHead> {
         return
       }
     }
-    if (answer.persisted !== undefined) persisted = SAID[answer.persisted]
+    if (answer.persisted !== undefined) persisted = PERSISTED_INSTEAD[answer.persisted]
     const headers = { requestId, persisted, cause }
     const isWarned = further !== undefined && WARNING_HEADER in further
     if (template === undefined || typeof body !== 'string' || isWarned)
@@ -513,7 +513,7 @@ function isLong(body: Buffer): boolean {
 }
 
 /** Texts of the header for records that all have the same outcome. */
-const ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
+const PERSISTED_OF_ALL = { delivered: persistedText(['yes']), pending: persistedText(['pending']) }
 
 function reasonOf({ status, body }: ProduceAnswer, cause: Cause | undefined, error: unknown): RefusalReason {
   const code = cause?.code ?? codeOfStatus(status)

@@ -44,10 +44,10 @@ export class RequestTurns {
 
   run(work: InPieces<void>, isFirst = false): void {
     this.#open++
-    this.#context.turns.run(this.#released(work), addressOf(this.#exchange.request), isFirst)
+    this.#context.turns.run(this.#counted(work), addressOf(this.#exchange.request), isFirst)
   }
 
-  *#released(work: InPieces<void>): InPieces<void> {
+  *#counted(work: InPieces<void>): InPieces<void> {
     try {
       yield* work
     } catch (error) {

@@ -34,7 +34,7 @@ const MAX_COUNTED_BYTES = 1024 * 1024
 /** Bodies up to this size have mostly come together with their headers: to keep them would cost more than to read them. */
 const SMALL_BODY_BYTES = 32 * 1024
 /** Interval at which expired waits are ended. */
-const TICK_MS = 50
+const EXPIRE_EVERY_MS = 50
 
 /**
  * Keeps requests waiting while there is no memory for their records. Waiting requests are not read: their connections
@@ -120,7 +120,7 @@ export class Admission {
       if (lines.delete(request.socket, waiter)) this.#refuse(waiter, error)
     })
     this.#watchTurn()
-    this.#ticker ??= setInterval(() => this.#tick(), TICK_MS)
+    this.#ticker ??= setInterval(() => this.#endExpired(), EXPIRE_EVERY_MS)
   }
 
   /** Bytes that a body counts as. */
@@ -193,7 +193,7 @@ export class Admission {
     return true
   }
 
-  #tick(): void {
+  #endExpired(): void {
     const until = this.#clock() - this.waitMs
     const tooLate = this.#waiting?.takeOldest(({ since }) => since <= until) ?? []
     const error = tooLate.length > 0 ? this.#error : undefined
