@@ -9,26 +9,26 @@ export interface Due {
   onDue(): void
 }
 
-/** Deadlines within the same 10 ms share one tick. Deadlines are rounded up, so no request is answered too early. */
-const TICK_MS = 10
+/** Deadlines within the same 10 ms share one slot. Deadlines are rounded up, so no request is answered too early. */
+const SLOT_MS = 10
 /** A timer that is so late shows that the process has stood still. */
 const STANDSTILL_MS = 50
 
 /**
  * All deadlines of a Router, with a single timer. Adding and removing an item take constant time.
  *
- *   ticks   [120, 300]           sorted; almost always appended at the end
+ *   slots   [120, 300]           sorted; almost always appended at the end
  *   buckets 120 -> a <-> b       300 -> c
  */
 export class Deadlines {
   readonly #now: MonotonicClock
   readonly #buckets = new Map<number, Bucket>()
-  readonly #ticks: number[] = []
+  readonly #slots: number[] = []
   /** The bucket of the last added item: that of the next one, too, where many are added at once. */
-  #lastTick = Number.NaN
+  #lastSlot = Number.NaN
   #lastBucket: Bucket | undefined
   #timer: NodeJS.Timeout | undefined
-  #timerTick = Number.POSITIVE_INFINITY
+  #timerSlot = Number.POSITIVE_INFINITY
   #size = 0
   /** Counts the calls of `stop`. */
   #stops = 0
@@ -48,27 +48,27 @@ export class Deadlines {
   /** Idempotent. */
   add(item: Due): void {
     if (item.previous) return
-    const tick = Math.ceil(item.deadlineAt / TICK_MS)
-    const bucket = tick === this.#lastTick ? this.#lastBucket! : this.#bucketOf(tick)
+    const slot = Math.ceil(item.deadlineAt / SLOT_MS)
+    const bucket = slot === this.#lastSlot ? this.#lastBucket! : this.#bucketOf(slot)
     bucket.append(item)
     this.#size++
-    if (tick < this.#timerTick) this.#arm()
+    if (slot < this.#timerSlot) this.#arm()
   }
 
-  #bucketOf(tick: number): Bucket {
-    let bucket = this.#buckets.get(tick)
+  #bucketOf(slot: number): Bucket {
+    let bucket = this.#buckets.get(slot)
     if (!bucket) {
-      this.#buckets.set(tick, (bucket = new Bucket()))
-      insertSorted(this.#ticks, tick)
+      this.#buckets.set(slot, (bucket = new Bucket()))
+      insertSorted(this.#slots, slot)
     }
-    this.#lastTick = tick
+    this.#lastSlot = slot
     this.#lastBucket = bucket
     return bucket
   }
 
   /** Called when buckets are dropped. */
   #forgetLast(): void {
-    this.#lastTick = Number.NaN
+    this.#lastSlot = Number.NaN
     this.#lastBucket = undefined
   }
 
@@ -79,7 +79,7 @@ export class Deadlines {
     this.#size--
   }
 
-  /** All items, sorted by tick, and within a tick in the order in which they were added. */
+  /** All items, sorted by slot, and within a slot in the order in which they were added. */
   all(): Due[] {
     return [...this.#buckets.values()].flatMap(bucket => bucket.items())
   }
@@ -88,22 +88,22 @@ export class Deadlines {
     this.#stops++
     clearTimeout(this.#timer)
     this.#timer = undefined
-    this.#timerTick = Number.POSITIVE_INFINITY
+    this.#timerSlot = Number.POSITIVE_INFINITY
   }
 
   #arm(): void {
     clearTimeout(this.#timer)
-    const tick = this.#ticks[0]
-    this.#timerTick = tick ?? Number.POSITIVE_INFINITY
-    if (tick === undefined) return
-    const delayMs = Math.max(0, Math.ceil(tick * TICK_MS - this.#now()))
+    const slot = this.#slots[0]
+    this.#timerSlot = slot ?? Number.POSITIVE_INFINITY
+    if (slot === undefined) return
+    const delayMs = Math.max(0, Math.ceil(slot * SLOT_MS - this.#now()))
     this.#timer = setTimeout(() => this.#fire(), Math.min(delayMs, MAX_TIMER_MS))
   }
 
   /** After a standstill, answers come first that wait in the sockets. */
   #fire(): void {
     const stops = this.#stops
-    const dueAt = (this.#ticks[0] ?? Number.POSITIVE_INFINITY) * TICK_MS
+    const dueAt = (this.#slots[0] ?? Number.POSITIVE_INFINITY) * SLOT_MS
     if (this.#now() - dueAt < STANDSTILL_MS) this.#expire()
     else
       afterTicks(TICKS_OF_AN_ANSWER, () => {
@@ -112,13 +112,13 @@ export class Deadlines {
   }
 
   #expire(): void {
-    this.#timerTick = Number.POSITIVE_INFINITY
+    this.#timerSlot = Number.POSITIVE_INFINITY
     const now = this.#now()
     let passed = 0
-    while (passed < this.#ticks.length && this.#ticks[passed]! * TICK_MS <= now) passed++
-    for (const tick of this.#ticks.splice(0, passed)) {
-      const bucket = this.#buckets.get(tick)!
-      this.#buckets.delete(tick)
+    while (passed < this.#slots.length && this.#slots[passed]! * SLOT_MS <= now) passed++
+    for (const slot of this.#slots.splice(0, passed)) {
+      const bucket = this.#buckets.get(slot)!
+      this.#buckets.delete(slot)
       this.#forgetLast()
       for (let item = bucket.first; item; item = bucket.first) {
         this.remove(item)
@@ -132,8 +132,8 @@ export class Deadlines {
   /** Drops empty buckets at the front, so that the timer does not fire for requests that have been answered. */
   #dropEmptyHeads(): void {
     this.#forgetLast()
-    while (this.#ticks.length > 0 && !this.#buckets.get(this.#ticks[0]!)!.first) {
-      this.#buckets.delete(this.#ticks.shift()!)
+    while (this.#slots.length > 0 && !this.#buckets.get(this.#slots[0]!)!.first) {
+      this.#buckets.delete(this.#slots.shift()!)
     }
   }
 }
@@ -156,7 +156,7 @@ export class Alarm implements Due {
 }
 
 /**
- * The items of one tick in the order in which they were added. They are a linked ring, which begins and ends at the
+ * The items of one slot in the order in which they were added. They are a linked ring, which begins and ends at the
  * bucket.
  */
 class Bucket implements Due {

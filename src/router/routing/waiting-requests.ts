@@ -154,7 +154,7 @@ export class RequestLines {
   }
 
   /** Called when a request has left because it was answered. */
-  left(place: WaitedFor, request: OpenRequest): void {
+  leaveAnswered(place: WaitedFor, request: OpenRequest): void {
     if (this.leave(place, request) && place.requests.size === 0) this.#options.onEmpty(place.at)
   }
 
@@ -227,6 +227,6 @@ class WaitedFor implements Holder {
   }
 
   release(request: OpenRequest): void {
-    this.#lines.left(this, request)
+    this.#lines.leaveAnswered(this, request)
   }
 }

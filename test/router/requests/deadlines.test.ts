@@ -15,7 +15,7 @@ describe('deadlines', () => {
     clock.restore()
   })
 
-  it('calls each once, not before its time and at most a tick after', () => {
+  it('calls each once, not before its time and at most a slot after', () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 500 }), { maxLength: 50 }), delays => {
         const start = clock.now
@@ -54,7 +54,7 @@ describe('deadlines', () => {
     expect(calls).to.deep.equal(['first'])
   })
 
-  it('calls what is added from within a call for a tick whose items were called before', async () => {
+  it('calls what is added from within a call for a slot whose items were called before', async () => {
     const called: string[] = []
     const add = (name: string, deadlineAt: number, then: () => void = () => {}): void =>
       deadlines.add(
@@ -65,7 +65,7 @@ describe('deadlines', () => {
       )
     add('c', 30, () => add('d', 20))
     add('a', 20)
-    // The timer is late, so both ticks are over.
+    // The timer is late, so both slots are over.
     clock.jump(35)
     await clock.tickAsync(20)
     expect(called).to.deep.equal(['a', 'c', 'd'])
@@ -83,9 +83,9 @@ describe('deadlines', () => {
           if (isRemoved) deadlines.remove(alarms[at]!)
         })
         clock.tick(50)
-        const tickOf = (at: number): number => Math.ceil((start + items[at]![0]) / 10)
+        const slotOf = (at: number): number => Math.ceil((start + items[at]![0]) / 10)
         const expected = items.flatMap(([, isRemoved], at) => (isRemoved ? [] : [at]))
-        expected.sort((a, b) => tickOf(a) - tickOf(b) || a - b)
+        expected.sort((a, b) => slotOf(a) - slotOf(b) || a - b)
         expect(called).to.deep.equal(expected)
       })
     )
