@@ -66,7 +66,7 @@ export class GatewayPeers implements Peers {
   readonly #whenGone: ((id: string) => void)[] = []
   readonly #whenRefreshed: (() => void)[] = []
   /** Optional features that this gateway serves. */
-  readonly #serves = new Set<string>()
+  readonly #features = new Set<string>()
   /** The connections, by address and port. */
   readonly #connections = new Map<string, PeerConnection>()
   /** The last result of resolving each of `peers.addresses`. */
@@ -102,7 +102,7 @@ export class GatewayPeers implements Peers {
       listen: settings.listen!,
       isAllowed: address => isAmong(this.#networks, address),
       handlerOf: name => this.#handlers.get(name),
-      serves: () => this.#serves,
+      features: () => this.#features,
       onHello: from => {
         this.#heardAt.set(from, this.#deps.clock())
         if (from !== this.id && !this.#byId.has(from)) void this.#lookAgain(MAX_LOOK_UP_MS)
@@ -127,14 +127,14 @@ export class GatewayPeers implements Peers {
   }
 
   /** The other gateways that serve this optional feature. */
-  serving(what: string): readonly string[] {
-    return [...this.#byId].flatMap(([id, connection]) => (connection.serves(what) ? [id] : []))
+  withFeature(feature: string): readonly string[] {
+    return [...this.#byId].flatMap(([id, connection]) => (connection.hasFeature(feature) ? [id] : []))
   }
 
   /** The others learn it when they look for this gateway next. */
-  says(what: string, isSo: boolean): void {
-    if (isSo) this.#serves.add(what)
-    else this.#serves.delete(what)
+  announce(feature: string, isSo: boolean): void {
+    if (isSo) this.#features.add(feature)
+    else this.#features.delete(feature)
   }
 
   /**

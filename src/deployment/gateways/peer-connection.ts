@@ -79,7 +79,7 @@ interface Answered {
   readonly status: number
   readonly body: Buffer
   /** Optional features that the gateway serves. */
-  readonly serves: readonly string[]
+  readonly features: readonly string[]
   /** Epoch milliseconds; NaN: it names none. */
   readonly at: number
 }
@@ -113,7 +113,7 @@ export class PeerConnection {
   readonly #agent: Agent | TlsAgent
   #id: string | undefined
   #clockAheadMs: number | undefined
-  #serves: readonly string[] = []
+  #features: readonly string[] = []
   #failures = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
   /** Three quarters of the calls in progress may be long ones. */
@@ -152,8 +152,8 @@ export class PeerConnection {
   }
 
   /** Whether the gateway has said that it serves this, which not all do. */
-  serves(what: string): boolean {
-    return this.#serves.includes(what)
+  hasFeature(feature: string): boolean {
+    return this.#features.includes(feature)
   }
 
   get isPaused(): boolean {
@@ -168,7 +168,7 @@ export class PeerConnection {
     const { clock, now } = this.#deps
     const askedAt = clock()
     const answered = await this.#ask(asked, HELLO_TIMEOUT_MS).catch(() => undefined)
-    if (answered !== undefined) this.#serves = answered.serves
+    if (answered !== undefined) this.#features = answered.features
     const isTold = answered !== undefined && !Number.isNaN(answered.at)
     this.#clockAheadMs = isTold ? aheadMsOf(answered.at, now(), clock() - askedAt + DATE_STEP_MS) : undefined
   }
@@ -309,7 +309,7 @@ export class PeerConnection {
   #gone(): void {
     const { id } = this
     this.#id = undefined
-    this.#serves = []
+    this.#features = []
     for (const sent of this.#open) sent.destroy(new Error('it is gone'))
     if (id !== undefined) this.#deps.onGone(id)
   }
@@ -334,6 +334,6 @@ async function answeredBy(response: IncomingMessage): Promise<Answered> {
   if (status === REFUSED) throw new Error('it refuses the token; compare peers.token and builds')
   if (typeof by !== 'string') throw new Error(`its answer (status ${status}) is not that of a gateway`)
   const at = Date.parse(response.headers.date ?? '')
-  const serves = String(response.headers[SERVES_HEADER] ?? '').split(',')
-  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES), serves, at }
+  const features = String(response.headers[SERVES_HEADER] ?? '').split(',')
+  return { by, status, body: await bodyOf(response, MAX_BODY_BYTES), features, at }
 }

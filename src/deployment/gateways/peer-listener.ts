@@ -59,7 +59,7 @@ export interface PeerListenerDeps {
   readonly isAllowed: (address: string) => boolean
   readonly handlerOf: (name: string) => PeerHandler<string> | undefined
   /** Optional features that this process serves. */
-  readonly serves: () => Iterable<string>
+  readonly features: () => Iterable<string>
   /** Called when a gateway asks for the id of this one. */
   readonly onHello: (from: string) => void
   readonly log: Logger
@@ -186,7 +186,7 @@ export class PeerListener {
     const from = String(headers[FROM_HEADER] ?? '')
     if (url === HELLO_PATH) {
       this.#deps.onHello(from)
-      return this.#answer(request, response, OK, NOTHING, { [SERVES_HEADER]: [...this.#deps.serves()].join(',') })
+      return this.#answer(request, response, OK, NOTHING, { [SERVES_HEADER]: [...this.#deps.features()].join(',') })
     }
     if (headers[TO_HEADER] !== id) return this.#answer(request, response, OTHER_PROCESS, NOTHING)
     const length = Number(headers['content-length'])

@@ -62,8 +62,8 @@ type OnGiven<Id> = (by: Id, message: AcquiredMessage) => void
 
 /** The other gateways, the ones among them that lend, and the features that this one says it serves. */
 export interface LendingPeers<Id> extends Peers<Id> {
-  serving(what: string): readonly Id[]
-  says(what: string, isSo: boolean): void
+  withFeature(feature: string): readonly Id[]
+  announce(feature: string, isSo: boolean): void
 }
 
 /**
@@ -94,7 +94,7 @@ export class Lending<Id> implements GroupLending {
     const settings = { ackTimeoutMs, loanTimeoutMs: Math.min(deps.settings.loanTimeoutMs, ackTimeoutMs / 2) }
     this.#wants = new Wants({
       time,
-      others: () => peers.serving(LENDS),
+      others: () => peers.withFeature(LENDS),
       isWaiting: topic => groups.waitingFor(...topic).length > 0,
       tell: (to, topics) => this.#call(to, 'want', this.#encoded(topics))
     })
@@ -130,7 +130,7 @@ export class Lending<Id> implements GroupLending {
     })
     this.#serve()
     groups.lending = this
-    peers.says(LENDS, true)
+    peers.announce(LENDS, true)
   }
 
   /** Calls `listener` with each message before a client gets it. */
@@ -170,7 +170,7 @@ export class Lending<Id> implements GroupLending {
 
   /** Stops lending and borrowing. Messages that are lent out are settled as before. */
   stop(): void {
-    this.#deps.peers.says(LENDS, false)
+    this.#deps.peers.announce(LENDS, false)
     this.#lender.stop()
     this.#borrower.stop()
     this.#wants.stop()

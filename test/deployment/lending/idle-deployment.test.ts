@@ -42,8 +42,8 @@ describe('what gateways tell each other while no message comes', () => {
         peers: {
           id,
           others,
-          serving: () => others,
-          says: () => undefined,
+          withFeature: () => others,
+          announce: () => undefined,
           serve: (name, handle) => void handlers.set(`${id} ${name}`, handle),
           call: async (to, name, body) => {
             calls++

@@ -61,8 +61,8 @@ describe('lending, between a gateway and another one', () => {
         peers: {
           id: 'a',
           others: ['b'],
-          serving: () => others,
-          says: () => undefined,
+          withFeature: () => others,
+          announce: () => undefined,
           serve: (name, handle) => void handlers.set(name, handle),
           call: async (_to, name, body) => {
             called.push({ name, body })
