@@ -209,9 +209,9 @@ export class ConsumeEndpoint {
   #isMissing(verbs: PixyRequest['verbs'], topic: string): boolean {
     const now = this.#parts.clock()
     const known = this.#lookUps.get(topic)
-    const isOfGateway = known?.verbs === verbs
-    if (!isOfGateway || now - known.since >= LOOK_UP_LASTS_MS) {
-      const lookUp = { verbs, since: now, isMissing: isOfGateway && known.isMissing }
+    const isOfCluster = known?.verbs === verbs
+    if (!isOfCluster || now - known.since >= LOOK_UP_LASTS_MS) {
+      const lookUp = { verbs, since: now, isMissing: isOfCluster && known.isMissing }
       if (this.#lookUps.size >= MAX_LOOK_UPS) this.#lookUps.clear()
       this.#lookUps.set(topic, lookUp)
       verbs.topics([topic], LOOK_UP_LIMIT_MS).then(
@@ -219,7 +219,7 @@ export class ConsumeEndpoint {
         () => void (lookUp.isMissing = false)
       )
     }
-    return isOfGateway && known.isMissing
+    return isOfCluster && known.isMissing
   }
 
   #acked(
