@@ -382,7 +382,10 @@ export class PartitionConsumer {
     this.#options.demand.prefetched()
   }
 
-  /** The next message in memory; `undefined` when another message has to be offered again first. */
+  /**
+   * The next message in memory. `undefined`: there is none, too many are open, or another message has to be offered
+   * again first.
+   */
   #nextInHand(tracker: OffsetTracker, now: number): KafkaRecord | undefined {
     for (let record = this.#released.shift(); record; record = this.#released.shift()) {
       if (!this.#mayComeNext(record.offset)) continue

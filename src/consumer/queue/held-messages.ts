@@ -36,7 +36,7 @@ export class HeldMessage implements Due {
   /** The bytes of its record, as long as this process has it and its client was not answered. */
   bytes: HeldRecords
   client: string | undefined
-  /** Lock that the client has asked for, in milliseconds; `undefined`: Kafka's lock, which is not renewed. */
+  /** Lock that the client has asked for, in milliseconds; `undefined`: Kafka's, renewed only when the client asks. */
   lockMs: number | undefined
   /** How long Kafka's lock was when it began. */
   lockLengthMs = 0

@@ -267,7 +267,10 @@ export class MessageLocks {
     for (const held of this.spare) this.#release(held, 'no client has acquired it')
   }
 
-  /** Forgets all messages, whose sessions are about to end. What is on the way to Kafka is awaited. */
+  /**
+   * Forgets all messages, whose sessions are about to end. A message whose acknowledgement is on the way stays until
+   * Kafka answers.
+   */
   close(): void {
     this.#isClosed = true
     this.releaseUnclaimed()

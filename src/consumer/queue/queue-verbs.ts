@@ -26,7 +26,10 @@ export interface AcquireOptions {
    * first message is given whatever its size.
    */
   readonly maxBytes: number
-  /** How long the client wants to hold the messages; the gateway renews their locks. `undefined`: Kafka's lock, not renewed. */
+  /**
+   * How long the client wants to hold the messages; the gateway renews their locks. `undefined`: Kafka's lock, which is
+   * renewed only when the client asks.
+   */
   readonly lockMs: number | undefined
   /** Counts only while the group has neither this setting nor any state for the topic. */
   readonly start: QueueStart | undefined

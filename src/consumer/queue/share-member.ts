@@ -8,10 +8,11 @@ import type { AskRouter } from '../partition/ask.js'
 const EAGER_INTERVAL_MS = 250
 /** A topic that does not exist is assigned when it is created, so the member does not stay eager. */
 const EAGER_BEATS = 120
-/** Pause after a heartbeat that was refused or not answered. */
+/** Pause after a heartbeat that was not answered, or was refused with an error that may pass. */
 const RETRY_MS = 500
+/** Pause after a refusal that does not pass by itself. */
 const REFUSED_PAUSE_MS = 5_000
-/** Whatever interval the coordinator tells. */
+/** Shortest pause between two heartbeats, whatever interval the coordinator tells. */
 const LEAST_INTERVAL_MS = 100
 const HEARTBEAT_TIMEOUT_MS = 10_000
 /** The coordinator has removed the member, or another member has its id. */

@@ -165,7 +165,10 @@ export class ShareSession {
     }, delayMs)
   }
 
-  /** Settles one message. All settlements of one turn of the event loop are sent together. */
+  /**
+   * Settles one message. All settlements of one turn of the event loop are sent together, except renewals, which need a
+   * call of their own.
+   */
   settle(lock: Lock, type: AcknowledgeType, settled: OnSettled): void {
     if (this.#isOver || this.#onClosed !== undefined) settled({ outcome: 'lost' })
     else {

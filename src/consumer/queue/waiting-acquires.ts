@@ -18,10 +18,10 @@ class WaitingClient {
   acquires = 0
   /** Acquires that take messages, in the order in which they came. */
   readonly open = new Line<WaitingAcquire>()
-  /** Demand of the client's acquires for which brokers are asked, whether or not the client has memory for it. */
+  /** Demand of the client's acquires for which brokers are asked, even if the client may not hold so many messages. */
   readonly wanted: Wanted = { messages: 0, bytes: 0 }
   readonly ends = new Latest()
-  /** Whether the client had memory at the last look. If not, `onFree` is called when it has some again. */
+  /** Whether the client was allowed further messages at the last look. If not, `onFree` is called when it is again. */
   mayHold = true
   /** Place among the clients that may hold more, as far as is known, and have an open acquire. */
   place: LinePlace<WaitingClient> | undefined
@@ -227,7 +227,10 @@ export class WaitingAcquires {
     if (client.open.first === undefined) this.#leaveTurns(client)
   }
 
-  /** Gives the client a turn, behind the others, if it has an open acquire. Whether it has memory is checked in that turn. */
+  /**
+   * Gives the client a turn, behind the others, if it has an open acquire. Whether it may hold more is checked in that
+   * turn.
+   */
   #joinTurns(client: WaitingClient): void {
     if (client.open.first !== undefined && client.skipped === undefined) client.place ??= this.#turns.add(client)
   }
@@ -260,7 +263,7 @@ export class WaitingAcquires {
     client.ends.remove(part.until)
   }
 
-  /** Counts what the client wants now, as far as its memory allows. */
+  /** Counts what the client wants now, as far as it may hold more messages. */
   #countPart(client: WaitingClient): void {
     const { part: former, wanted } = client
     if (former !== undefined) {
