@@ -18,7 +18,7 @@ export interface BatchesCall {
 // A call of this many batches, and its answer, are each handled within a few milliseconds.
 const MOST_PER_CALL = 2_000
 
-/** Says for each waiting partition whether it belongs to the same call as the first one. */
+/** Says for each partition that waits in a line whether it belongs to the same call as the first one. */
 export type CallOf = (first: PartitionOfRequest) => (partition: PartitionOfRequest) => boolean
 
 /** Recalled batches may wait in a line until there are so many, and as many as others. */

@@ -2,16 +2,16 @@
 const SLOW_MS = 500
 /** A call that takes less than this shows that the broker itself is not slow. */
 const QUICK_MS = 250
-/** Partitions of a slow call are doubted for this long. */
+/** Partitions of slow calls are doubted until this long after the last slow call. */
 const DOUBTED_MS = 10_000
 const PARTS = 4
-/** A broker is slow itself when this many calls of different partitions in a row are slow. */
+/** A broker is slow itself when this many slow calls of suspects follow each other without a quick call. */
 const SLOW_CALLS_OF_SLOW_BROKER = 4
 /** The calls of a slow broker are slow from this many times the duration of its quickest slow call. */
 const SLOW_BROKER_FACTOR = 3
 /** One of this many calls of slow partitions has one partition only. */
 const CALLS_PER_TEST = 4
-// Maximum number of slow partitions that are remembered. The oldest is forgotten first.
+/** Maximum number of slow partitions that are remembered. The oldest is forgotten first. */
 const MOST_REMEMBERED = 10_000
 
 interface Keyed {
@@ -23,10 +23,11 @@ const keyOf = ({ key }: Keyed): string => key
  * Finds the partitions of a broker that make produce calls slow, so that they can have calls of their own. A broker
  * answers a call when the slowest of its partitions is written to all in-sync replicas.
  *
- * A partition is suspected when it was in two slow calls and in no quick call between them, or in a call that timed
- * out. The suspects of a call are divided into four parts, and each part has a call of its own. A quick call clears its
- * partitions; a slow one is divided again. A suspect whose call is slow although it is alone in it has been found. Found
- * partitions share their calls, and from time to time one is alone in a call. They are cleared by a quick call, too.
+ * A partition is suspected when it was in two slow calls and in no quick call between them, the second at most 10 s
+ * after another slow call, or in a call that timed out. The suspects of a call are divided into four parts, and each
+ * part has a call of its own. A quick call clears its partitions; a slow one is divided again. A suspect whose call is
+ * slow although it is alone in it has been found. Found partitions share their calls, and from time to time one is
+ * alone in a call. They are cleared by a quick call, too.
  *
  * When all calls are slow, the broker or the way to it is slow, and no partition is. Then all suspects are cleared, and
  * only calls that are slower still count as slow, until one is quick.
@@ -54,7 +55,7 @@ export class SlowPartitions {
     return this.#suspects.has(partition.key) || this.#found.has(partition.key)
   }
 
-  /** Says for each waiting partition whether it belongs to the same call as the first one. */
+  /** Says for each waiting slow partition whether it belongs to the same call as the first one. */
   callOf({ key: first }: Keyed): (partition: Keyed) => boolean {
     const part = this.#suspects.get(first)
     if (part !== undefined) return ({ key }) => this.#suspects.get(key) === part

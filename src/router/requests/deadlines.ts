@@ -9,13 +9,13 @@ export interface Due {
   onDue(): void
 }
 
-/** Deadlines within the same 10 ms share one slot. Deadlines are rounded up, so no request is answered too early. */
+/** Deadlines within the same 10 ms share one slot. Deadlines are rounded up, so no item becomes due too early. */
 const SLOT_MS = 10
 /** A timer that is so late shows that the process has stood still. */
 const STANDSTILL_MS = 50
 
 /**
- * All deadlines of a Router, with a single timer. Adding and removing an item take constant time.
+ * Deadlines of many items, with a single timer. Adding and removing an item take constant time.
  *
  *   slots   [120, 300]           sorted; almost always appended at the end
  *   buckets 120 -> a <-> b       300 -> c
@@ -100,7 +100,7 @@ export class Deadlines {
     this.#timer = setTimeout(() => this.#fire(), Math.min(delayMs, MAX_TIMER_MS))
   }
 
-  /** After a standstill, answers come first that wait in the sockets. */
+  /** Ends what is due. After a standstill, answers that already wait in the sockets are read first. */
   #fire(): void {
     const stops = this.#stops
     const dueAt = (this.#slots[0] ?? Number.POSITIVE_INFINITY) * SLOT_MS
@@ -129,7 +129,7 @@ export class Deadlines {
     this.#arm()
   }
 
-  /** Drops empty buckets at the front, so that the timer does not fire for requests that have been answered. */
+  /** Drops empty buckets at the front, so that the timer does not fire for items that were removed. */
   #dropEmptyHeads(): void {
     this.#forgetLast()
     while (this.#slots.length > 0 && !this.#buckets.get(this.#slots[0]!)!.first) {
