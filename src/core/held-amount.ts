@@ -22,7 +22,7 @@ export class HeldAmount {
     return this.#value
   }
 
-  /** Adds without returning a function that releases: the caller keeps the amount and calls {@link release} once. */
+  /** Adds without returning a function that releases: the caller keeps the amount and releases it later. */
   add(amount: number): void {
     this.#value += amount
   }

@@ -7,9 +7,9 @@ const COST_OF_A_RECORD = 256
 export const costOf = (bytes: number, records: number): number => bytes + COST_OF_A_RECORD * records
 
 export interface TickLimits {
-  /** All together do so much in one turn of the event loop. */
+  /** Least limit of one turn of the event loop, for any number of takers. */
   readonly costPerTick: number
-  /** Cost per tick for a single taker. Several takers share it, down to `costPerTick`. */
+  /** Limit for a single taker. For n takers together it is divided by n, but stays at least `costPerTick`. */
   readonly costPerTickAlone: number
 }
 

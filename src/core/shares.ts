@@ -52,10 +52,10 @@ export class Shares<Client = string> {
     if (client !== undefined) addCount(this.#byClient, client, by)
   }
 
-  /** @returns a function that releases the places; from its second call on it does nothing */
-  take(client: Client | undefined, count = 1): () => void {
-    if (client === undefined) return this.#all.take(count)
-    addCount(this.#byClient, client, count)
-    return this.#all.take(count, () => addCount(this.#byClient, client, -count))
+  /** @returns a function that releases the amount; from its second call on it does nothing */
+  take(client: Client | undefined, amount = 1): () => void {
+    if (client === undefined) return this.#all.take(amount)
+    addCount(this.#byClient, client, amount)
+    return this.#all.take(amount, () => addCount(this.#byClient, client, -amount))
   }
 }

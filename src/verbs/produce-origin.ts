@@ -21,7 +21,7 @@ export interface ProduceOrigin {
   readonly trace?: TraceOfRequest | undefined
   /** Set before the receipt if all records of the request are in the durable log: how many these are. */
   acceptedRecords?: number | undefined
-  /** Set by the gateway when it accepts records: the id to ask for them with. */
+  /** Set when the records are accepted: the id to ask for them with. */
   receipt: string | undefined
   /** The API looks for the receipt here, and not in the result of `produce`. Absent: perhaps there. */
   readonly isAsked?: boolean | undefined

@@ -8,9 +8,10 @@ const SHARE_OF_RECORDS = 1 / 8
 const TELL_EVERY_MS = 100
 
 /**
- * Limits the open records of all webhooks of a process. Their bytes count in the budget of records. A partition gets no
- * more records when it and its webhook hold more bytes than are free, so that other webhooks find free bytes, whatever
- * an endpoint does. One record of each partition may always be open.
+ * Limits the open records of all webhooks of a process. Their bytes count in the budget of records. A partition opens
+ * no further record when the open records of its webhook and, once more, its own would be more than the places that are
+ * free, so that other webhooks find free places, whatever an endpoint does. One record of each partition may always be
+ * open.
  */
 export class OpenLimit {
   readonly #held: HeldRecords

@@ -22,7 +22,7 @@ export class Pace {
   #inFlight = 0
   /** Number of attempts that have begun. */
   #begun = 0
-  /** The value of `#begun` when the window was last halved. */
+  /** The value of `#begun` when a failure last counted. */
   #halvedAt = 0
   #pausedUntil = Number.NEGATIVE_INFINITY
   /** The end of the longest `Retry-After`, which no 2xx shortens. */

@@ -144,7 +144,11 @@ export class GatewayKeys implements KeyOwners {
     return this.#ofOthers.carryOut(envelope.request, this.#carryOut, this.#refusal ?? this.#disagreement(envelope))
   }
 
-  /** Refuses requests of other gateways from now on. @returns when those that were begun have ended, and none is on its way */
+  /**
+   * Refuses requests of other gateways from now on.
+   *
+   * @returns when those that were begun have ended, and none is on its way or two more seconds have passed
+   */
   async close(): Promise<void> {
     const { peers } = this.#deps
     this.#held.close()

@@ -109,7 +109,7 @@ export interface ProduceApi<Head extends ProduceHead> extends ProducingApi {
   scan?(body: Buffer, head: Head, maxRecords: number): readonly ProduceRecord[] | undefined
   /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
   limit?(records: readonly ProduceRecord[], head: Head, exchange: Exchange): RecordsOrLater
-  /** Produces the records, whose bytes are valid during the call. Absent: the gateway does. */
+  /** Produces the records, whose bytes are valid during the call. Absent: the cluster's `produce` verb does. */
   produce?(records: readonly ProduceRecord[], head: Head, origin: ProduceOrigin): PendingProduce
   /** Called when records were handed on. They are valid during the call. */
   produced?(records: readonly ProduceRecord[], pending: PendingProduce, head: Head): void

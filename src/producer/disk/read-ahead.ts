@@ -13,7 +13,7 @@ const PAUSE_MS = 2
 
 /** A reader that waits for memory. */
 export interface Starved {
-  /** Called when memory has become free. */
+  /** Called when memory may have become free. */
   fed(): void
 }
 
@@ -69,7 +69,7 @@ export class ReadAhead {
     return this.bytes + bytes <= this.maxBytes
   }
 
-  /** The reader finds no memory. The reader is called once when memory is free. */
+  /** The reader finds no memory. The reader is called once when memory may have become free. */
   starve(starved: Starved): void {
     this.#starved.add(starved)
     if (this.#stuck.size > 0 && this.bytes > this.maxBytes * SHARE_AFTER_YIELDING) this.#feedSoon()

@@ -13,7 +13,10 @@ export interface BufferCapacity {
   readonly usedBytes: number
   /** The part of these bytes that belongs to stuck partitions and to topics that are being looked up. */
   readonly stuckBytes: number
-  /** Calls back whenever memory was freed, which is often. A later callback replaces the one before. */
+  /**
+   * Calls back, often, whenever memory was freed or became stuck: stuck bytes do not count for admission. A later
+   * callback replaces the one before.
+   */
   onFreed(freed: () => void): void
 }
 

@@ -2,9 +2,12 @@ import { KIB } from '../../../core/bytes.js'
 import { LoopTurns, TICK_LIMITS, type TickLimits, type TurnTaker } from '../../../core/loop-turns.js'
 
 export interface TurnLimits extends TickLimits {
-  /** All streams together may have so much without an answer; streams that have something in flight share it. */
+  /** Least limit of what all streams together may have without an answer. */
   readonly costInFlight: number
-  /** A stream alone may have so much without an answer; several share it, down to `costInFlight`. */
+  /**
+   * Limit for a single stream. For n streams together it is divided by n, but stays at least `costInFlight`; each has
+   * an equal share of it.
+   */
   readonly costInFlightAlone: number
 }
 
