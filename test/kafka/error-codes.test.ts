@@ -13,16 +13,11 @@ describe('kafkaErrorOf', () => {
     }
   })
 
-  it('lets only what may pass be retried', () => {
-    expect([-1, 2, 3, 5, 6, 7, 14, 15, 16, 19, 20, 56].every(code => kafkaErrorOf(code).retriable)).to.equal(true)
-    expect([1, 10, 17, 18, 22, 25, 29, 45, 47, 87].some(code => kafkaErrorOf(code).retriable)).to.equal(false)
-  })
-
   it('says name, code and cause', () => {
     expect(kafkaErrorOf(6).message).to.equal('NOT_LEADER_OR_FOLLOWER (6): another broker leads the partition now')
   })
 
-  it('lets just these be retried', () => {
+  it('lets only what may pass be retried', () => {
     const retriable = Object.values(errorCodes).filter(code => kafkaErrorOf(code).retriable)
     expect(retriable).to.deep.equal([
       ...[-1, 2, 3, 5, 6, 7, 9, 13, 14, 15, 16, 19, 20, 41, 51, 56, 70, 71, 72, 74, 75, 78, 80, 83, 84, 88, 89],

@@ -212,7 +212,7 @@ describe('the thread of the schemas', () => {
     for (let round = 0; round < 3; round++) expect((await encode([itemOf(text, '"b"')]))[0]).to.be.instanceOf(Buffer)
   })
 
-  it('reads a schema whose reading was given back behind that of another', async () => {
+  it('reads all schemas although each message gives back all but the first', async () => {
     const code = `
       import { parentPort } from 'node:worker_threads'
       const results = [{ type: 'opened', name: undefined, heldBytes: 1 }]

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import type { ConsumeManyResult } from '../../../src/consumer/group/consume-result.js'
 import type { RecordHeader } from '../../../src/core/model.js'
+import { until } from '../../http/server/stage.js'
 import { FakeVerbs } from '../../support/fake-verbs.js'
 import {
   answerOf,
@@ -54,9 +54,12 @@ describe("records in answers of Kafka-Pixy's gRPC service", function () {
   })
   afterEach(() => service.stop())
 
-  const holds = async (isEnough: (bytes: number) => boolean): Promise<void> => {
-    while (!isEnough(service.records.heldBytes)) await sleep(5)
-  }
+  const holds = (isEnough: (bytes: number) => boolean): Promise<void> =>
+    until(
+      () => isEnough(service.records.heldBytes),
+      'the held bytes of records, but',
+      () => service.records.heldBytes
+    )
 
   it('count until their clients have read them', async () => {
     const session = await service.connect()
@@ -86,7 +89,11 @@ describe("records in answers of Kafka-Pixy's gRPC service", function () {
     const calls = Array.from({ length: CALLS }, (_, at) => 2 * at + 1)
     const frames = calls.flatMap(at => [headersFrame(at, '/KafkaPixy/ConsumeNAck'), messageFrame(at, CONSUME)])
     socket.write(Buffer.concat([PREFACE, EMPTY_SETTINGS, widestWindow(), ...frames]))
-    while (verbs.given < CALLS) await sleep(5)
+    await until(
+      () => verbs.given >= CALLS,
+      `${CALLS} answered calls, but`,
+      () => verbs.given
+    )
     await service.until('kafka_pixy_open_calls', '0')
     // The kernel takes some of them.
     expect(service.records.heldBytes).to.be.at.least((CALLS / 2) * MIB)

@@ -1,6 +1,7 @@
 import { get, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { expect } from 'chai'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
+import { until } from '../../http/server/stage.js'
 import { RawSocket } from '../../support/raw-socket.js'
 import { deleteRecords } from '../../support/target-cluster.js'
 import { PixyGateway } from './stage.js'
@@ -105,6 +106,8 @@ describe('pixy: tail', function () {
     const metrics = await (await fetch(`${app.urls.management}/metrics`)).text()
     return Number(/^kafka_pixy_open_tails (\d+)$/m.exec(metrics)![1])
   }
+  const untilOpen = (tails: number): Promise<void> =>
+    until(async () => (await openTails()) === tails, `${tails} open tails, but`, openTails)
   const _refusal = async (query: string, headers = {}) => {
     const { status, body } = await pixy.ask(`/topics/${query}`, { headers })
     return `${status} ${(JSON.parse(body) as { error: string }).error}`
@@ -132,16 +135,16 @@ describe('pixy: tail', function () {
     expect(JSON.parse(text.events[0]!.data).timestamp).to.be.above(1e12)
     client.leave()
     text.leave()
-    while ((await openTails()) > 0);
+    await untilOpen(0)
   })
 
   it('ends with its connection also where it waits behind another one', async () => {
     const topic = await topicWith(1)
     const socket = await RawSocket.open(pixy.app.urls.apis.get('kafka-pixy')!)
     await socket.send(`GET /topics/${topic}/tail HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n`.repeat(5))
-    while ((await openTails()) < 5);
+    await untilOpen(5)
     socket.reset()
-    while ((await openTails()) > 0);
+    await untilOpen(0)
   })
 
   it('begins at the end, and goes on where the last event was, also before the first one', async () => {

@@ -166,7 +166,7 @@ class Run {
 describe('the acquires that wait in a queue', () => {
   const seed = testSeed()
   for (let at = 0; at < 10; at++) {
-    it(`are wanted for what they want in sum, and are told of each room (seed ${seed + at})`, async () => {
+    it(`demand the sum of what they want, and call back when a client may hold more (seed ${seed + at})`, async () => {
       const run = new Run(seed + at)
       try {
         expect(await run.run()).to.be.greaterThan(10)

@@ -8,6 +8,7 @@ import { silentLogger } from '../../../src/core/model.js'
 import { openListenerSecurity } from '../../../src/server/app/listener-security.js'
 import { call, configOf, type Guarded, push, startGuarded, TestAuthority, TestFolder } from '../../support/access.js'
 import type { TestCertificate } from '../../support/certificates.js'
+import { until } from './stage.js'
 
 describe('TLS', () => {
   const authority = new TestAuthority()
@@ -308,7 +309,7 @@ describe('TLS', () => {
     it('are found without being told', async () => {
       const { http } = await startWith(certificateFor('one'), 10)
       write(certificateFor('two'))
-      while ((await shownBy(http.urls.shared)) !== 'two') await new Promise(resolve => setImmediate(resolve))
+      await until(async () => (await shownBy(http.urls.shared)) === 'two', 'the new certificate')
     })
 
     it('change nothing but the log while they are half written or do not fit together', async () => {

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
 import { brief, PixyGateway } from '../../apis/kafka-pixy/stage.js'
+import { until } from '../../http/server/stage.js'
 import type { GroupInstance } from '../../support/group-instance.js'
 import { checkRows } from '../../support/rows.js'
 import { onCluster } from '../../support/stage.js'
@@ -141,7 +142,8 @@ describe('pixy: what Kafka-Pixy answered', function () {
     try {
       await quick.get('/topics/run-ch/messages?group=run-idle')
       const left = '400 {"error":"unknown consumer group run-idle"}'
-      while (brief(await quick.get('/topics/run-ch/consumers?group=run-idle')) !== left);
+      const consumers = async (): Promise<string> => brief(await quick.get('/topics/run-ch/consumers?group=run-idle'))
+      await until(async () => (await consumers()) === left, 'that the group has left, but', consumers)
     } finally {
       await quick.stop()
     }

@@ -1,7 +1,9 @@
 import { Agent, createServer, type IncomingMessage, request, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect } from 'chai'
+import sinon from 'sinon'
 import type { App } from '../../../src/server/app/app.js'
+import { type LogLine, recordingLogger } from '../../http/server/stage.js'
 import { onBroker } from '../../support/stage.js'
 import { startTestApp } from '../../support/test-app.js'
 
@@ -126,9 +128,19 @@ describe('leaving without a crash', () => {
   })
 
   it('takes no more than half of the grace for it, and nothing by default', async () => {
+    const lines: LogLine[] = []
+    const log = recordingLogger(lines)
     // Longer than a test may take.
-    const short = await startTestApp(stage.bootstrap, { 'shutdown.drainMs': '600000', 'shutdown.graceMs': '400' })
+    const settings = { 'shutdown.drainMs': '600000', 'shutdown.graceMs': '401' }
+    const short = await startTestApp(stage.bootstrap, settings, log)
+    const byDefault = await startTestApp(stage.bootstrap, {}, log)
+    const pauses = sinon.spy(globalThis, 'setTimeout')
     await short.stop()
-    await (await startTestApp(stage.bootstrap)).stop()
+    const lasted = pauses.args.map(([, ms]) => ms)
+    pauses.restore()
+    await byDefault.stop()
+    expect(lasted).to.include(200)
+    const stopping = lines.filter(({ message }) => message === 'stopping')
+    expect(stopping.map(({ fields }) => (fields as { drainMs: number }).drainMs)).to.deep.equal([200, 0])
   })
 })
