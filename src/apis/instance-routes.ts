@@ -297,9 +297,10 @@ export class InstanceRoutes {
   }
 
   /**
-   * The records as JSON, what holds the bytes that were made of them, and the format of the instance; `undefined`: the client has
-   * left. The records are accepted when the
-   * whole answer was sent.
+   * Reads records, which are accepted when the whole answer was sent.
+   *
+   * @returns the records as JSON, the format of the instance, the bytes of the records, and the hold on the memory that
+   *   the JSON takes besides them; `undefined`: the client has left
    */
   async #read(ask: InstanceAsk, options: ReadTerms) {
     const { request, response } = ask.exchange

@@ -110,7 +110,8 @@ export class LoopTurns {
    * Does work in turns, the first pieces at once if {@link ask} would. Errors of the work end the process, unless the caller
    * catches them.
    *
-   * @param owner its works are done one after another @param isFirst before those of the owner that wait: it goes on with one
+   * @param owner its works are done one after another
+   * @param isFirst true: runs before the owner's other works, because it continues the one that runs now
    */
   run(work: InPieces<void>, owner: unknown = work, isFirst = false): void {
     const works = this.#works.get(owner)

@@ -58,9 +58,10 @@ interface BytesWaiter {
 }
 
 /**
- * The bytes of records of one process, from their fetch until the answer with them has left or they were given back. One client
- * may have about half of them, as with {@link Shares}, and gets no more while one waits that has less. Requests for bytes wait in
- * turn: first the clients that have least; after a second, freed bytes are kept for the waiter.
+ * The bytes of records of one process, from their fetch until the answer with them has left or they were given back.
+ * One client may have about half of them, as with {@link Shares}, and gets no more while a client waits that holds
+ * less. Requests for bytes wait in turn: first the clients that have least; after a second, freed bytes are kept for
+ * the waiter.
  * While there are waiters, the answers end whose clients take them slowest.
  *
  * A record that is larger than the share of any client passes all the same: one of them at a time.
@@ -301,8 +302,8 @@ export class RecordBudget {
   }
 
   /**
-   * Ends the slowest answers, as many as those need that wait. A client that waits ends none of clients that have less than
-   * itself.
+   * Ends the slowest answers until the clients that wait have enough. For a client, only answers of clients that hold
+   * at least as much are ended.
    */
   endSlow(): void {
     const slow = this.#slowest()

@@ -23,7 +23,7 @@ export interface ProduceOrigin {
   acceptedRecords?: number | undefined
   /** Set when the records are accepted: the id to ask for them with. */
   receipt: string | undefined
-  /** The API looks for the receipt here, and not in the result of `produce`. Absent: perhaps there. */
+  /** True: the API reads the receipt from `receipt` here. Absent: it may take it from the result of `produce`. */
   readonly isAsked?: boolean | undefined
   /**
    * Lets the work on many records go in turns. The records and their bytes last. Absent: the bytes are valid during the

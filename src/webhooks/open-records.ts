@@ -126,9 +126,9 @@ export class OpenPartition {
   #highest = -1
   /** At least the length of a commit's metadata. */
   #longest = MOST_DIGITS
-  /** Records that have left since that was its length. */
+  /** Records that have left since `#longest` was computed. */
   #left = 0
-  /** A record was refused since one could last be opened. */
+  /** True from a refused record until one may be opened again. */
   isStalled = false
 
   constructor({ topic, partition }: TopicPartition) {

@@ -212,7 +212,10 @@ export class Webhook {
     )
   }
 
-  /** Takes records while few wait for their first turn. Also while none are taken, so that this gateway stays a member. */
+  /**
+   * Takes records while few wait for their first turn. Asks also while the webhook is paused or broken, so that this
+   * gateway stays a member.
+   */
   #ask(): void {
     if (!this.#hasJoined || this.#isClosing || this.#demand.isAsking || this.#askTimer !== undefined) return
     if (!this.#run.wantsMore) return

@@ -23,8 +23,9 @@ export interface RunOptions {
 
 export type Handler = (message: Message) => unknown
 
-/** Limits of one request for messages: where they may wait in lanes, and where they are handled quickly. */
+/** Limits of one request for messages. Its number of messages may be larger where they are handled quickly. */
 const MOST_AT_ONCE: MessageLimits = { maxMessages: 32, maxBytes: 256 * 1024 }
+/** Limit of the messages of one request where they are handled quickly. */
 const MOST_QUICK = 256
 /** As many messages are taken at once as are handled within this time: waiting costs less than offering them to another loop. */
 const QUICK_MS = 5

@@ -440,7 +440,10 @@ export class Queue {
     this.#watchIdle()
   }
 
-  /** Waiting acquires are refused at once; but at their ends if the group was joined, and trying again soon may help. */
+  /**
+   * Refuses waiting acquires: at once, or, where the group was joined and the failure may pass soon, when their waits
+   * end.
+   */
   #failed(reason: Failure): void {
     if (this.#isClosed) return
     const failure = failureOfQueue(reason)

@@ -7,7 +7,7 @@ import type { AcquireOptions, AcquireResult } from './queue-verbs.js'
 
 /** How long brokers are asked for more once an acquire has got some messages. */
 const LINGER_MS = 100
-/** A broker is asked at least once, however short the client waits. */
+/** Brokers are asked for at least this long, so that one can answer. */
 const MIN_WAIT_MS = 100
 /** The time that an answer takes that a broker has sent at the end of the wait. An acquire takes messages so much longer. */
 const ANSWER_MS = 50
@@ -33,9 +33,9 @@ export class WaitingAcquire implements Due {
   state: 'asking' | 'ending' = 'asking'
   /** Its time was over before the queue had begun: it waits on for that. */
   waitsForBegin = false
-  /** Place among the acquires of its client that take messages. Set by the line that keeps it. */
+  /** Place among the acquires of its client that take messages. Set by `WaitingAcquires`. */
   place: LinePlace<WaitingAcquire> | undefined
-  /** The part of the demand that comes from this acquire. Set by the line that keeps it. */
+  /** The part of the demand that comes from this acquire. Set by `WaitingAcquires`. */
   counted: WantedPart | undefined
   /** Messages for the answer, in the order in which the acquire got them. */
   readonly messages: HeldMessage[] = []
@@ -95,7 +95,11 @@ export class WaitingAcquire implements Due {
     this.messages.push(held)
   }
 
-  /** Brokers have been asked long enough. @returns false: so they had before, or for too long */
+  /**
+   * Brokers have been asked long enough.
+   *
+   * @returns false: it had stopped asking before, or its time ended 50 ms ago or earlier
+   */
   stopAsking(now: number): boolean {
     if (this.state === 'ending' || now >= this.deadlineAt + ANSWER_MS) return false
     this.state = 'ending'

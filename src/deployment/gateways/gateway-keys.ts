@@ -23,7 +23,7 @@ import { heaviest } from '../calls/rendezvous.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
 import { HeldRequests } from './held-requests.js'
 
-/** Keys cannot be shared if so many look-ups in a row have the same result. */
+/** A problem that may pass, as while a gateway is started again, counts once so many look-ups in a row found it. */
 const LOOKS = 3
 
 /** Asks how a gateway serves requests with keys. Builds that asked for keys instead of passing requests on do not serve it. */

@@ -126,12 +126,12 @@ export class GatewayPeers implements Peers {
     return [...this.#byId.keys()]
   }
 
-  /** The other gateways that serve this optional feature. */
+  /** The other gateways with this optional feature. */
   withFeature(feature: string): readonly string[] {
     return [...this.#byId].flatMap(([id, connection]) => (connection.hasFeature(feature) ? [id] : []))
   }
 
-  /** The others learn it when they look for this gateway next. */
+  /** Announces or withdraws an optional feature; the others learn it at their next look-up. */
   announce(feature: string, isSo: boolean): void {
     if (isSo) this.#features.add(feature)
     else this.#features.delete(feature)
@@ -258,7 +258,10 @@ export class GatewayPeers implements Peers {
     })
   }
 
-  /** A link may be cut in one direction. */
+  /**
+   * Reports gateways as gone that have not looked for this one for {@link SILENT_MS}: a link may be cut in one
+   * direction.
+   */
   #forgetSilent(): void {
     for (const [id, heardAt] of this.#heardAt) {
       if (this.#deps.clock() - heardAt < SILENT_MS) continue

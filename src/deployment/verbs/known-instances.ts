@@ -1,7 +1,7 @@
 import { setNewest } from '../../core/maps.js'
 import type { InstanceName } from '../../verbs/verbs.js'
 
-/** Limit of instances of which something is known. Of another one, a change is asked for once more. */
+/** Limit of remembered instances. A change of a forgotten one costs one call more. */
 const MAX_KNOWN = 10_000
 
 interface KnownOwner {

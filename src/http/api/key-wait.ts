@@ -3,9 +3,11 @@ import { inTime } from '../../core/in-time.js'
 import type { AcceptedRequest, AsyncAnswer } from '../exchange/async-answer.js'
 import { originOf } from './request-origin.js'
 
-/** How long the receipt is waited for: until all records of the request that is under way are on disk. */
+/** Longest wait for the receipt: it exists when all records of the earlier request are on disk. */
 export const RECEIPT_LIMIT_MS = 5_000
-/** How long it is still waited for when the request would be refused: for a question to another process. */
+/**
+ * How long the receipt is still waited for before the request is refused: the owner of the key may be another process.
+ */
 const LAST_LIMIT_MS = 200
 
 /**

@@ -42,7 +42,7 @@ export abstract class MessageWait {
     return true
   }
 
-  /** The answer leaves from now on. @param madeBytes that were made of the messages for it */
+  /** The answer leaves from now on. @param madeBytes bytes that the answer takes besides the messages */
   leaves(madeBytes: number): void {
     if (this.held === undefined) return
     this.held.add(madeBytes)

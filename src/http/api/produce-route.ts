@@ -52,7 +52,7 @@ export interface ProduceHead extends ProduceRequest {
 /** Outcomes of the records of a request: one word when all are alike and no details are wanted. */
 export type Outcomes = 'delivered' | 'pending' | readonly OutcomeSoFar[]
 
-/** An answer in the words of an API. The route adds what is certain about the records, the receipt and the id. */
+/** An answer in the format of an API. The route adds what is certain about the records, the receipt and the id. */
 export interface ProduceAnswer {
   readonly status: number
   /** Absent: no content type. */
@@ -107,7 +107,10 @@ export interface ProduceApi<Head extends ProduceHead> extends ProducingApi {
   readBody(body: Buffer, head: Head, inTurns: boolean): RecordsOrLater | InPieces<RecordsOrLater>
   /** Reads a body of the usual shape with at most so many records, in little time. Absent, or `undefined`: {@link readBody} does. */
   scan?(body: Buffer, head: Head, maxRecords: number): readonly ProduceRecord[] | undefined
-  /** Takes out the records that the API refuses by itself, and puts the reasons into the head. The client is allowed them. */
+  /**
+   * Takes out the records that the API refuses by itself, and puts the reasons into the head. Called after the
+   * client's rights to them were checked.
+   */
   limit?(records: readonly ProduceRecord[], head: Head, exchange: Exchange): RecordsOrLater
   /** Produces the records, whose bytes are valid during the call. Absent: the cluster's `produce` verb does. */
   produce?(records: readonly ProduceRecord[], head: Head, origin: ProduceOrigin): PendingProduce
@@ -131,10 +134,11 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProducingAp
 
 /** A longer body is read in turns with others. */
 const AT_ONCE_BYTES = 128 * 1024
-/** One with so many brackets may have many records, or be nested. A shorter one takes about a millisecond, whatever it is. */
+/** A body with more brackets may have many records, or be nested: it is read in turns, too. */
 const MANY_BRACKETS = 1_024
+/** A body up to this size takes about a millisecond, whatever it holds: its brackets are not counted. */
 const SHORT_BYTES = 2 * 1024
-/** Native functions do more with bytes than reading does, by this factor at least. */
+/** Native functions process bytes at least this many times faster than parsing does. */
 const NATIVE_FACTOR = 16
 const CLOSE = { connection: 'close' }
 const NOT_PERSISTED = persistedText(['no'])
@@ -144,7 +148,7 @@ const PERSISTED_INSTEAD = { unknown: UNKNOWN, unsaid: undefined } as const
 /**
  * A route to produce, for any API. It does the common steps in this order: permission, head, body within its limit,
  * charge, permission for topics that the body names, `produce`, the wait for Kafka if the client wants it, and the
- * answer, with which refused records are counted.
+ * answer. Refused records are counted when they are answered.
  *
  *   receive ─▶ begin ─▶ collectDecoded ─▶ #read ──────────────────────▶ #take ─▶ #produce ─┬─▶ #whenDelivered ─┬─▶ #answer ─▶ #send
  *                                           └─ a long body ─▶ #readInTurns ─┘              └─▶ #whenAccepted ──┘
@@ -220,7 +224,7 @@ export class ProduceRoute<Head extends ProduceHead> {
         this.refuse(exchange, body, isRead)
       // Any other error: the client has left, and gets no answer.
     }
-    // Whether the request waits for Kafka may stand in the body.
+    // The body may say that the request waits for Kafka, so its longer limit applies.
     const { deadlineMs } = this.#api.options.sync
     collectDecoded(exchange, this.#maxBodyBytes, this.#pool, end, this.#decodes, deadlineMs)
   }
@@ -334,7 +338,11 @@ export class ProduceRoute<Head extends ProduceHead> {
     else this.#whenThere(exchange, head, within, produce, error => this.refuse(exchange, error, true), turns)
   }
 
-  /** Uses what comes at once or later: the wait for it is part of the time limit. @param turns have counted it */
+  /**
+   * Uses what comes at once or later: the wait for it is part of the time limit.
+   *
+   * @param turns with turns, the wait is part of their `spentMs`
+   */
   #whenThere<Value>(
     exchange: Exchange,
     head: Head,

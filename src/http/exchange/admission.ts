@@ -15,7 +15,8 @@ interface AdmissionWaiter {
 
 /**
  * Requests wait when this share of the memory is used; memory of stuck partitions is left out. The rest is for records
- * whose size was not announced, and for records of partitions that get stuck, which never take all of it.
+ * whose size was not announced, and for records of partitions that get stuck: the share of a partition shrinks with the
+ * free memory, so that such partitions never take all of it.
  */
 const NEARLY_FULL = 0.75
 /** An announced body counts for at most this long: a body that does not come must not keep others out. */
@@ -28,8 +29,9 @@ const MAX_SHARE = 0.25
 const MAX_TURN_BYTES = 1024 * 1024
 /** Small bodies may go beyond it until the tick has taken this long. */
 const MAX_TURN_MS = 100
-/** The size that a body without an announced length counts as, and the largest size that any body counts as. */
+/** The size that a body without an announced length counts as. */
 const UNANNOUNCED_BYTES = 64 * 1024
+/** The largest size that any body counts as. */
 const MAX_COUNTED_BYTES = 1024 * 1024
 /** Bodies up to this size have mostly come together with their headers: to keep them would cost more than to read them. */
 const SMALL_BODY_BYTES = 32 * 1024
@@ -56,7 +58,7 @@ export class Admission {
   /** Bytes of bodies that were let in during this tick. */
   #turnBytes = 0
   #isTurnWatched = false
-  /** When the first one was let in, or began to wait. */
+  /** When this tick's first request was let in, or its look at waiting requests was planned. */
   #turnSince = 0
   #ticker: NodeJS.Timeout | undefined
 

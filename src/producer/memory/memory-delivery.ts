@@ -183,7 +183,7 @@ export class MemoryDelivery implements Delivery {
     pendingProduce.waited()
   }
 
-  /** Takes the records from `from` to `to`, without the latter. */
+  /** Takes the records from `from` on, up to but without `to`. */
   #take(call: AcceptCall, from: number, to: number): void {
     const { records, options, pendingProduce } = call
     // After a failed attempt to take a row, the next attempt is delayed more and more: each attempt looks at many records.

@@ -11,7 +11,7 @@ export class AttemptTime {
   #controller: AbortController | undefined
   #whenOver: (() => void) | undefined
 
-  /** @param left each of them ends it before */
+  /** @param left signals, each of which ends the attempt early */
   constructor(timeoutMs: number, left: readonly (AbortSignal | undefined)[]) {
     this.#timer = setTimeout(() => this.#over('late', `no answer within ${timeoutMs} ms`), timeoutMs)
     this.#leaves = left.map(signal => onAbort(signal, () => this.#over('cut', 'the attempt was ended')))
