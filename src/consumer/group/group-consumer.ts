@@ -102,8 +102,10 @@ interface Topic {
   readonly start: TopicStart
   /** The failure when brokers do not show the partitions to this process. */
   refusal: Failure | undefined
-  /** When the last request came, or ended. */
+  /** When the last request came, or ended. A parked message that is begun counts as one, from the next look on. */
   askedAt: number
+  /** The number of those, at the last look. */
+  begun: number
   /** The topics of the last request for several topics, this one among them. None is given up before the others. */
   together: readonly string[]
   isToldMissing: boolean
@@ -426,7 +428,7 @@ export class GroupConsumer implements LoopGroup {
       offers: new DeferredOffers(() => this.#topics.get(name)?.consumer, this.#options.tick),
       lending: this.#options.lending?.of(runtime.groupId, name)
     })
-    const timers = { isToldMissing: false, timer: undefined, beginTimer: undefined }
+    const timers = { begun: 0, isToldMissing: false, timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
     this.#topics.set(name, topic)
     this.#bare.add(name)
@@ -581,6 +583,9 @@ export class GroupConsumer implements LoopGroup {
   /** When a request for the topic was open last. */
   #askedAt(topic: Topic): number {
     const now = this.#options.runtime.clock()
+    const { begun } = topic.consumer
+    if (begun !== topic.begun) topic.askedAt = now
+    topic.begun = begun
     let askedAt = topic.askedAt
     for (const loop of topic.consumer.loops) askedAt = Math.max(askedAt, loop.askedAt(now))
     return askedAt
@@ -606,18 +611,25 @@ export class GroupConsumer implements LoopGroup {
     if (inMs === Number.POSITIVE_INFINITY) return
     const dueAt = this.#options.runtime.clock() + inMs
     topic.timer = this.#options.runtime.after(inMs, () => {
-      const { runtime, settings } = this.#options
+      const { runtime } = this.#options
       // The process stood still: timers come before the requests that have arrived meanwhile.
       const stoodStill = runtime.clock() - dueAt >= SAFE_CHECK_MS
-      const idleMs = runtime.clock() - this.#askedAt(topic)
-      const leftMs = settings.subscriptionTimeoutMs - idleMs
-      const isPending = this.#isOfTogether(topic, ({ pending }) => pending > 0)
-      const isHeld = this.#isOfTogether(topic, ({ inTransactions }) => inTransactions > 0)
-      const mayBeAcked = isHeld || (isPending && idleMs < settings.ackTimeoutMs)
-      if (leftMs > 0) this.#watch(name, topic, leftMs)
-      else if (topic.consumer.waiting > 0 || mayBeAcked || stoodStill) this.#watch(name, topic, SAFE_CHECK_MS)
+      const keptMs = this.#keptMs(topic)
+      if (keptMs > 0 || stoodStill) this.#watch(name, topic, keptMs || SAFE_CHECK_MS)
       else this.#giveUp(name, topic)
     })
+  }
+
+  /** When the topic is to be looked at again. 0: it is given up. */
+  #keptMs(topic: Topic): number {
+    const { runtime, settings } = this.#options
+    const idleMs = runtime.clock() - this.#askedAt(topic)
+    const leftMs = settings.subscriptionTimeoutMs - idleMs
+    if (leftMs > 0) return leftMs
+    const isPending = this.#isOfTogether(topic, ({ pending }) => pending > 0)
+    const isHeld = this.#isOfTogether(topic, ({ inTransactions }) => inTransactions > 0)
+    const mayBeAcked = isHeld || (isPending && idleMs < settings.ackTimeoutMs)
+    return topic.consumer.waiting > 0 || mayBeAcked ? SAFE_CHECK_MS : 0
   }
 
   #giveUp(name: string, topic: Topic): void {
@@ -644,13 +656,11 @@ export class GroupConsumer implements LoopGroup {
     else topic.timer = runtime.after(SAFE_CHECK_MS, decide)
   }
 
-  /** True when a request came while offsets were committed. The topic is then kept. */
+  /** True when a request came while offsets were committed, or has messages since. The topic is then kept. */
   #isAskedAgain(name: string, topic: Topic): boolean {
-    const { runtime, settings } = this.#options
-    const leftMs = settings.subscriptionTimeoutMs - (runtime.clock() - this.#askedAt(topic))
-    const isAsked = leftMs > 0 || topic.consumer.waiting > 0
-    if (isAsked) this.#watch(name, topic, Math.max(leftMs, SAFE_CHECK_MS))
-    return isAsked || this.#stopping
+    const keptMs = this.#keptMs(topic)
+    if (keptMs > 0) this.#watch(name, topic, keptMs)
+    return keptMs > 0 || this.#stopping
   }
 
   /** Which of the topics is the last one is known only now: others were given up, or asked for, meanwhile. */

@@ -1,8 +1,14 @@
 import { expect } from 'chai'
 import * as fc from 'fast-check'
-import { askerOfOne, type ConsumedMessage, type ConsumeResult } from '../../../src/consumer/group/consume-result.js'
+import {
+  type AckResult,
+  askerOfOne,
+  type ConsumedMessage,
+  type ConsumeResult
+} from '../../../src/consumer/group/consume-result.js'
 import type { WaitingRequest } from '../../../src/consumer/group/waiting-request.js'
 import { GroupStage, TICKS_AT_ONCE } from './group-stage.js'
+import { RunStage } from './run-stage.js'
 
 const SUBSCRIPTION_MS = 1_000
 const ACK_MS = 4_000
@@ -68,6 +74,69 @@ describe('a group whose clients ask for topics no more', () => {
         stage.runtime.pass(SUBSCRIPTION_MS + ACK_MS)
         expectLeft()
       })
+  })
+
+  describe('while it offers a message of them, whose time runs', () => {
+    const times = { subscriptionTimeoutMs: SUBSCRIPTION_MS, ackTimeoutMs: 60_000, rebalanceTimeoutMs: REBALANCE_MS }
+    let stage: GroupStage
+    afterEach(() => stage.kill())
+
+    it('keeps the only one', () => {
+      stage = new GroupStage(1_000, { ...times, commitIntervalMs: 10_000 }, TICKS_AT_ONCE)
+      const { runtime } = stage
+      stage.next().ack()
+      stage.next().ack()
+      runtime.held.add('commitConsumerOffset')
+      runtime.pass(SUBSCRIPTION_MS)
+      const message = stage.next()
+      runtime.pass(2 * SUBSCRIPTION_MS)
+      runtime.held.clear()
+      runtime.pass(200)
+      message.ack()
+      runtime.pass(REBALANCE_MS)
+      expect(runtime.committed).to.deep.equal({ offset: 3, metadata: '' })
+    })
+
+    it('keeps one whose last commit waits for those of another', () => {
+      stage = new GroupStage(20_000, { ...times, commitIntervalMs: 500 }, TICKS_AT_ONCE)
+      const { runtime } = stage
+      const acknowledgeAudit = (ms: number): void => {
+        for (const until = runtime.now + ms; runtime.now < until; ) {
+          const { answer } = stage.ask({ topic: 'audit' })
+          if (answer?.type === 'message') answer.message.ack()
+          runtime.held.clear()
+          runtime.settle()
+          runtime.held.add('commitConsumerOffset')
+          runtime.pass(50)
+        }
+      }
+      stage.next('bills').ack()
+      stage.next('audit').ack()
+      runtime.pass(600)
+      acknowledgeAudit(SUBSCRIPTION_MS + 100)
+      stage.next('bills')
+      acknowledgeAudit(REBALANCE_MS / 2 + 500)
+      let result: AckResult | undefined
+      const message = { topic: 'bills', partition: 0, offset: 1 }
+      stage.consumer.receive({ type: 'ack', message, requester: { reply: told => void (result = told) } })
+      expect(result).to.deep.equal({ type: 'acked' })
+    })
+  })
+
+  it('keeps what its loop works through, although the loop asks for nothing meanwhile', async () => {
+    const times = { subscriptionTimeoutMs: 1_000, ackTimeoutMs: 4_000 }
+    const stage = new RunStage(1_000, offset => String(offset % 2), times)
+    const running = stage.start({ concurrency: 2, order: 'key' })
+    await stage.pass()
+    for (let round = 0; round < 8; round++) {
+      await stage.pass(900)
+      for (const { message } of [...stage.handling]) await stage.end(message.offset)
+    }
+    expect(stage.asked).to.equal(1)
+    expect([stage.consumer.topicCount, stage.runtime.warnings]).to.deep.equal([1, []])
+    stage.stop.abort()
+    for (const { message } of [...stage.handling]) await stage.end(message.offset)
+    await running
   })
 
   it('leaves once, whatever has come before', () => {
