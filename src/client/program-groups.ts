@@ -1,4 +1,4 @@
-import type { AckResult, MessageId } from '../consumer/group/consume-result.js'
+import type { AckResult, ConsumedMessages, MessageId } from '../consumer/group/consume-result.js'
 import { ConsumerGroups } from '../consumer/group/consumer-groups.js'
 import type { GroupVerbs } from '../verbs/verbs.js'
 
@@ -26,6 +26,14 @@ export class OwnGroups {
   }
 }
 
+const inParts = (given: ConsumedMessages): ConsumedMessages => {
+  const { messages, topicIds, offers } = given
+  const ack = (): void => given.ack()
+  const release = (): void => given.release()
+  const parts = { messages, topicIds, offers, ack, release }
+  return given.delivered === undefined ? parts : { ...parts, delivered: () => given.delivered?.() }
+}
+
 /** The consumer groups of a program, which may know other processes that read for the same groups. */
 export class ProgramGroups extends ConsumerGroups {
   #ofAll: GroupVerbs | undefined
@@ -34,6 +42,18 @@ export class ProgramGroups extends ConsumerGroups {
   /** @param groups those of all processes: from now on, `ack` also acknowledges what another process has given out */
   join(groups: GroupVerbs): void {
     this.#ofAll = groups
+  }
+
+  /** Programs may take functions out of the answer. */
+  override requestMany(...[group, topics, limits, timeoutMs, { client, reply }, ...start]: Asked<'requestMany'>) {
+    const ofProgram: Asked<'requestMany'>[4] = {
+      client,
+      reply: result => {
+        const isGiven = result.type === 'messages'
+        reply(isGiven ? { ...result, messages: inParts(result.messages) } : result)
+      }
+    }
+    return super.requestMany(group, topics, limits, timeoutMs, ofProgram, ...start)
   }
 
   override ack(groupId: string, message: MessageId): Promise<AckResult> {
