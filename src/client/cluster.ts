@@ -10,7 +10,7 @@ import { silentLogger } from '../core/model.js'
 import { messageOf } from '../core/node-errors.js'
 import { defaultRecordBytes, RecordBudget } from '../core/record-budget.js'
 import { parseOptions } from '../core/settings/options.js'
-import { registeredTracing } from '../core/tracing/tracing.js'
+import { registeredTracing, type Tracing } from '../core/tracing/tracing.js'
 import type { BrokerClientFactory, ConnectionSettings } from '../kafka/broker-client.js'
 import { createBrokerClientFactory } from '../kafka/broker-client-factory.js'
 import { type CompressionCodec, requireCodec } from '../kafka/compression.js'
@@ -59,6 +59,8 @@ export interface ClusterDeps {
   readonly records?: RecordBudget | undefined
   /** Reads of instances have spans. Default: not, because the spans begin with the requests for them. */
   readonly tracesReads?: boolean
+  /** Default: what the program has registered, without a version. */
+  readonly tracing?: Tracing | undefined
 }
 
 /** Parts from which a cluster is made: its checked options, and the modules that it needs. */
@@ -134,6 +136,7 @@ export class Cluster {
   constructor(prepared: PreparedCluster) {
     const { options, settings, deps, createClient, logs, queues } = prepared
     const { name = DEFAULT_CLUSTER, place: sharedPlace, waitingMaxBytes, tracesReads = false } = deps
+    const { tracing = registeredTracing() } = deps
     const { records = new RecordBudget(defaultRecordBytes(), performanceClock) } = deps
     const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
     const shared = { clock: performanceClock, random: Math.random, log, metrics }
@@ -148,7 +151,6 @@ export class Cluster {
     const router = this.#startRouter({ ...shared, system, createClient, onFatal })
     this.router = router
     const losses = new Losses(shared)
-    const tracing = registeredTracing()
     this.losses = losses
     const deliveryDeps = {
       ...shared,

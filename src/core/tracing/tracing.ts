@@ -141,7 +141,8 @@ export class Tracing {
   }
 
   /**
-   * Begins the spans of messages that a client asks for now: of each partition one, linked to the contexts in their headers.
+   * Begins the spans of messages that a client asks for now, linked to the contexts in their headers: one for messages of a
+   * partition that follow each other.
    *
    * @param parent absent: the context of the code that has the messages
    */

@@ -289,6 +289,7 @@ class ProcessParts implements App {
     this.#records = new RecordBudget(config.http.answersMaxBytes ?? defaultRecordBytes(), performanceClock)
     this.#clusters = new Clusters({
       records: this.#records,
+      tracing: this.#tracing,
       receipts: this.#receipts,
       keys: this.#keys,
       system: this.#system,

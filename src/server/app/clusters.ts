@@ -11,6 +11,7 @@ import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metr
 import type { Amount, Logger, TellProgress } from '../../core/model.js'
 import { distinct, type Notice, notReady } from '../../core/notice.js'
 import type { RecordBudget } from '../../core/record-budget.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { DurableBacklog, type LogStorage } from '../../producer/disk/durable-backlog.js'
@@ -42,6 +43,7 @@ export interface ClustersDeps {
   readonly decompressedMemory: DecompressedMemory
   readonly turns: LoopTurns
   readonly records: RecordBudget
+  readonly tracing: Tracing | undefined
   readonly onFatal: (error: Error) => void
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
@@ -292,8 +294,8 @@ export class Clusters {
   }
 
   async #start(name: string, brokers: readonly string[], isEmbedded: boolean): Promise<void> {
-    const { log, quietLog, apis, system, config, decompressedMemory, turns, records, onFatal } = this.#deps
-    const deps = { system, config, decompressedMemory, turns, records, onFatal }
+    const { log, quietLog, apis, system, config, decompressedMemory, turns, records, tracing, onFatal } = this.#deps
+    const deps = { system, config, decompressedMemory, turns, records, tracing, onFatal }
     const metrics = this.#metricsOf(name)
     const cluster = await startCluster(name, brokers, {
       ...deps,

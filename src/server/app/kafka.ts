@@ -11,6 +11,7 @@ import type { LoopTurns } from '../../core/loop-turns.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
+import type { Tracing } from '../../core/tracing/tracing.js'
 import type { ConnectionSettings, SaslOptions } from '../../kafka/broker-client.js'
 import type { DecompressedMemory } from '../../kafka/decompressed-memory.js'
 import { type GrantedToken, requestToken, SharedToken } from '../../kafka/sasl.js'
@@ -43,6 +44,7 @@ export interface KafkaDeps {
   readonly giver?: TokenGiver | undefined
   /** Lets queues take turns with other long work. */
   readonly turns?: LoopTurns | undefined
+  readonly tracing?: Tracing | undefined
 }
 
 /** A cluster of the configuration. */
@@ -66,7 +68,7 @@ export async function startCluster(
   brokers: readonly string[],
   deps: KafkaDeps
 ): Promise<ConfiguredCluster> {
-  const { config, backlog, orphaned, receipts, giver, turns, records, ...rest } = deps
+  const { config, backlog, orphaned, receipts, giver, turns, records, tracing, ...rest } = deps
   const { router, delivery, consumer, cache, clusters, http, queues } = config
   const connection = openConnection(name, clusters[name]!)
   const options = {
@@ -90,7 +92,8 @@ export async function startCluster(
     waitingMaxBytes: http.maxBodiesInFlightBytes,
     login: () => connection.current,
     queues: { limits: { mayCreate, ...limits }, giver, turns },
-    records
+    records,
+    tracing
   })
   const cluster = new ConfiguredCluster(prepared, connection)
   await cluster.open()
