@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { bytes, count, nonEmpty } from '../../core/settings/units.js'
-import { OPERATIONS } from './access.js'
+import { ANONYMOUS, OPERATIONS } from './access.js'
 
 const PHC_SCRYPT = /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d)\$[A-Za-z0-9+/]{22,}\$[A-Za-z0-9+/]{43,}$/
 
@@ -11,7 +11,7 @@ const PUBLISHED_HASH = '9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15
 const principal = z
   .string()
   .regex(/^[^\p{C}]{1,256}$/u, { error: 'use 1 to 256 printable characters' })
-  .refine(name => name !== 'anonymous', { error: 'anonymous is the name of clients that send no credentials' })
+  .refine(name => name !== ANONYMOUS, { error: 'anonymous is the name of clients that send no credentials' })
 
 const bearerToken = z.strictObject({
   principal: principal.describe('Principal of the client that sends the token'),
