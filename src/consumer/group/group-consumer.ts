@@ -102,10 +102,8 @@ interface Topic {
   readonly start: TopicStart
   /** The failure when brokers do not show the partitions to this process. */
   refusal: Failure | undefined
-  /** When the last request came, or ended. A parked message that is begun counts as one, from the next look on. */
+  /** When the last request came, or ended. */
   askedAt: number
-  /** The number of those, at the last look. */
-  begun: number
   /** The topics of the last request for several topics, this one among them. None is given up before the others. */
   together: readonly string[]
   isToldMissing: boolean
@@ -428,7 +426,7 @@ export class GroupConsumer implements LoopGroup {
       offers: new DeferredOffers(() => this.#topics.get(name)?.consumer, this.#options.tick),
       lending: this.#options.lending?.of(runtime.groupId, name)
     })
-    const timers = { begun: 0, isToldMissing: false, timer: undefined, beginTimer: undefined }
+    const timers = { isToldMissing: false, timer: undefined, beginTimer: undefined }
     const topic: Topic = { consumer, start, refusal: undefined, askedAt: runtime.clock(), together: [name], ...timers }
     this.#topics.set(name, topic)
     this.#bare.add(name)
@@ -583,9 +581,6 @@ export class GroupConsumer implements LoopGroup {
   /** When a request for the topic was open last. */
   #askedAt(topic: Topic): number {
     const now = this.#options.runtime.clock()
-    const { begun } = topic.consumer
-    if (begun !== topic.begun) topic.askedAt = now
-    topic.begun = begun
     let askedAt = topic.askedAt
     for (const loop of topic.consumer.loops) askedAt = Math.max(askedAt, loop.askedAt(now))
     return askedAt
@@ -656,7 +651,7 @@ export class GroupConsumer implements LoopGroup {
     else topic.timer = runtime.after(SAFE_CHECK_MS, decide)
   }
 
-  /** True when a request came while offsets were committed, or has messages since. The topic is then kept. */
+  /** True when a request came while offsets were committed, or has messages since: the topic is then kept. True, too, while the group stops. */
   #isAskedAgain(name: string, topic: Topic): boolean {
     const keptMs = this.#keptMs(topic)
     if (keptMs > 0) this.#watch(name, topic, keptMs)

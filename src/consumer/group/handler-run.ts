@@ -252,6 +252,7 @@ export class HandlerRun implements ParkingSink {
       const turn = this.#lanes.next()
       if (turn === undefined) return undefined
       if (turn.item.begin()) {
+        this.#options.demand.noteBegun()
         const flight = new Flight(turn, this)
         this.#running++
         flight.place = this.#flights.add(flight)

@@ -88,6 +88,7 @@ export class LoopDemand {
   #reply: ((result: ConsumeManyResult) => void) | undefined
   /** When the last request was answered or cancelled. */
   #askedAt = 0
+  #hasBegun = false
   #isServing = false
 
   constructor({ groupId, start, isOfPattern = false, isPatient = false }: LoopOptions) {
@@ -136,8 +137,15 @@ export class LoopDemand {
     this.#reply = reply
   }
 
+  /** A handler has begun a message that was parked. It counts as asked for, when the loop is looked at next. */
+  noteBegun(): void {
+    this.#hasBegun = true
+  }
+
   /** When a request was open last: now, or when the last one ended. */
   askedAt(now: number): number {
+    if (this.#hasBegun) this.#askedAt = now
+    this.#hasBegun = false
     return this.isAsking ? now : this.#askedAt
   }
 

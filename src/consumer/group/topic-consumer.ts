@@ -106,8 +106,6 @@ export class TopicConsumer implements LoopTopic {
   readonly #setAside = new Set<number>()
   /** Loop => the prefetched partitions that it has not refused. The loop that was served last comes last. */
   readonly #loops = new Map<LoopDemand, TurnOrder>()
-  /** Number of messages that loops had parked, and have begun. */
-  begun = 0
   #requests: WaitingRequest[] = []
   #lastServed = -1
   #isPaused = true
@@ -358,7 +356,6 @@ export class TopicConsumer implements LoopTopic {
   beginMessage(offer: OfferOf): boolean {
     const partition = this.#partitions.get(offer.partition)
     if (partition?.begin(offer) !== true) return false
-    this.begun++
     this.#countOffers(1, Number((partition.offerOf(offer.offset)?.retries ?? 0) > 0))
     return true
   }
