@@ -57,8 +57,11 @@ export interface ClusterDeps {
   readonly queues?: QueuesOfCluster
   /** The memory for records of answers. Default: that of this cluster alone. */
   readonly records?: RecordBudget | undefined
-  /** Reads of instances have spans. Default: not, because the spans begin with the requests for them. */
-  readonly tracesReads?: boolean
+  /**
+   * A program calls the cluster itself: reads of instances have spans, which otherwise begin with the requests for them, and
+   * functions may be taken out of what groups give.
+   */
+  readonly isProgram?: boolean
   /** Default: what the program has registered, without a version. */
   readonly tracing?: Tracing | undefined
 }
@@ -135,7 +138,7 @@ export class Cluster {
 
   constructor(prepared: PreparedCluster) {
     const { options, settings, deps, createClient, logs, queues } = prepared
-    const { name = DEFAULT_CLUSTER, place: sharedPlace, waitingMaxBytes, tracesReads = false } = deps
+    const { name = DEFAULT_CLUSTER, place: sharedPlace, waitingMaxBytes, isProgram = false } = deps
     const { tracing = registeredTracing() } = deps
     const { records = new RecordBudget(defaultRecordBytes(), performanceClock) } = deps
     const { log = silentLogger, metrics = defaultLogger, system = new ActorSystem(), onFatal = rethrow } = options
@@ -172,9 +175,9 @@ export class Cluster {
     const ofReaders = { ...shared, system, router: router.ref, settings: settings.consumer, records }
     const warn = options.log === undefined ? warnOfTopic : undefined
     const ofGroups = { ...ofReaders, awayBecause: deliveryDeps.awayBecause, warn }
-    const groups = options.peers === undefined ? new ConsumerGroups(ofGroups) : new ProgramGroups(ofGroups)
+    const groups = isProgram ? new ProgramGroups(ofGroups) : new ConsumerGroups(ofGroups)
     this.groups = groups
-    this.instances = new ConsumerInstances({ ...ofReaders, now: Date.now, tracing: tracesReads ? tracing : undefined })
+    this.instances = new ConsumerInstances({ ...ofReaders, now: Date.now, tracing: isProgram ? tracing : undefined })
     const isolation = settings.router.isolationLevel
     this.#ofQueues = { cluster: name, router: router.ref, delivery, log, metrics, records, isolation }
     this.queues = deps.queues && queues!.openQueues({ ...this.#ofQueues, ...deps.queues })

@@ -80,7 +80,7 @@ export type JoinPeers = (
 export async function openCastellan(given: OpenCastellanOptions, joinPeers?: JoinPeers): Promise<ProgramCastellan> {
   // A program that hands in records faster than Kafka takes them holds their bytes in any case.
   const records = new RecordBudget(defaultRecordBytes(), performanceClock)
-  const deps = { records, waitingMaxBytes: Number.POSITIVE_INFINITY, tracesReads: true }
+  const deps = { records, waitingMaxBytes: Number.POSITIVE_INFINITY, isProgram: true }
   const cluster = await openCluster(given, deps)
   const options = withGuards(given)
   const join = async (): Promise<Joined | undefined> => {
@@ -130,7 +130,7 @@ export class ProgramCastellan implements Castellan {
     this.losses = cluster.losses
     this.durable = cluster.durable
     this.groups = cluster.groups
-    if (cluster.groups instanceof ProgramGroups) cluster.groups.join(verbs.groups)
+    if (verbs !== cluster.verbs && cluster.groups instanceof ProgramGroups) cluster.groups.join(verbs.groups)
     this.instances = verbs.instances
     this.admin = new ProgramAdmin(verbs)
     this.createClient = cluster.createClient

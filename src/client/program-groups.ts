@@ -45,12 +45,12 @@ export class ProgramGroups extends ConsumerGroups {
   }
 
   /** Programs may take functions out of the answer. */
-  override requestMany(...[group, topics, limits, timeoutMs, { client, reply }, ...start]: Asked<'requestMany'>) {
+  override requestMany(...[group, topics, limits, timeoutMs, asker, ...start]: Asked<'requestMany'>) {
     const ofProgram: Asked<'requestMany'>[4] = {
-      client,
+      client: asker.client,
       reply: result => {
         const isGiven = result.type === 'messages'
-        reply(isGiven ? { ...result, messages: inParts(result.messages) } : result)
+        asker.reply(isGiven ? { ...result, messages: inParts(result.messages) } : result)
       }
     }
     return super.requestMany(group, topics, limits, timeoutMs, ofProgram, ...start)
