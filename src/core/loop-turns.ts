@@ -27,9 +27,6 @@ export function atOnce<Result>(work: InPieces<Result>): Result {
   }
 }
 
-export const isInPieces = <Result extends object>(work: Result | InPieces<Result>): work is InPieces<Result> =>
-  'next' in work
-
 /** Work on more records is cut into pieces. */
 export const MANY_RECORDS = 256
 /** The cost of a piece of such work: less than a millisecond. */

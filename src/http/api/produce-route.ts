@@ -1,6 +1,6 @@
 import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
-import { atOnce, costOf, type InPieces, isInPieces, MANY_RECORDS } from '../../core/loop-turns.js'
+import { atOnce, costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
 import type { RefusalReason } from '../../core/refusals.js'
 import { persistedText } from '../../verbs/persisted.js'
@@ -506,6 +506,9 @@ export class ProduceRoute<Head extends ProduceHead> {
     sendAnswer(response, status, type, body, { requestId, persisted: UNKNOWN })
   }
 }
+
+/** Whether an API works in pieces, which are done at once, or in turns with others. */
+const isInPieces = <Result extends object>(work: Result | InPieces<Result>): work is InPieces<Result> => 'next' in work
 
 const BRACKETS = [0x7b, 0x5b]
 
