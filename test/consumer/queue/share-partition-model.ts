@@ -39,6 +39,8 @@ export class SharePartitionModel
   readonly #now: () => number
   readonly #events: QueueReaderEvents
   readonly #lockMs: number
+  /** The newest lock of each message, as a session knows it: none once its leader has moved. */
+  readonly #locks = new Map<number, Lock>()
   readonly #limit: number
   #session = {}
   #timer: NodeJS.Timeout | undefined
@@ -87,8 +89,10 @@ export class SharePartitionModel
     const luck = this.#random.next()
     const answer = (result: AcknowledgeResult, renewedUntil?: number): void => {
       const tell = (): void => {
-        if (result.outcome === 'done') lock.endsAt = renewedUntil ?? lock.endsAt
-        settled(result)
+        // As sessions do: an answer counts while the lock is the one that was settled, and lasts.
+        const isHeld = this.#locks.get(lock.offset) === lock && lock.endsAt > this.#now()
+        if (result.outcome === 'done' && isHeld) lock.endsAt = renewedUntil ?? lock.endsAt
+        settled(result.outcome === 'done' && !isHeld ? { outcome: 'unknown' } : result)
       }
       setTimeout(tell, this.#random.between(0, LONGEST_ANSWER_MS))
     }
@@ -121,6 +125,7 @@ export class SharePartitionModel
       message.lock = undefined
       message.deliveries--
     }
+    this.#locks.clear()
     this.#events.lost(this.#session, { topicId: TOPIC_ID, partition: 0 })
   }
 
@@ -164,10 +169,14 @@ export class SharePartitionModel
       message.deliveries++
       message.lock = { session: this.#session, lockEndsAt: this.#now() + this.#lockMs }
     }
+    const locks = found.map(({ offset, deliveries, lock }) =>
+      lockOf({ offset, deliveryCount: deliveries, endsAt: lock!.lockEndsAt, session: lock!.session })
+    )
+    for (const lock of locks) this.#locks.set(lock.offset, lock)
     this.#events.acquired(
-      found.map(({ offset, deliveries, lock }) => ({
-        lock: lockOf({ offset, deliveryCount: deliveries, endsAt: lock!.lockEndsAt, session: lock!.session }),
-        record: { offset, timestampMs: 0, key: null, value: Buffer.alloc(RECORD_BYTES), headers: [] }
+      locks.map(lock => ({
+        lock,
+        record: { offset: lock.offset, timestampMs: 0, key: null, value: Buffer.alloc(RECORD_BYTES), headers: [] }
       }))
     )
   }
