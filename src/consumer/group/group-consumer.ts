@@ -578,7 +578,7 @@ export class GroupConsumer implements LoopGroup {
     for (const consumer of this.#consumers) consumer.refuseWaiting(failure)
   }
 
-  /** When a request for the topic was open last. */
+  /** When a request for the topic was open, or a loop began a message, last. */
   #askedAt(topic: Topic): number {
     const now = this.#options.runtime.clock()
     let askedAt = topic.askedAt
@@ -651,7 +651,10 @@ export class GroupConsumer implements LoopGroup {
     else topic.timer = runtime.after(SAFE_CHECK_MS, decide)
   }
 
-  /** True when a request came while offsets were committed, or has messages since: the topic is then kept. True, too, while the group stops. */
+  /**
+   * True when a request came while offsets were committed, or has messages since: the topic is then kept. True, too, while
+   * the group stops.
+   */
   #isAskedAgain(name: string, topic: Topic): boolean {
     const keptMs = this.#keptMs(topic)
     if (keptMs > 0) this.#watch(name, topic, keptMs)

@@ -86,9 +86,8 @@ export class LoopDemand {
   readonly #idle = new Set<LoopTopic>()
   #limits: MessageLimits = ONE_MESSAGE
   #reply: ((result: ConsumeManyResult) => void) | undefined
-  /** When the last request was answered or cancelled. */
+  /** When the last request was answered or cancelled, or a handler began a message that was parked. */
   #askedAt = 0
-  #hasBegun = false
   #isServing = false
 
   constructor({ groupId, start, isOfPattern = false, isPatient = false }: LoopOptions) {
@@ -137,15 +136,13 @@ export class LoopDemand {
     this.#reply = reply
   }
 
-  /** A handler has begun a message that was parked. It counts as asked for, when the loop is looked at next. */
+  /** A handler has begun a message that was parked. That counts as a request. */
   noteBegun(): void {
-    this.#hasBegun = true
+    this.#askedAt = this.now
   }
 
-  /** When a request was open last: now, or when the last one ended. */
+  /** When a request was open, or a message begun, last: now, or when the last one ended. */
   askedAt(now: number): number {
-    if (this.#hasBegun) this.#askedAt = now
-    this.#hasBegun = false
     return this.isAsking ? now : this.#askedAt
   }
 
