@@ -70,14 +70,17 @@ describe('the library', () => {
     }
     const { messages, release } = await taken()
     release()
-    const { messages: again, ack } = await taken()
+    const { messages: again, ack, release: releaseAgain } = await taken()
     expect(again.map(({ partition, offset }) => [partition, offset])).to.deep.equal(
       messages.map(({ partition, offset }) => [partition, offset])
     )
     ack()
-    const [{ partition, offset }] = again as [(typeof again)[number]]
-    const id = { topic: 'orders', partition, offset }
-    expect(await castellan.groups.ack('audit', id)).to.deep.equal({ type: 'acked' })
+    await castellan.produceOrThrow({ topic: 'orders', partition: 0, value: 'two' })
+    releaseAgain()
+    const next = await taken()
+    const places = [again, next.messages].map(([message]) => `${message!.partition}:${message!.offset}`)
+    expect(places[1], 'comes, although it is acknowledged').to.not.equal(places[0])
+    next.ack()
   })
 
   it('acknowledges what another process has given out', async () => {
