@@ -5,7 +5,7 @@ const QUICK_MS = 250
 /** Partitions of slow calls are doubted until this long after the last slow call without suspects. */
 const DOUBTED_MS = 10_000
 const PARTS = 4
-/** A broker is slow itself when so many calls of suspects were slow, or calls timed out, without a quick call between them. */
+/** A broker is slow itself when so many calls of suspects were slow, or calls timed out, and none between was quick. */
 const SLOW_CALLS_OF_SLOW_BROKER = 4
 /** The calls of a slow broker are slow from this many times the duration of its quickest slow call. */
 const SLOW_BROKER_FACTOR = 3
@@ -24,8 +24,8 @@ const keyOf = ({ key }: Keyed): string => key
  * answers a call when the slowest of its partitions is written to all in-sync replicas.
  *
  * A partition is suspected when it was in two slow calls and in no quick call between them, the second at most 10 s
- * after another slow call without suspects, or in a call that timed out. The suspects of a call are divided into four parts, and each
- * part has a call of its own. A quick call clears its partitions; a slow one is divided again. A suspect whose call is
+ * after another slow call without suspects, or in a call that timed out. The suspects of a call are divided into four
+ * parts, and each has a call of its own. A quick call clears its partitions; a slow one is divided again. A suspect whose call is
  * slow although it is alone in it has been found. Found partitions share their calls, and from time to time one is
  * alone in a call. They are cleared by a quick call, too.
  *
