@@ -1,7 +1,7 @@
 /**
- * `npm run build`: makes `dist`, without checking types. One file for each entry of the package, for the process of a
- * worker and for the threads of the durable log and of the schemas, and common files for what they share: hundreds of small modules would
- * take twice the time to start.
+ * `npm run build`: makes `dist`, without checking types. One file for each entry of the package and
+ * for the threads of the durable log and of the schemas, and common files for what they share: hundreds of small modules would take twice
+ * the time to start.
  */
 import { chmodSync, cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { isBuiltin } from 'node:module'
@@ -23,7 +23,6 @@ export const ENTRIES = {
     client: 'client-with-schemas.ts',
     testing: 'testing.ts',
     kafboy: 'apis/kafboy/hooks/hooks.ts',
-    worker: 'cli/worker.ts',
     'log-worker': 'producer/log/log-worker.ts',
     'codec-worker': 'schemas/codec-worker.ts'
   },

@@ -4,6 +4,7 @@ import { confluent } from './confluent.js'
 import { connections } from './connections.js'
 import { consume } from './consume.js'
 import { flood } from './flood.js'
+import { gateways } from './gateways.js'
 import { goodput } from './goodput.js'
 import { idle } from './idle.js'
 import { instances } from './instances.js'
@@ -29,7 +30,6 @@ import { beyondLimits, type Row, toTable, writeJson } from './tools/report.js'
 import { tracing } from './tracing.js'
 import { wal } from './wal.js'
 import { webhooks } from './webhooks.js'
-import { workers } from './workers.js'
 import { write } from './write.js'
 
 /** The benchmarks by name. Each ends the processes that it has started. */
@@ -60,7 +60,7 @@ const benchmarks = new Map<string, (options: BenchOptions) => Promise<readonly R
   ['queue', queue],
   ['wal', wal],
   ['webhooks', webhooks],
-  ['workers', workers],
+  ['gateways', gateways],
   ['write', write],
   ['start', start],
   ['status', status],

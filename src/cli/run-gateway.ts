@@ -1,23 +1,18 @@
-import { chmodSync, closeSync, constants, lstatSync, openSync, type Stats, unlinkSync, writeSync } from 'node:fs'
+import { closeSync, constants, lstatSync, openSync, type Stats, unlinkSync, writeSync } from 'node:fs'
 import { connect } from 'node:net'
 import { dirname } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { apis } from '../apis/apis.js'
-import { pause } from '../core/ending.js'
 import { ConfigError } from '../core/errors.js'
 import type { Logger } from '../core/model.js'
 import { codeOf } from '../core/node-errors.js'
-import { packageFile } from '../core/package-file.js'
 import { startApp } from '../server/app/app.js'
-import { LAST_WORDS_MS } from '../server/app/log-files.js'
-import { type AppLogger, createLogger } from '../server/app/logger.js'
+import { createLogger, type LoggerOptions } from '../server/app/logger.js'
 import { unixSocketsOf } from '../server/app/mount-apis.js'
-import type { WorkerConfig } from '../server/app/worker-config.js'
 import type { Config } from '../server/config/config.js'
-import { workerCountOf } from '../server/config/worker-count.js'
 import { aborted, CommandError, EXIT_FAILURE, EXIT_OK, type Process } from './command.js'
 import { type ReloadSource, reloadAtHangUp } from './hang-up.js'
-import { flush, usesColors } from './standard-output.js'
+import { inheritedSocket } from './inherited-socket.js'
+import { usesColors } from './standard-output.js'
 import { version } from './version.js'
 
 /**
@@ -78,11 +73,8 @@ const isAnswered = (path: string): Promise<boolean> =>
  */
 const DRAIN_MS = 5_000
 
-/** The umask while sockets are created: only the owner can use a socket until its mode is set. */
-const PRIVATE = 0o177
-
 /**
- * Runs the gateway until it is stopped, in this process or in several.
+ * Runs the gateway until it is stopped.
  *
  * @param notes warnings about the configuration, for the log
  * @returns the exit code
@@ -102,57 +94,13 @@ export async function runGateway(
   // The file is written after the steps that fail while another gateway runs, because then the file belongs to the
   // other gateway.
   writePidFile(config.service.pidFile)
-  if (workerCountOf(config.workers) > 1) return runWorkers(source, process, log, { style, drainMs })
-  const starting = startApp(config, { log, version: version(), drainMs })
+  const sharedFd = inheritedSocket(process.environment, globalThis.process.pid)
+  const starting = startApp(config, { log, version: version(), drainMs, sharedFd })
   reloadAtHangUp(onHangUp, starting, log, source)
   const app = await starting
   const code = await untilEnd(Promise.race([app.crashed, crashed]), stopped, log)
   const { lostRecords } = await app.stop({ isBroken: code !== EXIT_OK })
   return lostRecords > 0 ? EXIT_FAILURE : code
-}
-
-/**
- * Runs the gateway in several processes, its workers.
- *
- * @param style the style of the log lines
- * @returns the exit code
- */
-async function runWorkers(
-  source: ReloadSource,
-  { stopped, crashed, onHangUp, stdout, stderr }: Process,
-  log: AppLogger,
-  { style, drainMs }: { style: LogStyle; drainMs: number }
-): Promise<number> {
-  const [{ startWorkers }, { workerForker }] = await Promise.all([
-    import('../server/app/workers.js'),
-    import('../deployment/workers/worker-process.js')
-  ])
-  const { config } = source
-  const sockets = unixSocketsOf(apis, config)
-  // This process binds the sockets of all workers.
-  const umask = sockets.length === 0 ? process.umask() : process.umask(PRIVATE)
-  const starting = startWorkers(config, {
-    log,
-    version: version(),
-    drainMs,
-    logStyle: style,
-    umask,
-    fork: workerForker(fileURLToPath(packageFile('dist/worker.js')), { stdout, stderr }),
-    onStarted: () => {
-      for (const { path, mode } of sockets) chmodSync(path, Number.parseInt(mode, 8))
-    }
-  })
-  reloadAtHangUp(onHangUp, starting, log, source, () => withUmask(umask, () => log.reopen()))
-  const workers = await starting
-  // A second signal ends this process at once. Its exit then kills the workers.
-  process.once('exit', () => workers.kill())
-  const code = await untilEnd(crashed, stopped, log)
-  const { lostRecords } = await workers.stop()
-  const exitCode = lostRecords > 0 ? EXIT_FAILURE : code
-  await Promise.race([flush(stdout), pause(LAST_WORDS_MS)])
-  // Lines that nothing reads do not keep the process.
-  if (stdout.writableLength > 0) process.exit(exitCode)
-  return exitCode
 }
 
 /**
@@ -167,15 +115,6 @@ function untilEnd(broken: Promise<unknown>, stopped: AbortSignal, log: Logger): 
     return EXIT_FAILURE
   })
   return Promise.race([crash, aborted(stopped).then(() => EXIT_OK)])
-}
-
-function withUmask(mask: number, run: () => void): void {
-  const former = process.umask(mask)
-  try {
-    run()
-  } finally {
-    process.umask(former)
-  }
 }
 
 /**
@@ -199,7 +138,7 @@ function writePidFile(file: string | undefined): void {
   }
 }
 
-type LogStyle = WorkerConfig['log']
+type LogStyle = Pick<LoggerOptions, 'format' | 'colors'>
 
 function logStyleOf({ log }: Config, { stdout, environment }: Process): LogStyle {
   const automatic = log.file === undefined && stdout.isTTY ? 'text' : 'json'

@@ -1,6 +1,7 @@
 import type { Command, CommanderError } from 'commander'
 import { foreignTexts } from '../core/foreign-texts.js'
 import { suggestion } from '../core/settings/problems.js'
+import { ONE_PROCESS } from '../core/settings/setting-names.js'
 import { isSetting } from './options.js'
 
 const texts = foreignTexts.commander
@@ -44,6 +45,9 @@ export const formerCommands: ReadonlyMap<string, string> = new Map([
   ]
 ])
 
+/** Flags of former builds, and what to do instead. */
+export const formerFlags: ReadonlyMap<string, string> = new Map([['--workers', ONE_PROCESS]])
+
 /** For example `unknown command sreve; did you mean serve?; there are serve, read`. */
 export function unknownCommand(name: string, parent: Command): string {
   const instead = parent.parent === null ? formerCommands.get(name) : undefined
@@ -59,6 +63,8 @@ const commandsOf = (parent: Command): string[] =>
     .map(command => command.name())
 
 function unknownFlag(flag: string, line: Command): string {
+  const gone = formerFlags.get(flag)
+  if (gone !== undefined) return `unknown flag ${flag}: ${gone}`
   const known = line.options.map(({ long }) => long ?? '')
   // The flag in --flag=value exists, but takes no value.
   if (known.includes(flag)) return `${flag} takes no value`

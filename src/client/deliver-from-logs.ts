@@ -5,7 +5,7 @@ import { askForRetention } from '../producer/disk/retention-watch.js'
 import type { DeliveryDeps } from '../producer/memory/delivery.js'
 import type { MemoryReceipts } from '../producer/memory/memory-receipts.js'
 
-/** A durable log whose worker no longer exists, and the delivery of each cluster that has records in it. */
+/** A durable log that a worker of an earlier build has left, and the delivery of each cluster that has records in it. */
 export interface OrphanedLog {
   readonly backlog: DurableBacklog
   readonly metrics: (of: MetricsLogger) => MetricsLogger

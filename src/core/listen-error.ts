@@ -1,10 +1,17 @@
 import { CastellanError } from './errors.js'
 
 /**
- * An address to listen on, and the names of its settings, for error messages. `mode` is the mode of the file in octal digits.
+ * An address to listen on, and the names of its settings, for error messages. `fd`: a socket that listens there already, as the
+ * process has got it. `mode` is the mode of the file in octal digits.
  */
 export type ListenAddress =
-  | { readonly host: string; readonly port: number; readonly hostSetting: string; readonly portSetting: string }
+  | {
+      readonly host: string
+      readonly port: number
+      readonly fd?: number | undefined
+      readonly hostSetting: string
+      readonly portSetting: string
+    }
   | { readonly unixSocket: string; readonly mode: string; readonly setting: string }
 
 /** Listening on an address failed; the message names the setting to change. */
@@ -18,7 +25,8 @@ export class ListenError extends CastellanError {
 /** Describes an error of Node's `listen` for the operator: the cause, and the setting to change. */
 export function toListenError({ code }: NodeJS.ErrnoException, address: ListenAddress): ListenError {
   if ('unixSocket' in address) return new ListenError(unixSocketProblem(code, address.unixSocket, address.setting))
-  const { host, port, hostSetting, portSetting } = address
+  const { host, port, fd, hostSetting, portSetting } = address
+  if (fd !== undefined) return new ListenError(`the socket that was handed over (LISTEN_FDS) does not listen (${code})`)
   if (code === 'EADDRINUSE') {
     return new ListenError(
       `port ${port} on ${host} is taken; choose another with ${portSetting} (0 means any free one)`

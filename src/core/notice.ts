@@ -9,7 +9,6 @@ type NoticeKind =
   | 'notReady'
   | 'recordsOld'
   | 'settingsHidden'
-  | 'workerDied'
 
 /** Something that operators are told about the process, as it is now: why it is not ready, or a warning. */
 export interface Notice {

@@ -13,12 +13,11 @@ export interface RecentLine {
   readonly lastAt: number
   readonly topic: string | undefined
   readonly group: string | undefined
-  readonly worker: number | undefined
 }
 
 /**
  * Remembers the last warnings and errors that pass through a logger, for the status page: their messages and the names
- * of topic, group and worker, and no other field.
+ * of topic and group, and no other field.
  */
 export class RecentLines {
   readonly #clock: MonotonicClock
@@ -49,15 +48,14 @@ export class RecentLines {
   }
 
   #note(level: RecentLine['level'], fields: object, message: string): void {
-    const { topic, group, worker } = fields as { topic?: unknown; group?: unknown; worker?: unknown }
+    const { topic, group } = fields as { topic?: unknown; group?: unknown }
     const line = {
       level,
       message: printable(shortened(message)),
       topic: typeof topic === 'string' ? shortened(topic) : undefined,
-      group: typeof group === 'string' ? shortened(group) : undefined,
-      worker: typeof worker === 'number' ? worker : undefined
+      group: typeof group === 'string' ? shortened(group) : undefined
     }
-    const key = `${line.message}\n${line.topic}\n${line.group}\n${line.worker}`
+    const key = `${line.message}\n${line.topic}\n${line.group}`
     const count = (this.#lines.get(key)?.count ?? 0) + 1
     this.#lines.delete(key)
     this.#lines.set(key, { ...line, count, lastAt: this.#clock() })

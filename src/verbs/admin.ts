@@ -69,13 +69,6 @@ export interface AdminVerbs {
    * @returns `undefined` in the place of a partition that does not exist
    */
   logEnds(partitions: readonly TopicPartition[], timeoutMs: number): Promise<readonly (LogEnds | undefined)[]>
-  /**
-   * Takes note of a topic that another process has created, deleted or enlarged. What this process remembers of it is
-   * forgotten at once, instead of after the next look-up.
-   */
-  topicChanged(topic: string, isDeleted: boolean): void
-  /** Tells other processes of a topic that this one has changed, before the change is answered. Absent: there are none. */
-  tellOthers?: ((topic: string, isDeleted: boolean) => Promise<unknown>) | undefined
 }
 
 export interface ChangeOptions {

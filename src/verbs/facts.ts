@@ -253,8 +253,6 @@ export const VERB_FACTS = {
   'admin.describeAcls': { ...PROMPT, effects: [CLUSTER], command: KAFKAS, troubles: AWAY },
   'admin.topicOperations': { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
   'admin.logEnds': { ...PROMPT, effects: [READS_TOPIC], command: 'groups', troubles: AWAY },
-  'admin.topicChanged': OWN,
-  'admin.tellOthers': OWN,
   'webhooks.list': { ...PROMPT, effects: [OFFSETS], command: 'webhooks list', troubles: OF_WEBHOOKS },
   'webhooks.describe': { ...PROMPT, effects: [OFFSETS], command: 'webhooks describe', troubles: OF_WEBHOOKS },
   'webhooks.skip': { ...PROMPT, effects: [CONSUMES], command: 'webhooks skip', troubles: OF_WEBHOOKS },

@@ -48,7 +48,6 @@ const MAX_SHOWN_WAIT_MS = 5_000
 
 /** The administration of a cluster by requests to the Router. */
 export class KafkaAdmin implements AdminVerbs {
-  tellOthers: AdminVerbs['tellOthers']
   readonly #router: KafkaAdminDeps['router']
   readonly #delivery: KafkaAdminDeps['delivery']
   readonly #clock: MonotonicClock
@@ -59,15 +58,10 @@ export class KafkaAdmin implements AdminVerbs {
     this.#clock = clock
   }
 
-  topicChanged(topic: string, isDeleted: boolean): void {
+  /** Takes note of a topic that was changed: what is remembered of it is forgotten at once, not after the next look-up. */
+  #changed(topic: string, isDeleted: boolean): void {
     this.#router.tell({ type: 'topicChanged', topic, isDeleted })
     if (!isDeleted) this.#delivery.topicChanged?.(topic)
-  }
-
-  /** Takes note of a topic that this process has changed. */
-  async #changed(topic: string, isDeleted: boolean): Promise<void> {
-    this.topicChanged(topic, isDeleted)
-    await this.tellOthers?.(topic, isDeleted)
   }
 
   async describeCluster(timeoutMs: number): Promise<ClusterDescription> {
@@ -93,7 +87,7 @@ export class KafkaAdmin implements AdminVerbs {
     if (validateOnly) return
     this.#router.tell({ type: 'topicChanged', topic: name, isDeleted: false })
     await this.#shown(name, limit, hasLeaders)
-    await this.#changed(name, false)
+    this.#changed(name, false)
   }
 
   async deleteTopic(topic: string, timeoutMs: number): Promise<void> {
@@ -109,7 +103,7 @@ export class KafkaAdmin implements AdminVerbs {
     const isMade = async (): Promise<boolean> => isDeleted(await this.#lookUp(topic, limit))
     await requireDone(result, `the deletion of topic ${topic}`, false, limit, isMade)
     await this.#shown(topic, limit, isDeleted)
-    await this.#changed(topic, true)
+    this.#changed(topic, true)
   }
 
   async createPartitions(
@@ -131,7 +125,7 @@ export class KafkaAdmin implements AdminVerbs {
     await requireDone(result, `the growth of topic ${topic}`, validateOnly, limit, isMade)
     if (validateOnly) return
     await this.#shown(topic, limit, found => found.partitions.length >= total && hasLeaders(found))
-    await this.#changed(topic, false)
+    this.#changed(topic, false)
   }
 
   async deleteRecords(topicPartition: TopicPartition, offset: Offset, timeoutMs: number): Promise<void> {

@@ -5,7 +5,7 @@ import type { WebhookStatus } from './webhook-status.js'
 
 /** State of a webhook in one process. */
 export interface ToldWebhook {
-  /** The id of a gateway, or the number of a worker; `this`: there are no others. */
+  /** The id of a gateway; `this`: there are no others. */
   readonly gateway: string
   readonly status: WebhookStatus
 }

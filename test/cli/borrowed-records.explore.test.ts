@@ -1,9 +1,9 @@
 import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
-import { ownerOf } from '../../src/deployment/verbs/shared-verbs.js'
+import { startEmbeddedCluster } from '../../src/embedded-broker/start-embedded-cluster.js'
+import { freePorts } from '../runs/real-kafka/ports.js'
 import { Children, Gateway } from './child.js'
-import { metricsOf, pidsOf, sampleOf, TWO } from './workers.js'
 
 const V2 = 'application/vnd.kafka.v2+json'
 const BINARY = 'application/vnd.kafka.binary.v2+json'
@@ -11,7 +11,7 @@ const BINARY = 'application/vnd.kafka.binary.v2+json'
 const RECORDS = 14
 const RECORD_BYTES = 900_000
 const HELD = 'castellan_http_answers_bytes'
-/** A worker that stands still has not answered by then. */
+/** What is held does not change for so long. */
 const STILL_MS = 2_000
 const PATIENCE_MS = 30_000
 
@@ -40,20 +40,43 @@ class Connection {
   }
 }
 
-describe('records of an instance of another worker', function () {
+/** The value of a series without labels. */
+async function metricOf({ management }: Gateway, name: string): Promise<number> {
+  const text = await (await fetch(`${management}/metrics`)).text()
+  return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1])
+}
+
+describe('records of an instance of another gateway', function () {
   this.timeout(120_000)
   const children = new Children()
   const connections: Connection[] = []
+  let kafka: Awaited<ReturnType<typeof startEmbeddedCluster>>
+  let owner: Gateway
   let gateway: Gateway
 
   before(async () => {
-    gateway = await Gateway.start(children, TWO)
-    await gateway.until(200)
+    kafka = await startEmbeddedCluster()
+    const addresses = (await freePorts(2)).map(port => `127.0.0.1:${port}`)
+    const start = (listen: string): Promise<Gateway> => {
+      const peers = {
+        'peers.addresses': addresses.join(','),
+        'peers.listen': listen,
+        'peers.token': 'a secret of more than thirty-two bytes'
+      }
+      const settings = Object.entries(peers).flatMap(([name, value]) => ['--set', `${name}=${value}`])
+      return Gateway.start(children, ['--brokers', kafka.bootstrap, ...settings])
+    }
+    ;[owner, gateway] = (await Promise.all(addresses.map(start))) as [Gateway, Gateway]
+    await Promise.all([owner, gateway].map(one => one.until(200)))
+    for (const one of [owner, gateway]) while ((await metricOf(one, 'castellan_peers_gateways')) !== 1) await sleep(50)
   })
   afterEach(() => {
     for (const { socket } of connections.splice(0)) socket.destroy()
   })
-  after(() => children.stopAll())
+  after(async () => {
+    await children.stopAll()
+    await kafka.close()
+  })
 
   async function post(path: string, body: string | object, type = V2): Promise<void> {
     const sent = { method: 'POST', headers: { 'content-type': type } }
@@ -64,39 +87,19 @@ describe('records of an instance of another worker', function () {
     expect(answer.status, `${path}: ${await answer.text()}`).to.be.within(200, 299)
   }
 
-  const open = (): Connection => {
-    const connection = new Connection(gateway.url)
-    connections.push(connection)
-    return connection
-  }
-
-  /** The path of an instance that this worker has, at the beginning of the topic. */
-  async function instanceAt(worker: number): Promise<string> {
-    const name = ['a', 'b', 'c', 'd', 'e'].find(one => ownerOf('default', `group ${one}`, 2) === worker)!
-    const path = `/confluent/consumers/group/instances/${name}`
-    await post('/confluent/consumers/group', { name, format: 'binary' })
-    await post(`${path}/assignments`, { partitions: [{ topic: 'large', partition: 0 }] })
-    await post(`${path}/positions/beginning`, { partitions: [{ topic: 'large', partition: 0 }] })
-    return path
-  }
-
-  /** A connection that the first worker has not: it answers while that stands still. */
-  async function connectionOfSecond(pidOfFirst: number): Promise<Connection> {
-    for (;;) {
-      const connection = open()
-      await new Promise(resolve => connection.socket.once('connect', resolve))
-      // Who has it has taken it by then.
-      expect(await connection.ask('/arion/health-check', '*/*')).to.match(/^HTTP/)
-      process.kill(pidOfFirst, 'SIGSTOP')
-      try {
-        if ((await connection.ask('/arion/health-check', '*/*', STILL_MS)) !== '') return connection
-      } finally {
-        process.kill(pidOfFirst, 'SIGCONT')
-      }
+  /** The path of an instance that the other gateway has, at the beginning of the topic. */
+  async function instanceOfOther(): Promise<string> {
+    for (let number = 1; ; number++) {
+      const path = `/confluent/consumers/group/instances/i${number}`
+      await post('/confluent/consumers/group', { name: `i${number}`, format: 'binary' })
+      const partitions = [{ topic: 'large', partition: 0 }]
+      await post(`${path}/assignments`, { partitions })
+      await post(`${path}/positions/beginning`, { partitions })
+      if ((await metricOf(owner, 'castellan_groups_instances')) > 0) return path
     }
   }
 
-  const held = async (): Promise<number> => sampleOf(await metricsOf(gateway), HELD)
+  const held = (): Promise<number> => metricOf(gateway, HELD)
 
   async function untilHeld(isSo: (bytes: number) => boolean): Promise<number> {
     const since = performance.now()
@@ -118,21 +121,20 @@ describe('records of an instance of another worker', function () {
     }
   }
 
-  it('count at the worker that has the client until its answer has left, also when their owner is gone', async () => {
-    const [first] = await pidsOf(gateway)
+  it('count at the gateway that has the client until its answer has left, also when their owner is gone', async () => {
     const record = { value: Buffer.alloc(RECORD_BYTES).toString('base64') }
     for (let at = 0; at < RECORDS; at++)
       await post('/confluent/topics/large/partitions/0', { records: [record] }, BINARY)
-    const path = await instanceAt(1)
-    const client = await connectionOfSecond(first!)
+    const path = await instanceOfOther()
+    const client = new Connection(gateway.url)
+    connections.push(client)
     await untilHeld(bytes => bytes === 0)
     const head = await client.ask(`${path}/records?timeout=10000`, BINARY, PATIENCE_MS, RECORDS)
     expect(head).to.match(/^HTTP\/1.1 200 /)
     // An answer that waits for its client, as those before it fill the connection.
     await untilSettled()
     expect(await held()).to.be.at.least(RECORD_BYTES)
-    process.kill(first!, 'SIGKILL')
-    await gateway.child.line(/worker 1 has ended/)
+    await owner.child.stop('SIGKILL')
     await untilSettled()
     expect(await held()).to.be.at.least(RECORD_BYTES)
     expect(client.isClosed).to.equal(false)

@@ -86,7 +86,7 @@ describe('castellan', () => {
   it('guesses which setting was meant', async () => {
     const problems: [string[], string][] = [
       [['--set', 'http.prot=1'], '--set http.prot: there is no setting http.prot; did you mean port?'],
-      [['--set', 'workers=2'], '--set workers: workers has settings of its own, such as workers.count'],
+      [['--set', 'embedded=2'], '--set embedded: embedded has settings of its own, such as embedded.enabled'],
       [['--set', 'htpp.port=1'], '--set htpp.port: there is no setting htpp.port; did you mean http.port?'],
       [['--set', 'clusters.eu.broker=a:1'], 'there is no setting clusters.eu.broker; did you mean brokers?']
     ]
@@ -101,6 +101,24 @@ describe('castellan', () => {
     expect(stderr).to.equal(
       'castellan serve: CASTELLAN_HTTP_PROT: no such setting; did you mean CASTELLAN_HTTP_PORT?\n'
     )
+  })
+
+  it('says of workers, in every form, that one process is one gateway', async () => {
+    const forms: readonly (readonly [args: readonly string[], environment: Record<string, string>])[] = [
+      [['--workers', '1'], {}],
+      [['serve', '--workers=auto'], {}],
+      [['--set', 'workers.count=1'], {}],
+      [['--set', 'advanced.workers.restartPauseMs=100'], {}],
+      [[], { CASTELLAN_WORKERS_COUNT: '1' }],
+      [[], { CASTELLAN_ADVANCED_WORKERS_RESTART_PAUSE_MS: '100' }]
+    ]
+    for (const [args, environment] of forms) {
+      const { code, stderr } = await castellan([...args], environment)
+      expect(code, stderr).to.equal(2)
+      expect(stderr)
+        .to.match(/^castellan serve: .*workers.*\n$/i)
+        .and.to.contain('one process is one gateway; for several cores start several gateways')
+    }
   })
 
   it('shows which arguments may be left out', async () => {

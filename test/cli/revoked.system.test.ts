@@ -143,9 +143,9 @@ describe('a token that is taken away', function () {
       })
     )
 
-  async function start(workers: number): Promise<{ gateway: Gateway; grpc: string }> {
+  async function start(): Promise<{ gateway: Gateway; grpc: string }> {
     const file = write([token('stayer', stayer), token('leaver', leaver)])
-    const gateway = await Gateway.start(children, ['--config', file, '--workers', String(workers)])
+    const gateway = await Gateway.start(children, ['--config', file])
     await gateway.until(200)
     const [, grpc] = await gateway.child.line(/"port":(\d+),"msg":"Kafka-Pixy's gRPC/)
     const headers = { 'content-type': 'application/json', ...bearer(stayer.token) }
@@ -157,8 +157,8 @@ describe('a token that is taken away', function () {
     return { gateway, grpc: `127.0.0.1:${grpc}` }
   }
 
-  it('ends everything that its client has open, and nothing of others, whichever process has it', async () => {
-    const { gateway, grpc } = await start(2)
+  it('ends everything that its client has open, and nothing of others', async () => {
+    const { gateway, grpc } = await start()
     const [stays, leaves] = [new OpenClient(gateway, stayer.token, grpc), new OpenClient(gateway, leaver.token, grpc)]
     await Promise.all([stays.open('stays'), leaves.open('leaves')])
     write([token('stayer', stayer)])
@@ -168,7 +168,6 @@ describe('a token that is taken away', function () {
     expect(await leaves.polled).to.equal(401)
     expect(await leaves.called).to.equal('16')
     let pushed = await leaves.push()
-    // Its process may hear of it later than those of the others.
     while (/^HTTP\/1\.1 200 /.test(pushed)) pushed = await leaves.push()
     expect(pushed).to.match(/^HTTP\/1\.1 401 /)
     expect(await stays.push()).to.match(/^HTTP\/1\.1 200 /)
@@ -178,7 +177,7 @@ describe('a token that is taken away', function () {
   })
 
   it('is taken away although it was the last one: nobody is let in then', async () => {
-    const { gateway } = await start(1)
+    const { gateway } = await start()
     write([])
     gateway.child.process.kill('SIGHUP')
     const status = async (headers: object): Promise<number> => {
@@ -190,7 +189,7 @@ describe('a token that is taken away', function () {
   })
 
   it('is no different from rules that change: these end what they do not allow any more', async () => {
-    const { gateway, grpc } = await start(1)
+    const { gateway, grpc } = await start()
     const client = new OpenClient(gateway, stayer.token, grpc)
     await client.open('keeps')
     write([token('stayer', stayer), token('leaver', leaver)], [rule(['empty'])])
@@ -202,7 +201,7 @@ describe('a token that is taken away', function () {
   })
 
   it('stays where the file is wrong, which one line says', async () => {
-    const { gateway } = await start(1)
+    const { gateway } = await start()
     const { child } = gateway
     folder.write('castellan.yaml', 'auth: {tokens: [{principal: stayer}, nonsense]}\nhttp: {prot: 1}\n')
     child.process.kill('SIGHUP')

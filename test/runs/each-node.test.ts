@@ -9,7 +9,7 @@ describe('what CI runs', () => {
     expect(found.sort()).to.deep.equal(Object.values(EACH_NODE).flat().sort())
     const apis = readdirSync('src/apis', { withFileTypes: true }).filter(entry => entry.isDirectory())
     expect(Object.keys(EACH_NODE)).to.have.members([
-      ...['engine', 'sockets', 'files', 'streams', 'workers', 'tls', 'zlib'],
+      ...['engine', 'sockets', 'files', 'streams', 'threads', 'tls', 'zlib'],
       ...apis.map(({ name }) => name)
     ])
   })

@@ -7,12 +7,7 @@ export const EACH_NODE: Readonly<Record<string, readonly string[]>> = {
   sockets: ['kafka/connection-trouble', 'kafka/socket', 'http/server/listeners', 'http/server/upgrades'],
   files: ['core/files/directory-lock', 'producer/log/appending', 'producer/log/recovering'],
   streams: ['runs/integration/ended-streams', 'runs/integration/readers'],
-  workers: [
-    'producer/log/log-thread',
-    'deployment/workers/supervisor',
-    'deployment/workers/worker-process',
-    'schemas/bombs'
-  ],
+  threads: ['producer/log/log-thread', 'schemas/bombs'],
   tls: ['http/server/certificates', 'http/server/tls', 'kafka/security'],
   zlib: ['kafka/compression', 'kafka/decompression'],
   arion: ['runs/integration/arion'],

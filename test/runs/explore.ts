@@ -30,7 +30,6 @@ const RUNS: Readonly<Record<string, CommandLine>> = {
   'node 24': onNode(24, ''),
   'node 24, real sockets': onNode(24, '--sockets'),
   'killed gateway': seed => `npm run test:kill -- --on embedded --kills 20 --records 300000 --seed ${seed}`,
-  'killed workers': seed => `npm run test:kill -- --on embedded --workers 2 --kills 10 --records 50000 --seed ${seed}`,
   'killed gateway and Kafka': seed =>
     `npm run test:kill -- --on kafka kafka-killed --kills 10 --records 200000 --seed ${seed}`,
   'two killed gateways': seed => `npm run test:kill:gateways -- --seed ${seed}`,

@@ -244,8 +244,7 @@ const unanswered: AdminVerbs = {
   alterConfigs: refuse,
   describeAcls: refuse,
   topicOperations: refuse,
-  logEnds: refuse,
-  topicChanged: () => undefined
+  logEnds: refuse
 }
 
 const topicOf = (

@@ -35,26 +35,6 @@ describe('changes of a cluster in trouble', () => {
     expect((['CreateTopics', 'CreatePartitions', 'DeleteTopics'] as const).map(countOf)).to.deep.equal([3, 3, 3])
   })
 
-  it('are told to other processes before they are answered, but not what Kafka refuses or only checks', async () => {
-    const { admin } = stack.verbs
-    const told: string[] = []
-    admin.tellOthers = async (topic, isDeleted) => {
-      await new Promise(setImmediate)
-      told.push(`${topic} ${isDeleted}`)
-    }
-    await admin.createTopic({ name: 'orders', partitions: 1 }, { ...options, validateOnly: true })
-    expect(told).to.deep.equal([])
-    await admin.createTopic({ name: 'orders', partitions: 1 }, options)
-    expect(told.splice(0)).to.deep.equal(['orders false'])
-    expect(await errorOf(admin.createTopic({ name: 'orders', partitions: 1 }, options))).to.be.instanceOf(KafkaError)
-    await admin.createPartitions('orders', 2, { ...options, validateOnly: true })
-    expect(told).to.deep.equal([])
-    await admin.createPartitions('orders', 3, options)
-    expect(told.splice(0)).to.deep.equal(['orders false'])
-    await admin.deleteTopic('orders', PATIENCE_MS)
-    expect(told).to.deep.equal(['orders true'])
-  })
-
   it('are made when the cluster shows what an attempt without an answer has done, and are not sent again', async () => {
     const { admin } = stack.verbs
     for (const api of ['CreateTopics', 'CreatePartitions', 'IncrementalAlterConfigs'] as const) {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { type Cell, counterFamily, gaugeFamily } from '../../core/metrics/family.js'
 import { DurationMeter, Histogram, Meter } from '../../core/metrics/meter.js'
-import { type PrometheusMetrics, registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily } from '../../core/metrics/prometheus.js'
 import type { StatsdValue } from '../../core/metrics/statsd.js'
 import type { MonotonicClock } from '../../core/model.js'
 import type { DurableLogStats } from '../../verbs/verbs.js'
@@ -112,7 +112,7 @@ export class KafkaStats {
 
   async #totals(): Promise<ReadonlyMap<string, number>> {
     const totals = new Map<string, number>()
-    for (const { name, values } of await (await wholeRegistry(this.#metrics)).getMetricsAsJSON()) {
+    for (const { name, values } of await this.#metrics.registry.getMetricsAsJSON()) {
       for (const { value, metricName = name } of values as readonly { value: number; metricName?: string }[]) {
         totals.set(metricName, (totals.get(metricName) ?? 0) + value)
       }
@@ -165,11 +165,7 @@ export class ArionMetrics {
     this.#timers = perName(TIMERS, () => new DurationMeter(startedAt))
     this.meters.start.count++
     const messages = counterFamily('castellan_arion_websocket_messages_total', 'Messages that came by websocket')
-    const inFlight = gaugeFamily(
-      'castellan_arion_websocket_messages_in_flight',
-      'Messages that wait for their reply',
-      'sum'
-    )
+    const inFlight = gaugeFamily('castellan_arion_websocket_messages_in_flight', 'Messages that wait for their reply')
     registerFamily(registry, messages)
     this.#sent = messages.series({ outcome: 'sent' })
     this.#failed = messages.series({ outcome: 'failed' })

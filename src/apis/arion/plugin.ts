@@ -171,14 +171,13 @@ const holdMsOf = ({ idleTimeoutMs }: ArionSettings): number | undefined =>
 
 /** The text of `/stats`; StatsD gets the same numbers. */
 function statisticsOf(
-  { verbs, settings, everywhere, metrics: all, statsd }: ApiContext<ArionSettings>,
+  { verbs, settings, metrics: all, statsd }: ApiContext<ArionSettings>,
   metrics: ArionMetrics,
   counts: QueueCounts
 ): () => Promise<string> {
-  const inMemory = everywhere?.('queue', () => counts) ?? (async () => [counts])
   const kafka = new KafkaStats(all, performanceClock)
   const queue = async (): Promise<QueueStats> =>
-    settings.durability === 'disk' ? onDisk(verbs) : memoryStats(await inMemory())
+    settings.durability === 'disk' ? onDisk(verbs) : memoryStats([counts])
   statsd.add(async () => [
     ...metrics.toValues(),
     ...gaugesOf('arion.queue', await queue()),
@@ -202,8 +201,7 @@ const gaugesOf = (prefix: string, stats: object): StatsdValue[] =>
   Object.entries(stats).map(([name, value]) => ({
     name: `${prefix}.${name.replaceAll('-', '_')}`,
     value: value as number,
-    type: 'g',
-    isOfAll: true
+    type: 'g'
   }))
 
 const VERSION = '13'

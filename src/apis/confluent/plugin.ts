@@ -1,4 +1,4 @@
-import { registerSum } from '../../core/metrics/prometheus.js'
+import { registerGauge } from '../../core/metrics/prometheus.js'
 import { Shares } from '../../core/shares.js'
 import {
   type ApiContext,
@@ -117,7 +117,7 @@ function producingOf(
   ])
   lifetime.onDrain(async () => records.stop())
   const help = 'Streams of records that are open'
-  registerSum(metrics.registry, 'confluent_open_record_streams', help, () => records.openStreams)
+  registerGauge(metrics.registry, 'confluent_open_record_streams', help, () => records.openStreams)
   const stream: Receive = (exchange, params) => records.receive(exchange, params, ofRecords)
   return { producing, stream }
 }

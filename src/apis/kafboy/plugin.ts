@@ -3,7 +3,7 @@ import { hostname } from 'node:os'
 import type { FastifyInstance } from 'fastify'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { counterFamily, durationFamily, type Family } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, registerGauge } from '../../core/metrics/prometheus.js'
 import type { MonotonicClock, RecordOutcome } from '../../core/model.js'
 import type { Access } from '../../http/access/access.js'
 import { type ApiContext, type ApiPlugin, admissionOf } from '../../http/api/api.js'
@@ -165,7 +165,7 @@ class KafboyMetrics {
     this.#problems = counter('kafboy_hook_problems_total', 'What went wrong with hooks', 'problem')
     const durations = durationFamily('kafboy_request_seconds', 'From the head of a request to its answer')
     this.#seconds = seriesOf(registry, durations, 'mode')
-    registerSum(registry, 'kafboy_hook_calls_pending', 'Requests that wait for a hook', openRequests)
+    registerGauge(registry, 'kafboy_hook_calls_pending', 'Requests that wait for a hook', openRequests)
   }
 
   /** Counts a request when it is answered. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { FastifyInstance, preParsingHookHandler } from 'fastify'
 import type { CastellanError } from '../../core/errors.js'
-import { registerSum } from '../../core/metrics/prometheus.js'
+import { registerGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import { type ApiContext, type ApiPlugin, admissionOf, capacityWaitMsOf } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
@@ -91,8 +91,8 @@ function followLifetime(
   consume: ConsumeEndpoint,
   tail: TailEndpoint
 ): void {
-  registerSum(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => consume.openPolls)
-  registerSum(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', () => tail.openTails)
+  registerGauge(metrics.registry, 'kafka_pixy_open_polls', 'Clients that wait for a message', () => consume.openPolls)
+  registerGauge(metrics.registry, 'kafka_pixy_open_tails', 'Clients that follow a topic', () => tail.openTails)
   lifetime.onDrain(async () => {
     consume.stop()
     tail.stop()

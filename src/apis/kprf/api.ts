@@ -35,11 +35,6 @@ export const kprf: HttpApi<KprfSettings, 'kprf'> = {
     `curl -i ${url}/push -H 'content-type: application/json' -d '{"records":[{"topic":"orders","key":"k1","data":"hello"}],"wait_for_send":true}'`
   ],
   listeners: metricsListeners,
-  shareOf: (settings, workers) => {
-    const { ratelimit } = settings
-    const rules = ratelimit.rules.map(rule => ({ ...rule, maxPerMinute: Math.ceil(rule.maxPerMinute / workers) }))
-    return { ...settings, ratelimit: { ...ratelimit, rules } }
-  },
   operations: kprfOperations,
   plugin: async context => (await import('./plugin.js')).kprfPlugin(context)
 }

@@ -56,7 +56,7 @@ export function registerClientMetrics({ registry }: PrometheusMetrics): void {
   for (const metric of metrics) {
     const [name, type, , help] = metric
     if (type === 'counter') registerScrapedCounter(registry, name, help, () => read(metric))
-    else registerScrapedGauge(registry, name, help, 'sum', () => read(metric))
+    else registerScrapedGauge(registry, name, help, () => read(metric))
   }
 }
 

@@ -6,7 +6,7 @@ import {
   type Family,
   gaugeFamily
 } from '../../core/metrics/family.js'
-import { registerFamily, wholeRegistry } from '../../core/metrics/prometheus.js'
+import { registerFamily } from '../../core/metrics/prometheus.js'
 import { isLegalTopicName, type Logger, type RecordFailure, type RecordOutcome } from '../../core/model.js'
 import type { ApiContext } from '../../http/api/api.js'
 import { errorCodes } from '../../kafka/error-codes.js'
@@ -50,7 +50,7 @@ const FOLLOWED = { version: '0.2.4', commit_hash: 'fd32acc' }
  */
 export class KprfMetrics {
   readonly #requests = durationFamily('http_requests_duration', 'Duration of pushes in milliseconds', BUCKETS_MS)
-  readonly #queued = gaugeFamily('kafka_internal_queue_size', 'Records waiting to be delivered', 'sum')
+  readonly #queued = gaugeFamily('kafka_internal_queue_size', 'Records waiting to be delivered')
   readonly #sent = counterFamily('kafka_sent_messages', 'Records given to delivery')
   readonly #durations = durationFamily(
     'kafka_message_send_duration',
@@ -59,7 +59,7 @@ export class KprfMetrics {
   )
   readonly #errors = counterFamily('kafka_errors_count', 'Records that were not delivered')
   readonly #rateLimited = counterFamily('ratelimit_messages_count', 'Records refused by the rate limit')
-  readonly #inQueue = gaugeFamily('kafka_producer_current_messages_in_queue', 'Records waiting to be delivered', 'sum')
+  readonly #inQueue = gaugeFamily('kafka_producer_current_messages_in_queue', 'Records waiting to be delivered')
   readonly #delivered = counterFamily('kafka_producer_total_messages_sent', 'Records delivered')
   readonly #deliveredBytes = counterFamily(
     'kafka_producer_total_messages_bytes_sent',
@@ -83,7 +83,7 @@ export class KprfMetrics {
     const { metrics } = context
     const { registry } = metrics
     this.#context = context
-    const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken', 'first')
+    const metadata = gaugeFamily('kprf_app_metadata', 'The version of kprf whose API is spoken')
     const queued = {
       name: this.#queued.name,
       get: () => {
@@ -104,7 +104,7 @@ export class KprfMetrics {
 
   /** kprf's metrics alone, as its own port for metrics shows them. */
   async text(): Promise<string> {
-    const registry = await wholeRegistry(this.#context.metrics)
+    const { registry } = this.#context.metrics
     const there = this.#names.filter(name => registry.getSingleMetric(name) !== undefined)
     const texts = await Promise.all(there.map(name => registry.getSingleMetricAsString(name)))
     return `${texts.join('\n')}\n`

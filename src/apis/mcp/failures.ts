@@ -64,8 +64,7 @@ const SENTENCES: Readonly<Record<FailureCode, string>> = {
   tooManyCalls: 'Too many of your calls run at the same time.',
   noRegistry: 'This gateway has no schema registry (schemas.registry.urls).',
   notShown: 'The gateway shows no records of this topic to agents (apis.mcp.values).',
-  askManagementPort:
-    'This process is one of several workers and does not know the whole. Ask /status.json of the management port.',
+  askManagementPort: 'This gateway does not tell it here. Ask /status.json of the management port.',
   onThisMachineOnly: 'Without credentials, records are looked for on the machine of the gateway only.',
   keyBusy: 'An earlier call with this idempotency_key is still under way.',
   keyUsed: 'This idempotency_key was used for another record. Use a new one for each record.',

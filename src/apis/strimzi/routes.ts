@@ -298,20 +298,14 @@ export const processRoutes = {
     '/metrics',
     'Metrics in the text format of Prometheus',
     {
-      200: { description: 'The metrics of this process', content: { 'text/plain': text } },
-      404: failure('Several processes serve: only the management port has the metrics of all')
+      200: { description: 'The metrics of this process', content: { 'text/plain': text } }
     },
-    ({ parts, context: { everywhere, metrics } }, exchange) => {
+    ({ parts, context: { metrics } }, exchange) => {
       const { registry } = metrics
       const { answers } = parts
       if (!admitsManager(parts, exchange)) return
-      if (everywhere === undefined) {
-        const sent = registry.metrics().then(text => answers.send(exchange, 200, registry.contentType, text))
-        sent.catch(error => answers.fail(exchange, error))
-        return
-      }
-      const message = 'several processes serve; the management port has the metrics of all of them'
-      answers.fail(exchange, new ApiError(404, message))
+      const sent = registry.metrics().then(text => answers.send(exchange, 200, registry.contentType, text))
+      sent.catch(error => answers.fail(exchange, error))
     }
   ),
   info: plain(

@@ -18,7 +18,6 @@ const settings = settingOptions({
   '--embedded-port <PORT>': ['embedded.port', 'port of the embedded broker (default 9092; 0: any free one)'],
   '--embedded-dir <DIR>': ['embedded.directory', 'directory of the embedded broker (default: records stay in memory)'],
   '--embedded-nodes <N>': ['embedded.nodes', 'number of brokers in the embedded cluster (default 1)'],
-  '--workers <N>': ['workers.count', 'processes that serve the same ports (default 1; auto: one for each core)'],
   '--allow-anonymous': ['http.allowAnonymous', 'allows addresses other machines can reach, without authentication'],
   '--log-level <LEVEL>': ['log.level', 'debug, info, warn, error or silent (default info)']
 })

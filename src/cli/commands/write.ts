@@ -76,7 +76,7 @@ async function openSink(line: Command, process: Process): Promise<Sink> {
     if (brokers ?? cluster) throw new UsageError('--gateway goes without --brokers and --cluster')
     const token = tokenFile === undefined ? undefined : readToken(tokenFile)
     const { gatewayWriter } = await import('../gateway-writer.js')
-    // Requests that follow each other keep the order of records, also at several workers.
+    // Requests that follow each other keep the order of records.
     const send = gatewayWriter(gateway, topic, token, timeoutMs, sayTo(process.stderr))
     return { maxSending: 1, send, close: async () => undefined }
   }

@@ -44,7 +44,7 @@ export async function walSettingsOf(line: Command, { environment }: Process): Pr
 /** Whether each row of the output names its log. */
 export const areNamed = (logs: readonly operator.ExistingLog[]): boolean => logs.length > 1 || logs[0]!.name !== '.'
 
-/** Writes the rows of each log. When there are logs of several workers, the first column names the log. */
+/** Writes the rows of each log. When there are several logs, the first column names the log. */
 export function writeRows<Row extends object>(
   { stdout }: Process,
   format: WalFlags['format'],

@@ -25,7 +25,7 @@ type TokenPlace = Pick<Lock, 'topicId' | 'partition' | 'offset' | 'deliveryCount
 /**
  * Why a token is none of this process.
  *
- * - `lost`: it names this gateway, and another process than this one: a former one, or another worker
+ * - `lost`: it names this gateway, and a former process of it
  * - `elsewhere`: it names another gateway
  * - `invalid`: it was never given out for this topic and group
  */

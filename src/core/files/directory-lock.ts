@@ -137,8 +137,8 @@ function listen(path: string): Promise<Server> {
     })
     server.unref()
     server.once('error', reject)
-    // Binding and connecting happen in the call itself. Without `exclusive` the parent of a worker binds the socket:
-    // there the short path means another file, and the parent holds the lock.
+    // Binding and connecting happen in the call itself. Without `exclusive` the primary process of a cluster of Node's would bind
+    // the socket: there the short path means another file.
     withShortPath(path, name => server.listen({ path: name, exclusive: true }, () => resolve(server)))
   })
 }

@@ -15,12 +15,6 @@ const DURATION_BUCKETS_SECONDS = [
   0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 ] as const
 
-/**
- * How the values of several processes that serve together are combined. A value that each process has on its own is
- * summed. One value is shown when all processes have the same value, or when only the worst value matters.
- */
-export type AcrossWorkers = 'sum' | 'min' | 'max' | 'first'
-
 /** A metric as prom-client prints it. */
 interface Exported {
   readonly name: string
@@ -31,7 +25,6 @@ interface Exported {
     readonly value: number
     readonly metricName?: string
   }[]
-  readonly aggregator: AcrossWorkers
 }
 
 /** The part of a metric that a registry of prom-client uses. */
@@ -49,7 +42,6 @@ export class Family<Series> implements Exportable {
   readonly name: string
   readonly help: string
   readonly type: Exported['type']
-  readonly #acrossWorkers: AcrossWorkers
   readonly #create: () => Series
   readonly #export: (name: string, labels: MetricTags, series: Series) => Exported['values']
   readonly #maxNamed: number
@@ -61,14 +53,12 @@ export class Family<Series> implements Exportable {
     name: string,
     help: string,
     type: Exported['type'],
-    acrossWorkers: AcrossWorkers,
     create: () => Series,
     toValues: (name: string, labels: MetricTags, series: Series) => Exported['values']
   ) {
     this.name = name
     this.help = help
     this.type = type
-    this.#acrossWorkers = acrossWorkers
     this.#create = create
     this.#export = toValues
     this.#maxNamed = Math.floor(MAX_SERIES / toValues(name, {}, create()).length) - 1
@@ -118,7 +108,7 @@ export class Family<Series> implements Exportable {
   /** Called by prom-client. */
   get(): Exported {
     const values = [...this.#byText.values()].flatMap(({ labels, series }) => this.#export(this.name, labels, series))
-    return { name: this.name, help: this.help, type: this.type, values, aggregator: this.#acrossWorkers }
+    return { name: this.name, help: this.help, type: this.type, values }
   }
 
   /** Called by prom-client for text. It keeps the text of shared labels, by the identity of their object. */
@@ -142,15 +132,14 @@ export interface Cell {
   value: number
 }
 
-function cellFamily(name: string, help: string, type: 'counter' | 'gauge', acrossWorkers: AcrossWorkers): Family<Cell> {
+function cellFamily(name: string, help: string, type: 'counter' | 'gauge'): Family<Cell> {
   const toValues = (_: string, labels: MetricTags, { value }: Cell): Exported['values'] => [{ labels, value }]
-  return new Family(name, help, type, acrossWorkers, () => ({ value: 0 }), toValues)
+  return new Family(name, help, type, () => ({ value: 0 }), toValues)
 }
 
-export const counterFamily = (name: string, help: string): Family<Cell> => cellFamily(name, help, 'counter', 'sum')
+export const counterFamily = (name: string, help: string): Family<Cell> => cellFamily(name, help, 'counter')
 
-export const gaugeFamily = (name: string, help: string, acrossWorkers: AcrossWorkers): Family<Cell> =>
-  cellFamily(name, help, 'gauge', acrossWorkers)
+export const gaugeFamily = (name: string, help: string): Family<Cell> => cellFamily(name, help, 'gauge')
 
 /** A histogram: durations, counted in buckets. */
 export class Durations {
@@ -198,7 +187,6 @@ export const durationFamily = (
     name,
     help,
     'histogram',
-    'sum',
     () => new Durations(bounds),
     (familyName, labels, series) => series.toValues(familyName, labels)
   )

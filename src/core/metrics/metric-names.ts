@@ -1,4 +1,3 @@
-import type { AcrossWorkers } from './family.js'
 import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 
 /** The meanings of metrics by `component.metric_name`. */
@@ -157,13 +156,6 @@ const minima: Meanings = {
     '1 while the durable log accepts records; 0 while it is full, the disk fails, or its directory cannot be used'
 }
 
-/** How the values of several processes become one, by the name of the gauge. */
-export const gaugesAcrossWorkers: ReadonlyMap<string, AcrossWorkers> = new Map([
-  ...Object.keys({ ...sumsFromZero, ...sums }).map(name => [name, 'sum'] as const),
-  ...Object.keys({ ...maximaFromZero, ...maxima }).map(name => [name, 'max'] as const),
-  ...Object.keys(minima).map(name => [name, 'min'] as const)
-])
-
 /**
  * The metrics that rooms count: the HELP text of Prometheus, and the table of docs/metrics.md. Those that are read at a scrape have
  * theirs where they are registered.
@@ -177,10 +169,6 @@ export const metricMeanings: ReadonlyMap<string, string> = new Map(
 /** The description of a metric. The description of a metric that is not in the table is its name. */
 export const helpFor = (component: string, metricName: string): string =>
   metricMeanings.get(`${component}.${metricName}`) ?? `${metricName} of ${component}`
-
-/** How the values of several processes become one; a gauge that is not in the table is summed. */
-export const acrossWorkersOf = (component: string, metricName: string): AcrossWorkers =>
-  gaugesAcrossWorkers.get(`${component}.${metricName}`) ?? 'sum'
 
 /**
  * Creates the metrics of a cluster with the value 0. If a counter appeared only with its first event, an alert on its

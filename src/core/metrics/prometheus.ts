@@ -1,10 +1,9 @@
 import { performance } from 'node:perf_hooks'
-import type { AggregatorRegistry, Metric, MetricObjectWithValues, MetricValue, Registry } from 'prom-client'
+import type { Metric, Registry } from 'prom-client'
 import { getOrAdd } from '../maps.js'
 import { loadOptional } from '../optional-package.js'
 import { loadPackage } from '../package-file.js'
 import {
-  type AcrossWorkers,
   type Cell,
   counterFamily,
   type Durations,
@@ -13,23 +12,13 @@ import {
   type Family,
   gaugeFamily
 } from './family.js'
-import { acrossWorkersOf, helpFor } from './metric-names.js'
+import { helpFor } from './metric-names.js'
 import type { MetricsLogger, MetricTags } from './metrics-logger.js'
 
 /** The process's Prometheus registry; rooms and APIs register what they export. */
 export interface PrometheusMetrics {
   readonly registry: Registry
-  /**
-   * Reads the current values of all processes that serve together. Absent: this is the only process.
-   *
-   * @throws Error when another process does not answer
-   */
-  readonly gather?: (() => Promise<Registry>) | undefined
 }
-
-/** Reads the current values of all processes that serve together. */
-export const wholeRegistry = async ({ registry, gather }: PrometheusMetrics): Promise<Registry> =>
-  gather === undefined ? registry : gather()
 
 /** @throws ConfigError when prom-client is not installed */
 export function createPrometheusMetrics(): PrometheusMetrics {
@@ -70,7 +59,7 @@ export class PrometheusMetricsLogger implements MetricsLogger {
       durationFamily(name, helpFor(component, metricName))
     )
     this.#gauges = new Families(registry, '', (name, component, metricName) =>
-      gaugeFamily(name, helpFor(component, metricName), acrossWorkersOf(component, metricName))
+      gaugeFamily(name, helpFor(component, metricName))
     )
   }
 
@@ -134,60 +123,58 @@ export const registerScrapedGauge = (
   registry: Registry,
   name: string,
   help: string,
-  acrossWorkers: AcrossWorkers,
   read: () => PrometheusReading[]
-): void => registerScraped(registry, 'gauge', name, help, acrossWorkers, read)
+): void => registerScraped(registry, 'gauge', name, help, read)
 
-/** A gauge without labels; the values of several workers are added. */
-export const registerSum = (registry: Registry, name: string, help: string, read: () => number): void =>
-  registerScrapedGauge(registry, name, help, 'sum', () => [{ labels: {}, value: read() }])
+/** A gauge without labels. */
+export const registerGauge = (registry: Registry, name: string, help: string, read: () => number): void =>
+  registerScrapedGauge(registry, name, help, () => [{ labels: {}, value: read() }])
 
 export const registerScrapedCounter = (
   registry: Registry,
   name: string,
   help: string,
   read: () => PrometheusReading[]
-): void => registerScraped(registry, 'counter', name, help, 'sum', read)
+): void => registerScraped(registry, 'counter', name, help, read)
 
 function registerScraped(
   registry: Registry,
   type: 'counter' | 'gauge',
   name: string,
   help: string,
-  acrossWorkers: AcrossWorkers,
   read: () => PrometheusReading[]
 ): void {
-  registerFamily(registry, { name, get: () => ({ name, help, type, values: read(), aggregator: acrossWorkers }) })
+  registerFamily(registry, { name, get: () => ({ name, help, type, values: read() }) })
 }
 
 type Collector = (registry: Registry, config: object) => void
 
 // The collectors of prom-client that do nothing between scrapes. Its collectDefaultMetrics is not used, because it also
 // starts an event-loop histogram, which wakes the process 100 times a second, and an observer of garbage collections.
-const COLLECTORS: readonly (readonly [name: string, acrossWorkers: AcrossWorkers])[] = [
-  ['processStartTime', 'min'],
-  ['osMemoryHeap', 'sum'],
-  ['processOpenFileDescriptors', 'sum'],
-  ['processMaxFileDescriptors', 'min'],
-  ['heapSizeAndUsed', 'sum'],
-  ['version', 'first']
+const COLLECTORS = [
+  'processStartTime',
+  'osMemoryHeap',
+  'processOpenFileDescriptors',
+  'processMaxFileDescriptors',
+  'heapSizeAndUsed',
+  'version'
 ]
 
 /** Exports CPU, memory, descriptors and event-loop use of this process, and its version of Castellan. */
 export function registerProcessMetrics(registry: Registry, version: string): void {
-  for (const [name, acrossWorkers] of COLLECTORS) collect(registry, name, acrossWorkers)
+  for (const name of COLLECTORS) loadPackage<Collector>(`prom-client/lib/metrics/${name}`)(registry, {})
   registerCpu(registry, 'process_cpu_user_seconds_total', 'user', ({ user }) => user)
   registerCpu(registry, 'process_cpu_system_seconds_total', 'system', ({ system }) => system)
   registerCpu(registry, 'process_cpu_seconds_total', 'user and system', ({ user, system }) => user + system)
   let last = performance.eventLoopUtilization()
   const utilization = 'Share of the time since the last scrape in which the event loop was busy, 0 to 1'
-  registerScrapedGauge(registry, 'castellan_event_loop_utilization_ratio', utilization, 'max', () => {
+  registerScrapedGauge(registry, 'castellan_event_loop_utilization_ratio', utilization, () => {
     const current = performance.eventLoopUtilization()
     const value = performance.eventLoopUtilization(current, last).utilization
     last = current
     return [{ labels: {}, value }]
   })
-  registerScrapedGauge(registry, 'castellan_info', 'Always 1; the version is a label', 'first', () => [
+  registerScrapedGauge(registry, 'castellan_info', 'Always 1; the version is a label', () => [
     { labels: { version }, value: 1 }
   ])
 }
@@ -196,27 +183,3 @@ const registerCpu = (registry: Registry, name: string, of: string, micros: (usag
   registerScrapedCounter(registry, name, `Total ${of} CPU time spent in seconds.`, () => [
     { labels: {}, value: micros(process.cpuUsage()) / 1e6 }
   ])
-
-/**
- * Runs a collector of prom-client. For each metric that it adds, sets how the values of several processes are combined.
- */
-function collect(registry: Registry, name: string, acrossWorkers: AcrossWorkers): void {
-  const before = new Set(registry.getMetricsAsArray().map(metric => metric.name))
-  const module: Collector = loadPackage(`prom-client/lib/metrics/${name}`)
-  module(registry, {})
-  const added = registry.getMetricsAsArray().filter(metric => !before.has(metric.name))
-  for (const metric of added) Object.assign(metric, { aggregator: acrossWorkers })
-}
-
-/** All metrics of one process, in a form that can be sent to another process. */
-export type MetricsSnapshot = readonly MetricObjectWithValues<MetricValue<string>>[]
-
-export const takeSnapshot = (registry: Registry): Promise<MetricsSnapshot> => registry.getMetricsAsJSON()
-
-/** Combines the metrics of several processes, each metric in the way that its `acrossWorkers` names. */
-export const aggregate = (snapshots: readonly MetricsSnapshot[]): Registry =>
-  loadPackage<typeof AggregatorRegistry>('prom-client/lib/cluster.js').aggregate([...snapshots])
-
-/** The counters and histograms of an exited process; its gauges are dropped. */
-export const countersOf = (snapshot: MetricsSnapshot): MetricsSnapshot =>
-  snapshot.filter(({ type }) => String(type) !== 'gauge')

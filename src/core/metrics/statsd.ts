@@ -11,8 +11,6 @@ export interface StatsdValue {
   readonly name: string
   readonly value: number
   readonly type: StatsdType
-  /** The value covers all processes that serve together, and each of them reports it. */
-  readonly isOfAll?: boolean
 }
 
 /** Returns the values to report. Called once per interval. */

@@ -56,6 +56,10 @@ const constants: readonly (readonly [value: number, names: string])[] = [
   [86_400_000, 'auth.jwksMaxAgeMs']
 ]
 
+/** What became of workers. */
+export const ONE_PROCESS =
+  'one process is one gateway; for several cores start several gateways that know each other: docs/several-cores.md'
+
 /** Settings and sections that no longer exist, advanced or not, each with a sentence about its replacement. */
 const removedSettings: ReadonlyMap<string, string> = new Map([
   ...constants.flatMap(([value, names]) =>
@@ -64,7 +68,7 @@ const removedSettings: ReadonlyMap<string, string> = new Map([
   ['peers.secret', 'it is called peers.token now; with the same value receipts stay valid'],
   ['router.fetchMaxDecompressedBytes', 'it is half of advanced.cache.decompressedMaxBytes now'],
   ['router.maxQueuedPerDispatcher', 'advanced.router.maxWaitingRequests is the limit of both queues now'],
-  ['workers.maxRestartPauseMs', 'it is 150 times advanced.workers.restartPauseMs now'],
+  ['workers', ONE_PROCESS],
   ['apis.*.asyncTimeoutMs', 'delivery.timeoutMs is the limit of all records now'],
   ['apis.kafka-pixy.grpcTls', 'apis.kafka-pixy.tls holds for gRPC, too'],
   ['apis.kprf.metricsHost', 'the port for metrics has the address of apis.kprf.host'],

@@ -1,7 +1,7 @@
 const MAX_REMEMBERED = 10_000
 
-/** The key of what another process has begun, which has a number there. Without one, the keys of all that it has begun start so. */
-export const keyOfBegun = (from: unknown, id: number | ''): string => `${from}/${id}`
+/** The key of what another process has begun, which has a number there. */
+export const keyOfBegun = (from: unknown, id: number): string => `${from}/${id}`
 
 /**
  * Remembers what other processes have ended. The message that begins it may come later, over another connection, and
@@ -31,10 +31,5 @@ export class EndedIds {
       this.#beganAt = now
     }
     this.#young.set(id, now + this.#lastsMs)
-  }
-
-  /** Forgets the ids that begin so. */
-  forget(start: string): void {
-    for (const ids of [this.#young, this.#old]) for (const id of ids.keys()) if (id.startsWith(start)) ids.delete(id)
   }
 }

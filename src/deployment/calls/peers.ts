@@ -25,9 +25,8 @@ export interface CallOptions {
 }
 
 /**
- * The other processes that serve the same clients, and calls to them. The workers of a process call each other over
- * their links, gateways over HTTP; users of this interface cannot tell them apart. `Id` names a process from its start
- * to its end: its successor has another id, or begins without its state, which {@link onGone} reports.
+ * The other gateways that serve the same clients, and calls to them. `Id` names a process from its start to its end: its
+ * successor has another id.
  *
  * A body may contain what JSON can express, and Buffers, `bigint` and Maps. A call is never passed on to a third
  * process: handlers answer from what their own process has.

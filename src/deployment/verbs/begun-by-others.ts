@@ -38,9 +38,4 @@ export class BegunByOthers<How> {
     this.#ends.delete(from)
     for (const end of open?.values() ?? []) end(how)
   }
-
-  /** Another process has the place of this one, and counts from the same number again. */
-  forget(from: unknown): void {
-    this.#endedEarly.forget(keyOfBegun(from, ''))
-  }
 }

@@ -67,14 +67,6 @@ interface PlannedVerb<Id, Result> {
  */
 export type OwnerOfInstance<Id> = (instance: InstanceName, away: ReadonlySet<Id>) => Id | undefined
 
-/** Each instance has one owner, also while that one is away. */
-export const fixedOwner =
-  <Id>(ownerOf: (instance: InstanceName) => Id): OwnerOfInstance<Id> =>
-  (instance, away) => {
-    const id = ownerOf(instance)
-    return away.has(id) ? undefined : id
-  }
-
 /**
  * The owner follows from the names of the instance and from who can be called: when a process is gone, its instances
  * belong to others at once. Before a new owner continues an instance, it asks the former one to give it up.

@@ -27,22 +27,18 @@ interface FoundByPeer<Id> {
 /**
  * Asks other processes for receipts that they have given, and answers their questions. The process that has given a
  * receipt answers; the others say at once that they have not.
- *
- * @param areAllKnown there are no other processes than those of `peers.others`, also while one of them is away
  */
-export function peerReceipts<Id>(desk: ReceiptDesk, peers: Peers<Id>, areAllKnown: boolean): ReceiptsElsewhere {
+export function peerReceipts<Id>(desk: ReceiptDesk, peers: Peers<Id>): ReceiptsElsewhere {
   peers.serve(MESSAGE, async (asked: SentQuestion): Promise<PeerAnswer> => ({ reply: await desk.readHere(asked) }))
-  return new PeerReceipts(peers, areAllKnown)
+  return new PeerReceipts(peers)
 }
 
 class PeerReceipts<Id> implements ReceiptsElsewhere {
   readonly #peers: Peers<Id>
-  readonly #areAllKnown: boolean
   readonly #waits = new Shares(MAX_WAITS, 'waits for receipts of other gateways')
 
-  constructor(peers: Peers<Id>, areAllKnown: boolean) {
+  constructor(peers: Peers<Id>) {
     this.#peers = peers
-    this.#areAllKnown = areAllKnown
   }
 
   async read({ waitMs = 0, signal, ...question }: ReceiptQuestion): Promise<ProcessReply> {
@@ -83,7 +79,7 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
     const call = (by: Id) => this.#peers.call(by, MESSAGE, question, { timeoutMs }) as Promise<PeerAnswer>
     const told = await askAll(others, call, isKnown)
     const { by, answer } = told.find(one => isKnown(one.answer)) ?? {}
-    return by === undefined ? { reply: withoutAnswer(told, this.#areAllKnown) } : { reply: answer?.reply, by }
+    return by === undefined ? { reply: withoutAnswer(told) } : { reply: answer?.reply, by }
   }
 }
 
@@ -91,10 +87,9 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
 const isKnown = ({ reply }: PeerAnswer = {}): boolean => reply !== undefined && reply.type !== 'former'
 
 /** @throws OverloadedError when one of those that were asked is overloaded */
-function withoutAnswer(told: readonly AnswerOfPeer<unknown, PeerAnswer>[], areAllKnown: boolean): ProcessReply {
+function withoutAnswer(told: readonly AnswerOfPeer<unknown, PeerAnswer>[]): ProcessReply {
   const overload = told.find(({ error }) => error?.cause?.code === 'overloaded')?.error
   if (overload !== undefined) throw new OverloadedError(overload.message)
   const former = told.find(({ answer }) => answer?.reply !== undefined)?.answer?.reply
-  if (former !== undefined) return former
-  return told.every(({ error }) => error === undefined) && areAllKnown ? undefined : { type: 'unreachable' }
+  return former ?? { type: 'unreachable' }
 }

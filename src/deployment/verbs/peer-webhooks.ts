@@ -28,7 +28,7 @@ const UNKNOWN = { type: 'unknownWebhook' } as const
 /** Whether this process knows nothing of what is asked for, so that another one may. */
 const isElsewhere = ({ type }: SkipResult | TestResult): boolean => type === 'notAtHand' || type === 'unknownWebhook'
 
-/** The webhooks of this process, and of its peers: other gateways, or other workers. */
+/** The webhooks of this gateway, and of the others. */
 export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
   readonly #desk: WebhookDesk
   readonly #definitions: () => readonly WebhookDefinition[]
@@ -75,7 +75,7 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
   async test(name: string): Promise<TestResult> {
     const own = await this.#desk.test(name)
     if (!isElsewhere(own)) return own
-    // Each worker knows who runs the webhook by its definition alone, but gateways need not have the same definitions.
+    // Gateways need not have the same definitions.
     for (const id of this.#peers?.others ?? []) {
       const [told] = await this.#ask<TestResult>(TEST, this.#readBy(name), TEST_TIMEOUT_MS, undefined, [id])
       if (told?.answer !== undefined && !isElsewhere(told.answer)) return told.answer

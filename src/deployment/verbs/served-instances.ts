@@ -95,8 +95,5 @@ function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers
   peers.onGone(from => {
     // The clients of a process are gone with it.
     reads.endAllOf(from, 0)
-    // The next worker with its number counts its reads from the start. A gateway has an id of its own, and may only have
-    // been silent.
-    if (typeof from === 'number') reads.forget(from)
   })
 }

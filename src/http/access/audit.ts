@@ -92,8 +92,7 @@ export class AccessMetrics {
     this.#refusals = refusals
     const inFlight = gaugeFamily(
       'castellan_access_quota_requests_in_flight',
-      'Requests in progress of principals with maxRequestsInFlight among their quotas',
-      'sum'
+      'Requests in progress of principals with maxRequestsInFlight among their quotas'
     )
     registerFamily(registry, this.#refused)
     this.requestsInFlight = registerFamily(registry, inFlight).series({})

@@ -72,7 +72,7 @@ export interface ForMcp {
   readonly findRecord?:
     | ((question: RecordQuestion, principal: string, onRead: OnRead) => Promise<FoundApart>)
     | undefined
-  /** Present troubles of the gateway. Absent: this process is one of several workers, and does not know them. */
+  /** Present troubles of the gateway. Absent: it has no status, as in tests of the API alone. */
   readonly trouble?: (() => Promise<readonly TroubleApart[]>) | undefined
 }
 
@@ -83,11 +83,6 @@ export interface ApiContext<Settings> extends SharedByApis {
   readonly lifetime: Lifetime
   /** Set by the API: time limits for silent clients. */
   readonly silence: SilenceLimit
-  /**
-   * Sends a value of this process to the others, and collects the values of all; processes that do not answer in time
-   * are left out. Absent: this process is the only one.
-   */
-  readonly everywhere?: Everywhere | undefined
 }
 
 /** Parts for a listener that an API opens by itself, with another protocol than HTTP/1.1. */
@@ -106,9 +101,6 @@ export interface SharedTls {
   readonly options: TlsOptions
   serve(server: TlsServer): void
 }
-
-/** @param name names the value, the same in all processes; used once per API */
-export type Everywhere = <Value>(name: string, own: () => Value) => () => Promise<readonly Value[]>
 
 /** Requests that look up topics, offsets, groups and the like are answered within this. */
 export const LOOK_UP_TIMEOUT_MS = 10_000
@@ -178,8 +170,6 @@ export interface HttpApi<Settings extends ApiSettings = ApiSettings, Name extend
   listeners?(settings: Settings, shared: { readonly host: string }): readonly OwnListener[]
   /** Addresses of protocols other than HTTP, on which it listens by itself; absent ones are loopback. */
   hosts?(settings: Settings): readonly OwnHost[]
-  /** The settings for one of several workers, when a limit holds for all of them together. Absent: the same settings. */
-  shareOf?(settings: Settings, workers: number): Settings
   /** The API is on with the embedded broker and off without, unless a setting says otherwise. Absent: see its schema. */
   readonly isOnWithEmbedded?: true
   /** Requests need a known `Host` on every listener, so that no page of another site can read the answers. */

@@ -3,7 +3,7 @@ import { TLSSocket } from 'node:tls'
 import { OverloadedError, type QuotaExceededError } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { counterFamily } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, registerGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
@@ -119,7 +119,7 @@ export class Connections implements ConnectionHost {
   }
 
   #show({ registry }: PrometheusMetrics): void {
-    const show = registerSum.bind(undefined, registry)
+    const show = registerGauge.bind(undefined, registry)
     show(
       'castellan_http_bodies_in_flight_bytes',
       'Bytes of request bodies and messages of gRPC that have come and whose requests are not answered',

@@ -61,14 +61,10 @@ const brokers: readonly TableColumn<Rows.ClusterRow['brokers'][number] & { reado
   number('For', ({ forMs, state }) => (isAwayIn(state) ? forMs : undefined), durationText),
   text('Last error', ({ lastError = '' }) => lastError)
 ]
-const processes: readonly TableColumn<Rows.WorkerRow>[] = [
-  { name: 'Process', show: ({ number }) => String(number), sortBy: ({ number }) => number },
-  state(({ isUp }) => (isUp ? ['up', 'up'] : ['down', 'down'])),
+const processes: readonly TableColumn<Rows.Status['process']>[] = [
   number('Busy', ({ eventLoopUse }) => eventLoopUse, percentText),
   number('Late by', ({ eventLoopDelayMs }) => eventLoopDelayMs, durationText),
-  number('Heap', ({ heapShare }) => heapShare, percentText),
-  number('Restarts', ({ restarts }) => restarts),
-  text('Ended last', ({ lastEnd: end }) => (end === undefined ? '' : `${agoText(end.agoMs)}, ${end.how}`))
+  number('Heap', ({ heapShare }) => heapShare, percentText)
 ]
 const untilText = (ms: number): string => (ms > 0 ? durationText(ms) : 'ended')
 const certificates: readonly TableColumn<Rows.CertificateRow>[] = [
@@ -80,7 +76,7 @@ const certificates: readonly TableColumn<Rows.CertificateRow>[] = [
 const lines: readonly TableColumn<Rows.LineRow>[] = [
   text('Message', ({ message }) => message),
   state(({ level }) => [level, level], 'Level'),
-  text('About', ({ topic, group, worker }) => topic ?? group ?? (worker === undefined ? '' : `worker ${worker}`)),
+  text('About', ({ topic, group }) => topic ?? group ?? ''),
   number('Times', ({ count }) => count),
   last
 ]
@@ -88,12 +84,12 @@ const lines: readonly TableColumn<Rows.LineRow>[] = [
 /** Brokers, processes, certificates and the last lines of the log: the facts behind the troubles. */
 export function Parts({ status }: Of): VNode {
   const allBrokers = status.clusters.flatMap(({ name, brokers }) => brokers.map(one => ({ ...one, cluster: name })))
-  const [isAway, isDown] = [allBrokers.some(({ state }) => isAwayIn(state)), status.workers.some(({ isUp }) => !isUp)]
+  const isAway = allBrokers.some(({ state }) => isAwayIn(state))
   const part = <Row>(title: string, columns: readonly TableColumn<Row>[], rows: readonly Row[], isOpen = false) =>
     html`<details open=${isOpen}><summary>${title} <span class="count">${rows.length}</span></summary>${table(title, columns, rows)}</details>`
   return html`<div class="parts">
     ${part('Brokers', brokers, allBrokers, isAway)}
-    ${part('Processes', processes, status.workers, isDown)}
+    ${part('Process', processes, [status.process])}
     ${status.certificates.length > 0 && part('Certificates', certificates, status.certificates)}
     ${status.lines.length > 0 && part('Last warnings and errors of the log', lines, status.lines)}
   </div>`

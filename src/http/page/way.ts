@@ -21,7 +21,7 @@ export function millisecondsText(ms: number): string {
   return `${ms.toFixed(ms >= 100 ? 0 : ms >= 10 ? 1 : 2)} ms`
 }
 
-/** Difference of two looks. When a worker ends, its numbers are gone: then the totals since the start are used. */
+/** Difference of two looks. After a new start numbers are smaller: then the totals since the start are used. */
 function between(now: Way, then: Way): Way {
   const parts = Object.entries(now).map(([name, { count, seconds }]) => {
     const before = then[name as keyof Way]

@@ -63,6 +63,8 @@ export interface HttpOptions extends ManagementOptions {
   readonly certificates?: Certificates | undefined
   /** Routes on the shared port that belong to no API: in its description, and not on its front page. */
   readonly further?: readonly ApiMount[] | undefined
+  /** The descriptor of a socket that listens on the shared port already. Absent: the gateway listens by itself. */
+  readonly sharedFd?: number | undefined
   /** Answers for receipts. Absent: none are given. */
   readonly receipts?: ReceiptDesk | undefined
 }
@@ -247,12 +249,12 @@ const limitBodies = (scope: FastifyInstance, maxBodyBytes: number): void => {
 async function openTraffic(
   app: FastifyInstance,
   { http: { host, port, unixSocket, unixSocketMode: mode } }: HttpContext,
-  { apis, certificates }: HttpOptions,
+  { apis, certificates, sharedFd: fd }: HttpOptions,
   open: OpenPort
 ): Promise<Omit<HttpUrls, 'management'>> {
   const handler = handlerOf(app)
   const hostSetting = '--host (http.host)'
-  const shared = await open(handler, { host, port, hostSetting, portSetting: '--port (http.port)' }, certificates)
+  const shared = await open(handler, { host, port, fd, hostSetting, portSetting: '--port (http.port)' }, certificates)
   const socketUrl =
     unixSocket === undefined
       ? undefined

@@ -1,8 +1,6 @@
-import cluster from 'node:cluster'
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
-import { HeldAmount } from '../../core/held-amount.js'
-import { type ListenAddress, toListenError } from '../../core/listen-error.js'
+import { type ListenAddress, ListenError, toListenError } from '../../core/listen-error.js'
 import type { Connections } from '../engine/connections.js'
 import type { Served } from '../engine/open-requests.js'
 import type { Certificates } from './certificates.js'
@@ -39,12 +37,8 @@ export class Listener {
     this.#served = served
     const event = certificates ? 'secureConnection' : 'connection'
     this.#server.on(event, (socket: Socket) => connections.accept(socket, served))
-    const refused = (): void => connections.refused('all')
-    if (cluster.isWorker) closeBeyond(maxConnections, this.#server, refused)
-    else {
-      this.#server.maxConnections = maxConnections
-      this.#server.on('drop', refused)
-    }
+    this.#server.maxConnections = maxConnections
+    this.#server.on('drop', () => connections.refused('all'))
   }
 
   /**
@@ -58,11 +52,24 @@ export class Listener {
       this.#server.once('error', error => reject(toListenError(error, address)))
       this.#server.once('listening', resolve)
       if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket, address.mode)
+      else if (address.fd !== undefined) this.#server.listen({ fd: address.fd })
       else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG })
     })
     if ('unixSocket' in address) return `unix:${address.unixSocket}`
-    const { port } = this.#server.address() as AddressInfo
+    const { port } = address.fd === undefined ? (this.#server.address() as AddressInfo) : this.#inherited(address)
     return `${this.#scheme}://${address.host.includes(':') ? `[${address.host}]` : address.host}:${port}`
+  }
+
+  /** @throws ListenError when the inherited socket listens elsewhere than the settings say */
+  #inherited({ host, port, hostSetting, portSetting }: Exclude<ListenAddress, { unixSocket: string }>): AddressInfo {
+    const found = this.#server.address() as AddressInfo | string
+    const isThere = typeof found === 'object' && isSameHost(found.address, host) && (port === 0 || found.port === port)
+    if (isThere) return found
+    this.#server.close()
+    const where = typeof found === 'string' ? found : `${found.address} port ${found.port}`
+    throw new ListenError(
+      `the socket that was handed over (LISTEN_FDS) listens on ${where}, and the settings say ${host} port ${port}; give the same address to both, by ${hostSetting} and ${portSetting}`
+    )
   }
 
   #watchHandshakes(): void {
@@ -97,6 +104,9 @@ export class Listener {
   }
 }
 
+const isSameHost = (bound: string, host: string): boolean =>
+  bound === host || (host === 'localhost' && (bound === '127.0.0.1' || bound === '::1'))
+
 const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress} ${remotePort}`
 
 /** The time limit of the handshake is part of the time limit for the headers. */
@@ -106,23 +116,6 @@ function createSecureServer(handshakeTimeout: number, certificates: Certificates
   server.on('tlsClientError', (_, socket) => void socket.destroy())
   certificates.serve(server)
   return server
-}
-
-/**
- * Closes connections beyond a limit. `maxConnections` of a server that shares its port with other processes hands them back,
- * and they go round without end when all have as many.
- */
-function closeBeyond(maxConnections: number, server: Server, refused: () => void): void {
-  const open = new HeldAmount('connections of a listener')
-  const left = (): void => open.release(1)
-  server.on('connection', (socket: Socket) => {
-    open.add(1)
-    socket.on('close', left)
-    // One that is closed already is counted by the limit of its address.
-    if (open.value <= maxConnections || socket.destroyed) return
-    socket.destroy()
-    refused()
-  })
 }
 
 // The umask belongs to the whole process, but no other code can run before listen() has created the file.

@@ -77,8 +77,7 @@ export class LoadShedder {
     this.#heapShare = heapShare
     const delay = gaugeFamily(
       'castellan_event_loop_delay_seconds',
-      'Least delay of the event loop within the last second in which requests came',
-      'max'
+      'Least delay of the event loop within the last second in which requests came'
     )
     const shed = counterFamily(
       'castellan_http_shed_requests_total',

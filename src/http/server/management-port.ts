@@ -137,22 +137,3 @@ export async function openManagement(
   const url = await open(handlerOf(app), { host, port, hostSetting, portSetting }, managementCertificates)
   return { app, url }
 }
-
-/** The management port alone, in a process that serves nothing else. */
-export interface ManagementPort {
-  readonly url: string | undefined
-  close(): Promise<void>
-}
-
-/** @throws ListenError when its address cannot be used */
-export async function openManagementPort(context: HttpContext, options: ManagementOptions): Promise<ManagementPort> {
-  const opened: Listener[] = []
-  const { app, url } = await openManagement(context, options, opened)
-  const close = async (): Promise<void> => {
-    const drained = Promise.all(opened.map(listener => listener.drain()))
-    for (const listener of opened) listener.cut()
-    await drained
-    await app.close()
-  }
-  return { url, close }
-}

@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
 import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
-import { type PrometheusMetrics, registerFamily, registerSum } from '../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerFamily, registerGauge } from '../../core/metrics/prometheus.js'
 import { type Logger, SECOND_MS } from '../../core/model.js'
 
 /**
@@ -107,7 +107,7 @@ export class HttpMetrics {
   #last: Series | undefined
 
   constructor({ registry }: PrometheusMetrics) {
-    const show = registerSum.bind(undefined, registry)
+    const show = registerGauge.bind(undefined, registry)
     show('castellan_http_requests_in_flight', 'Requests being answered', () => this.requestsInFlight.value)
     show(
       'castellan_http_upgraded_connections',

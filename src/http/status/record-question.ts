@@ -66,7 +66,7 @@ export function withCaveat(found: FoundRecords, question: RecordQuestion, status
   const { topic, cluster = 'default' } = question
   const isAsked = (one: { topic?: string | undefined; cluster: string }): boolean =>
     one.topic === topic && one.cluster === cluster
-  const { topics, gateway } = status
+  const { topics } = status
   const { state, refusal, troubled: [first] = [], memory, log } = topics.rows.find(isAsked) ?? {}
   const texts: string[] = []
   if (state === 'refused')
@@ -90,8 +90,6 @@ export function withCaveat(found: FoundRecords, question: RecordQuestion, status
     const lost = `${countOf(records, 'accepted record')} of topic ${topic} ${records === 1 ? 'is' : 'are'} lost`
     texts.push(`${lost}, the last one ${last}: a record with this key may be among them.`)
   }
-  const silent = gateway.silentWorkers.join(', ')
-  if (silent !== '') texts.push(`Worker ${silent} does not answer: whether records wait there is not known.`)
   const leftOut = topics.total - topics.rows.length
   if (state === undefined && leftOut > 0)
     texts.push(`Records of ${countText(leftOut)} more topics wait in the gateway; this one may be among them.`)

@@ -8,20 +8,12 @@ export const MAX_ROWS = 50
 
 const text = z.string()
 const maybe = text.optional()
-/**
- * How a number is merged over processes: `sum`, or `max` for the greatest. A number without an entry belongs to one
- * process alone: the first one stays.
- */
-export const across = z.registry<{ readonly is: 'sum' | 'max' }>()
 const int = z.int()
-const count = int.nonnegative().register(across, { is: 'sum' })
-const greatestCount = int.nonnegative().register(across, { is: 'max' })
+const count = int.nonnegative()
 const number = z.number()
-const total = z.number().register(across, { is: 'sum' })
 /** Milliseconds and seconds. */
 const amount = number.nonnegative()
-const greatest = number.nonnegative().register(across, { is: 'max' })
-const bytes = number.nonnegative().register(across, { is: 'sum' })
+const bytes = amount
 const share = number.optional()
 const instant = z.iso.datetime()
 
@@ -64,18 +56,17 @@ const topic = z.object({
   cluster: text,
   topic: text,
   state: z.enum(['idle', 'flowing', 'waiting', 'stuck', 'lookingUp', 'missing', 'refused']),
-  memory: z.object({ records: count, bytes, oldestAgeMs: greatest }),
+  memory: z.object({ records: count, bytes, oldestAgeMs: amount }),
   log: z
     .object({
       records: count,
       bytesInMemory: bytes,
-      oldestAgeMs: greatest.optional().describe('Known of the 20 topics whose records have waited longest')
+      oldestAgeMs: amount.optional().describe('Known of the 20 topics whose records have waited longest')
     })
     .optional()
     .describe('Records of the durable log'),
-  // All processes see the same partitions.
-  partitions: greatestCount,
-  troubledPartitions: greatestCount,
+  partitions: count,
+  troubledPartitions: count,
   troubled: z.array(partition).describe('Some of the troubled partitions'),
   refusal: z.object({ code: text, message: text }).optional().describe('The last one, where it still counts')
 })
@@ -87,7 +78,7 @@ const durableLog = z.object({
   limitBytes: bytes,
   sizeBytes: bytes,
   records: count,
-  oldestAgeMs: greatest,
+  oldestAgeMs: amount,
   deadLetters: count,
   deadLetterTopics: z.array(deadTopic).optional(),
   damagedRecords: count,
@@ -112,11 +103,11 @@ const queue = z.object({
   group: text,
   held: count.describe('Messages that clients have, that wait for one, or whose release is delayed'),
   lastDeliveries: count.describe('Those of them that Kafka archives when they are released, or when their locks end'),
-  oldestHeldMs: greatest.describe('How long the message is held that is held longest; 0: none is'),
+  oldestHeldMs: amount.describe('How long the message is held that is held longest; 0: none is'),
   waiting: count.describe('Requests that wait for messages'),
   archived: count.describe('Messages that Kafka has archived at their last delivery since the queue was opened'),
   failure: maybe.describe('Why messages cannot be acquired'),
-  notServedMs: greatest.optional().describe('How long they cannot; absent: they can, or could not for moments'),
+  notServedMs: amount.optional().describe('How long they cannot; absent: they can, or could not for moments'),
   differentIsolation: maybe.describe(
     'The isolation of the group, where it is another one than `router.isolationLevel`'
   ),
@@ -130,11 +121,11 @@ const webhook = z.object({
   state: z.enum(['running', 'waiting', 'paused', 'gone', 'broken']),
   because: maybe.describe('Why it is broken'),
   open: count.describe('Records that were read and are neither delivered nor given up'),
-  oldestOpenMs: greatest.describe('Age of the oldest of them, by its timestamp; 0: there is none'),
+  oldestOpenMs: amount.describe('Age of the oldest of them, by its timestamp; 0: there is none'),
   retentionMs: amount.optional().describe('`retention.ms` of the topic; absent: not known, or no limit'),
   stalledPartitions: count.describe('Partitions of which no further record is read, since too many are open'),
   inFlight: count.describe('Requests under way'),
-  failingMs: greatest
+  failingMs: amount
     .optional()
     .describe('How long no request got a 2xx; absent: the last one did, or no record is open'),
   deadLettersStopped: z.boolean().describe('No dead letter is written until a request gets a 2xx'),
@@ -150,8 +141,8 @@ const openTransaction = z.object({
   topic: text,
   partition: int,
   lastStableOffset: int.nonnegative().describe('Where it begins. Readers of committed records do not get beyond it'),
-  records: greatestCount.describe('Offsets from there to the end of the partition'),
-  openMs: greatest.describe('How long reads of this gateway have seen it'),
+  records: count.describe('Offsets from there to the end of the partition'),
+  openMs: amount.describe('How long reads of this gateway have seen it'),
   holdsReads: z
     .boolean()
     .describe('Reads of this gateway wait for its end, because `router.isolationLevel` is `readCommitted`')
@@ -168,11 +159,7 @@ const lagOfGroup = z.object({
   failure: z.enum(['refused', 'tooLarge', 'noAnswer']).optional().describe('Why the last question had no answer')
 })
 
-const worker = z.object({
-  number: int,
-  isUp: z.boolean(),
-  restarts: count,
-  lastEnd: z.object({ how: text, agoMs: amount }).optional(),
+const ownProcess = z.object({
   eventLoopDelayMs: amount.optional().describe('Absent: it is not watched, because no requests come'),
   maxEventLoopDelayMs: amount.optional().describe('`advanced.http.maxEventLoopDelayMs`; 0: no limit'),
   eventLoopUse: share.describe('Share of the time since the last look in which the event loop was busy'),
@@ -191,7 +178,7 @@ const clock = z.object({
 })
 
 /** Counts of refusals or failures: since the start, and per second in the last seconds. */
-const counted = { count, perSecond: total, lastAgoMs: amount }
+const counted = { count, perSecond: number, lastAgoMs: amount }
 const refused = z.object({
   reason: text.describe('A code of docs/errors.md'),
   setting: maybe.describe('The setting that the error names'),
@@ -209,8 +196,8 @@ const loss = z.object({
   reason: text.describe('A code of docs/errors.md'),
   message: text,
   records: count,
-  perSecond: total,
-  firstAgoMs: greatest,
+  perSecond: number,
+  firstAgoMs: amount,
   lastAgoMs: amount
 })
 const logLine = z.object({
@@ -219,11 +206,10 @@ const logLine = z.object({
   count,
   lastAgoMs: amount,
   topic: maybe,
-  group: maybe,
-  worker: int.optional()
+  group: maybe
 })
 
-const sum = z.object({ count, seconds: total })
+const sum = z.object({ count, seconds: number })
 /** The stages of the way of a record. */
 const stages = { request: sum, body: sum, admission: sum, capacity: sum, partition: sum, router: sum, broker: sum }
 const rowsOf = <Row extends z.ZodType>(row: Row) =>
@@ -239,19 +225,18 @@ export const statusSchema = z.object({
     uptimeSeconds: number,
     isReady: z.boolean(),
     reasons: z.array(text),
-    warnings: z.array(text),
-    silentWorkers: z.array(int).describe('Workers that did not answer in time: their numbers are missing below')
+    warnings: z.array(text)
   }),
   trouble: z.array(trouble).describe('Worst first; empty: all is well'),
-  workers: z.array(worker),
+  process: ownProcess.describe('The process that answers'),
   clusters: z.array(cluster),
   memory: z.object({
     records: count,
     bytes,
-    limitBytes: bytes.describe('`delivery.maxBytes` of all workers and clusters'),
+    limitBytes: bytes.describe('`delivery.maxBytes` of all clusters'),
     stuckBytes: bytes,
-    oldestAgeMs: greatest,
-    timeoutMs: greatest.describe('`delivery.timeoutMs`'),
+    oldestAgeMs: amount,
+    timeoutMs: amount.describe('`delivery.timeoutMs`'),
     delivered: count,
     failed: count,
     lost: count.describe('Accepted records that are lost')
@@ -288,7 +273,6 @@ export type QueueRow = z.output<typeof queue>
 export type WebhookRow = z.output<typeof webhook>
 export type OpenTransactionRow = z.output<typeof openTransaction>
 export type LagOfGroup = z.output<typeof lagOfGroup>
-export type WorkerRow = z.output<typeof worker>
 export type ClusterRow = z.output<typeof cluster>
 export type CertificateRow = z.output<typeof certificate>
 export type ClockRow = z.output<typeof clock>
@@ -297,11 +281,10 @@ export type FailureRow = z.output<typeof failure>
 export type LossRow = z.output<typeof loss>
 export type LineRow = z.output<typeof logLine>
 
-/** The status of one process. Several become one by {@link mergeParts}. */
+/** The status without what is judged of it. */
 export type StatusPart = Omit<Status, 'version' | 'at' | 'gateway' | 'trouble'>
 
 const noRows = {
-  workers: [],
   clusters: [],
   certificates: [],
   clocks: [],
@@ -316,6 +299,7 @@ const noRecords = { records: 0, limitBytes: 0, oldestAgeMs: 0 }
 const noDamage = { deadLetters: 0, damagedRecords: 0, quarantinedSegments: 0, setAsideRecords: 0, damagedFiles: 0 }
 
 export const NOTHING: StatusPart = {
+  process: {},
   ...noRows,
   memory: { ...noRecords, bytes: 0, stuckBytes: 0, timeoutMs: 0, delivered: 0, failed: 0, lost: 0 },
   log: { state: 'unused', ...noRecords, sizeBytes: 0, ...noDamage },

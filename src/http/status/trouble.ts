@@ -14,8 +14,7 @@ import type {
   Status,
   TopicRow,
   Trouble,
-  WebhookRow,
-  WorkerRow
+  WebhookRow
 } from './status.js'
 import {
   agoText,
@@ -31,7 +30,7 @@ import {
 
 export type Judged = Omit<Status, 'trouble'>
 
-/** Reasons and warnings have their kind here: clusters, workers and damage of the log have rows of their own. */
+/** Reasons and warnings have their kind here: clusters and damage of the log have rows of their own. */
 type Facts = Judged & { readonly notices: readonly Notice[] }
 
 /** A row without its kind. Default of `severity`: `bad`. */
@@ -88,8 +87,6 @@ const CERTIFICATE_SOON_MS = 21 * DAY_MS
 const CERTIFICATE_BAD_MS = 3 * DAY_MS
 /** A clock is told from this difference on. */
 const CLOCK_DIFFERS_MS = 10_000
-/** A worker that has ended is shown for this time after it serves again. */
-const ENDED_LATELY_MS = 600_000
 /** The delay of the event loop is shown from this share of its limit on. */
 const LATE = 0.5
 /** Shares of a limit from which on it is shown, and from which on it counts as reached. */
@@ -157,62 +154,35 @@ const troubles = {
     })
   ),
   heapFull: kind(
-    ({ workers }) =>
-      workers.filter(
-        ({ isHeapFull, heapShare = 0, maxHeapShare = 1 }) =>
-          isHeapFull || (maxHeapShare < 1 && heapShare >= maxHeapShare)
-      ),
-    (worker, status) => ({
-      severity: badIf(worker.isHeapFull),
-      subject: processName(worker, status),
-      cause: `${percentText(worker.heapShare ?? 0)} of its heap are in use.${worker.isHeapFull ? ' Requests with a body are refused.' : ''}`,
+    ({ process }) => {
+      const { isHeapFull, heapShare = 0, maxHeapShare = 1 } = process
+      return only(isHeapFull || (maxHeapShare < 1 && heapShare >= maxHeapShare), process)
+    },
+    ({ isHeapFull, heapShare = 0 }) => ({
+      severity: badIf(isHeapFull),
+      subject: 'this process',
+      cause: `${percentText(heapShare)} of its heap are in use.${isHeapFull ? ' Requests with a body are refused.' : ''}`,
       next: 'Give the process more memory (node --max-old-space-size), or lower cache.maxBytes and http.maxBodiesInFlightBytes.',
       see: 'advanced.http.maxHeapShare'
     })
   ),
   eventLoopLate: kind(
-    ({ workers }) =>
-      workers.filter(
-        ({ refusedShare = 0, eventLoopDelayMs = 0, maxEventLoopDelayMs = 0 }) =>
-          refusedShare > 0 || (maxEventLoopDelayMs > 0 && eventLoopDelayMs >= maxEventLoopDelayMs * LATE)
-      ),
-    (worker, status) => {
-      const { eventLoopDelayMs = 0, eventLoopUse = 0, refusedShare = 0 } = worker
+    ({ process }) => {
+      const { refusedShare = 0, eventLoopDelayMs = 0, maxEventLoopDelayMs = 0 } = process
+      const isLate = maxEventLoopDelayMs > 0 && eventLoopDelayMs >= maxEventLoopDelayMs * LATE
+      return only(refusedShare > 0 || isLate, process)
+    },
+    ({ eventLoopDelayMs = 0, eventLoopUse = 0, refusedShare = 0 }) => {
       const delay = eventLoopDelayMs > 0 ? `is late by ${durationText(eventLoopDelayMs)} and ` : ''
       const refused = refusedShare > 0 ? ` ${percentText(refusedShare)} of the requests with a body are refused.` : ''
       return {
         severity: badIf(refusedShare > 0),
-        subject: processName(worker, status),
+        subject: 'this process',
         cause: `Its event loop ${delay}was busy for ${percentText(eventLoopUse)} of the time.${refused}`,
-        next: 'Give the gateway more processes (workers.count), or another instance behind the load balancer.',
-        see: refusedShare > 0 ? 'advanced.http.maxEventLoopDelayMs' : 'workers.count'
+        next: 'Start another gateway behind the load balancer: docs/several-cores.md.',
+        see: refusedShare > 0 ? 'advanced.http.maxEventLoopDelayMs' : 'docs/several-cores.md'
       }
     }
-  ),
-  workerDied: kind(
-    ({ workers }) =>
-      workers.filter(({ isUp, lastEnd }) => !isUp || (lastEnd !== undefined && lastEnd.agoMs <= ENDED_LATELY_MS)),
-    (worker, status) => {
-      const { isUp, lastEnd, restarts } = worker
-      const how = lastEnd ? `It ended ${agoText(lastEnd.agoMs)} (${lastEnd.how})` : 'It does not serve yet'
-      const times = restarts === 1 ? 'once' : `${restarts} times`
-      return {
-        severity: badIf(!isUp),
-        subject: processName(worker, status),
-        cause: `${how}; it was started again ${times}${isUp ? ' and serves' : ' and does not serve yet'}.`,
-        next: 'The log of the moment before has the reason. SIGKILL mostly means that the system was out of memory: give it more, or lower delivery.maxBytes and cache.maxBytes.',
-        see: 'advanced.workers.restartPauseMs'
-      }
-    }
-  ),
-  workerSilent: kind(
-    ({ gateway }) => gateway.silentWorkers,
-    number => ({
-      subject: `worker ${number}`,
-      cause: 'It did not answer in time, so its numbers are missing here.',
-      next: 'Look at the processor time of the process. A worker that stays silent for a minute is replaced.',
-      see: 'workers.count'
-    })
   ),
   certificateEnds: quiet(
     ({ certificates }) => certificates.filter(({ remainingMs }) => remainingMs <= CERTIFICATE_SOON_MS),
@@ -721,9 +691,6 @@ function openByTopic({ openTransactions }: Quiet) {
   const byTopic = groupBy(oldestFirst, ({ cluster, topic }) => `${cluster}/${topic}`)
   return [...byTopic.values()] as [OpenTransactionRow, ...OpenTransactionRow[]][]
 }
-
-const processName = ({ number }: WorkerRow, { workers }: Judged): string =>
-  workers.length > 1 ? `worker ${number}` : 'this process'
 
 const brokersText = (ids: readonly number[]): string => `broker${ids.length === 1 ? '' : 's'} ${ids.join(', ')}`
 

@@ -91,20 +91,11 @@ export const holdsKeys = (directory: string): boolean => namesIn(join(resolve(di
 
 const WORKER = /^worker-[1-9]\d*$/
 
-/** The directory of the log of one of several workers. @param number from 1 */
-export const workerDirectory = (root: string, number: number): string => join(root, `worker-${number}`)
-
-/** The directories of the logs of all workers; a worker that is the only one has the root itself. */
-export const directoriesOf = (root: string, workers: number): string[] =>
-  workers === 1 ? [root] : Array.from({ length: workers }, (_, index) => workerDirectory(root, index + 1))
-
-/** Directories with a log that no worker uses any more, because the number of workers has changed. */
-export function leftDirectories(root: string, workers: number): string[] {
-  const owned = directoriesOf(root, workers).map(directory => resolve(directory))
-  return [root, ...workerNamesIn(root).map(name => join(root, name))].filter(
-    directory => !owned.includes(resolve(directory)) && holdsLog(directory)
-  )
-}
+/** Directories with a log of a worker: earlier builds could divide a gateway among several. */
+export const leftDirectories = (root: string): string[] =>
+  workerNamesIn(root)
+    .map(name => join(root, name))
+    .filter(holdsLog)
 
 /** The names of directories of workers' logs, in the order of their numbers. */
 export const workerNamesIn = (root: string): string[] =>

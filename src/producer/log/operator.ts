@@ -16,7 +16,7 @@ import { holdsRecords, workerNamesIn } from './open-durable-log.js'
 import { type SalvagedSegment, salvageLog } from './salvage.js'
 import type { WalSettings } from './settings.js'
 
-/** One of the logs in a directory: the log of a single process, or of a worker. */
+/** One of the logs in a directory: the log of a single process, or of a worker of an earlier build. */
 export interface ExistingLog {
   /** `worker-1`; `.` is the directory itself. */
   readonly name: string
@@ -24,7 +24,7 @@ export interface ExistingLog {
 }
 
 /**
- * The logs that a command looks at: the one in the directory itself, and those of workers below it.
+ * The logs that a command looks at: the one in the directory itself, and those that workers of an earlier build have left below it.
  *
  * @returns at least one
  * @throws LogUnusableError when there is none; inspection does not create one

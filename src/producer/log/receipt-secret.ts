@@ -3,7 +3,7 @@ import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSy
 import { join, resolve } from 'node:path'
 import { codeOf } from '../../core/node-errors.js'
 
-/** File name of the secret in the directory of the durable log; with several workers, in the directory above theirs. */
+/** File name of the secret in the directory of the durable log. */
 const SECRET_NAME = 'RECEIPT-KEY'
 const SECRET_BYTES = 32
 const SECRET_TEXT = /^[0-9a-f]{64}\n$/

@@ -483,7 +483,7 @@ export type InternalOperations = {
 }
 
 /**
- * Internal, from the gateway only: a topic was created, deleted or enlarged, by this process or by another worker. The
+ * Internal, from the gateway only: a topic was created, deleted or enlarged, by this process. The
  * Router does not wait until look-ups have shown it. There is no answer.
  */
 export interface TopicChanged {

@@ -28,8 +28,6 @@ import type { ClustersLending } from '../../deployment/lending/clusters-lending.
 import { peerReceipts } from '../../deployment/verbs/peer-receipts.js'
 import { PeerWebhooks } from '../../deployment/verbs/peer-webhooks.js'
 import { sharedVerbs } from '../../deployment/verbs/shared-verbs.js'
-import { everywhereOf, gatheredFor } from '../../deployment/workers/gathered-metrics.js'
-import { type WorkerPeers, workerKeys } from '../../deployment/workers/worker-peers.js'
 import { openAccess } from '../../http/access/access.js'
 import type { ForMcp, HttpApi, SharedByApis } from '../../http/api/api.js'
 import type { KeyOwners } from '../../http/api/key-owners.js'
@@ -41,7 +39,6 @@ import { createHttpContext } from '../../http/server/context.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
-import { mergeParts } from '../../http/status/merge.js'
 import type { FoundRecords, OnRead, RecordQuestion } from '../../http/status/record-question.js'
 import type { CertificateRow, ClockRow, QueueRow, StatusPart, WebhookRow } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
@@ -95,7 +92,6 @@ import { reportToStatsd } from './statsd.js'
 import { TroubleWatch } from './trouble-watch.js'
 import { registerWebhooks, toWebhookRow } from './webhook-rows.js'
 import { GatewayWebhooks } from './webhooks.js'
-import type { WorkerPlace } from './worker-config.js'
 
 /** Share of `shutdown.graceMs` for open requests. Those that still wait for Kafka are answered when delivery has ended. */
 const REQUESTS_SHARE = 0.5
@@ -113,12 +109,6 @@ const lossOf = (records: number): string =>
   records === 1
     ? 'stopped; 1 record that was in memory only is lost'
     : `stopped; ${records} records that were in memory only are lost`
-
-export interface WorkerDeps extends WorkerPlace {
-  readonly peers: WorkerPeers
-  /** Collects the values that the parent reports by StatsD. */
-  readonly statsd: StatsdSources
-}
 
 /** A running gateway. */
 export interface App {
@@ -170,6 +160,8 @@ export interface StopResult {
 export interface AppDeps {
   readonly log: Logger
   readonly version: string
+  /** The descriptor of a socket that listens on the shared port already. Absent: the process listens by itself. */
+  readonly sharedFd?: number | undefined
   /** Replaces `shutdown.drainMs` when the configuration does not set it. Default 0. */
   readonly drainMs?: number
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
@@ -180,8 +172,6 @@ export interface AppDeps {
   readonly logStorage?: LogStorage | undefined
   /** The HTTP APIs that the configuration can enable. Default: all APIs of this version. */
   readonly apis?: readonly HttpApi[]
-  /** Present in a worker: one of several processes that serve the same ports. */
-  readonly worker?: WorkerDeps | undefined
 }
 
 /**
@@ -203,18 +193,6 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   } finally {
     letYoungGenerationGrow()
   }
-}
-
-/**
- * The directories of orphaned logs. The first worker, or the only process, delivers their records together with those
- * of its own log.
- */
-const orphanedFor = ({ wal }: Config, { number, count, walRoot }: Partial<WorkerPlace> = {}): string[] =>
-  (number ?? 1) === 1 ? leftDirectories(walRoot ?? wal.directory, count ?? 1) : []
-
-function metricsOf(worker: WorkerDeps | undefined): PrometheusMetrics {
-  const own = createPrometheusMetrics()
-  return worker === undefined ? own : { ...own, gather: () => gatheredFor(worker.peers) }
 }
 
 /** Builds the parts of the process, starts them from the bottom up, and stops them from the top down. */
@@ -270,7 +248,7 @@ class ProcessParts implements App {
     this.#deps = deps
     const log = this.#lines.of(deps.log)
     this.#tracing = registeredTracing(version)
-    this.metrics = metricsOf(deps.worker)
+    this.metrics = createPrometheusMetrics()
     this.#metricsLogger = new PrometheusMetricsLogger(this.metrics.registry)
     const { graceMs } = config.shutdown
     this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
@@ -284,7 +262,7 @@ class ProcessParts implements App {
     this.crashed = new Promise(resolve => {
       onFatal = resolve
     })
-    this.#receipts = receiptPartsOf(config, deps.worker)
+    this.#receipts = receiptPartsOf(config)
     this.#keys = openKeys(config.idempotency, this.#quietLog, this.#metricsLogger)
     this.#records = new RecordBudget(config.http.answersMaxBytes ?? defaultRecordBytes(), performanceClock)
     this.#clusters = new Clusters({
@@ -305,14 +283,13 @@ class ProcessParts implements App {
       onFatal,
       logWorker,
       logStorage,
-      orphanedDirectories: logStorage === undefined ? orphanedFor(config, deps.worker) : []
+      orphanedDirectories: logStorage === undefined ? leftDirectories(config.wal.directory) : []
     })
     this.status = this.#statusReader()
   }
 
   #statusReader(): () => Promise<StatusPart> {
     return processStatusReader({
-      number: this.#deps.worker?.number ?? 1,
       clusters: this.#clusters.all,
       webhooks: this.#webhookRows,
       viewLog: () => this.#clusters.backlog.view(),
@@ -333,26 +310,23 @@ class ProcessParts implements App {
   async start(): Promise<void> {
     this.#registerMetrics()
     const [config, log, shutdown] = [this.#config, this.#log, this.#shutdown]
-    const { worker } = this.#deps
     // The certificates are read first, so that an unreadable certificate is found before any part is started.
     const security = await openListenerSecurity(config, this.metrics, this.#quietLog, this.#refusals)
     this.#security = security
     shutdown.add('closing the listeners', async () => security.close())
     const accessLog = openAccessLog(config.http.accessLog, this.#quietLog)
     shutdown.add('closing the access log', async () => accessLog?.close())
-    this.embeddedBootstrap = worker ? worker.embeddedBootstrap : await startBrokerOfGateway(config, log, shutdown)
-    if (worker === undefined) {
-      announceBrokers(config, this.#deps.version, this.embeddedBootstrap, log)
-      for (const line of warnings(config, this.#apis)) log.warn({}, line)
-    }
+    this.embeddedBootstrap = await startBrokerOfGateway(config, log, shutdown)
+    announceBrokers(config, this.#deps.version, this.embeddedBootstrap, log)
+    for (const line of warnings(config, this.#apis)) log.warn({}, line)
     const { registry } = this.metrics
-    const statsd = worker?.statsd ?? reportToStatsd(config.statsd, { registry, log, shutdown })
+    const statsd = reportToStatsd(config.statsd, { registry, log, shutdown })
     await this.#preparePeers()
     await this.#startClusters(this.embeddedBootstrap)
-    const [settings, clusters, peers] = [config.metrics.lag, this.#clusters.all, worker?.peers ?? this.#peers?.all]
+    const [settings, clusters, peers] = [config.metrics.lag, this.#clusters.all, this.#peers?.all]
     this.#lag = watchLag({ settings, clusters, metrics: this.metrics, peers, log, shutdown })
     await this.#startHttp(security, statsd, accessLog)
-    if (worker === undefined) announceUrls(config, this.urls, this.embeddedBootstrap, log, this.#apis)
+    announceUrls(config, this.urls, this.embeddedBootstrap, log, this.#apis)
     // Delivery of the backlog begins after the listeners are started, because a large backlog delays their start.
     this.#clusters.drainDurableLog()
     this.#webhooks!.configure(config)
@@ -473,7 +447,6 @@ class ProcessParts implements App {
     const context = createHttpContext({ metrics, log, refusals, tracing, http, requestAccess, accessLog })
     const status = this.#status()
     const webhooks = this.#openWebhooks()
-    const { peers } = this.#deps.worker ?? {}
     const shared: SharedByApis = {
       ...this.#partsForApis(),
       otherProtocols: { calls: context.calls, recordHeaders: http.recordHeaders, tls: certificates, tracing },
@@ -485,7 +458,7 @@ class ProcessParts implements App {
       statsd
     }
     const [shutdown, cutSteps] = [this.#shutdown, this.#cutSteps]
-    const deps = { everywhereOf: peers && everywhereOf(peers), shutdown, drainSteps, cutSteps }
+    const deps = { shutdown, drainSteps, cutSteps }
     const server = await Http.start(context, {
       management,
       apis: mountApis(this.#apis, this.#config, shared, deps),
@@ -494,6 +467,7 @@ class ProcessParts implements App {
       certificates,
       managementCertificates,
       shown: this.metrics,
+      sharedFd: this.#deps.sharedFd,
       status
     })
     this.#http = server
@@ -504,11 +478,9 @@ class ProcessParts implements App {
     this.#shutdown.add('finishing the requests', finish, REQUESTS_SHARE)
   }
 
-  /** Facts about the whole process. A worker knows only its part, so it leaves out what the others have. */
   #forMcp({ source, ...facts }: ProcessStatus): ForMcp {
     const issuers = this.#config.auth.issuers.map(({ issuer }) => issuer)
-    if (this.#deps.worker !== undefined || source === undefined)
-      return { issuers, findRecord: (...asked) => this.findRecord(...asked) }
+    if (source === undefined) return { issuers, findRecord: (...asked) => this.findRecord(...asked) }
     return {
       issuers,
       findRecord: async (question, ...asked) =>
@@ -540,9 +512,8 @@ class ProcessParts implements App {
     }
   }
 
-  /** Opens the webhooks of all processes. They begin to deliver when the listeners are open. */
+  /** Opens the webhooks of all gateways. They begin to deliver when the listeners are open. */
   #openWebhooks(): WebhooksOfAll {
-    const { worker } = this.#deps
     const own = new GatewayWebhooks({
       config: this.#config,
       apis: this.#apis,
@@ -550,30 +521,22 @@ class ProcessParts implements App {
       records: this.#records,
       log: this.#quietLog,
       urls: () => this.#http?.urls,
-      embeddedBootstrap: this.embeddedBootstrap,
-      worker
+      embeddedBootstrap: this.embeddedBootstrap
     })
     this.#webhooks = own
     this.#shutdown.add('ending the webhooks', remainingMs => own.close(remainingMs))
-    const defined = () => own.definitions
-    if (worker !== undefined) return new PeerWebhooks(own.desk, defined, worker.peers)
-    return new PeerWebhooks(own.desk, defined, this.#peers?.all)
+    return new PeerWebhooks(own.desk, () => own.definitions, this.#peers?.all)
   }
 
-  /** Other workers, or other gateways, answer for the receipts that they have given. */
+  /** Other gateways answer for the receipts that they have given. */
   #shareReceipts(drainSteps: DrainSteps): void {
     drainSteps.add('receipts', async () => this.#receipts?.desk.endWaits())
     const { desk } = this.#receipts ?? {}
-    const { peers } = this.#deps.worker ?? {}
-    if (desk === undefined) return
-    if (peers !== undefined) desk.elsewhere = peerReceipts(desk, peers, true)
-    else if (this.#peers !== undefined) desk.elsewhere = peerReceipts(desk, this.#peers.all, false)
+    if (desk !== undefined && this.#peers !== undefined) desk.elsewhere = peerReceipts(desk, this.#peers.all)
   }
 
-  /** Keys of requests hold over all workers, or over all gateways. */
+  /** Keys of requests hold over all gateways. */
   #keyOwners(): KeyOwners | undefined {
-    const { peers } = this.#deps.worker ?? {}
-    if (peers !== undefined) return workerKeys(peers)
     if (this.#peers === undefined) return undefined
     const { all, GatewayKeys } = this.#peers
     const { addresses } = this.#config.peers
@@ -601,17 +564,12 @@ class ProcessParts implements App {
     this.#shutdown.add('settling borrowed messages', remainingMs => lending.settle(remainingMs), SETTLING_SHARE)
   }
 
-  /** The verbs of each cluster. Consumer groups are shared with other workers, or with other gateways. */
+  /** The verbs of each cluster. Consumer groups are shared with other gateways. */
   #sharedVerbs(): ReadonlyMap<string, Verbs> {
     const { verbsByCluster } = this.#clusters
-    const { peers } = this.#deps.worker ?? {}
-    const { longPollMs } = this.#config.consumer
-    const shared = (own: Verbs, name: string): Verbs => {
-      const records = this.#records
-      if (peers !== undefined) return sharedVerbs(own, name, peers, records, { count: peers.count, longPollMs })
-      if (this.#peers === undefined) return own
-      return sharedVerbs(own, name, this.#peers.all, records, undefined, this.#peers.lending?.of(name))
-    }
+    const peers = this.#peers
+    const shared = (own: Verbs, name: string): Verbs =>
+      peers === undefined ? own : sharedVerbs(own, name, peers.all, this.#records, peers.lending?.of(name))
     return new Map([...verbsByCluster].map(([name, own]) => [name, shared(own, name)]))
   }
 
@@ -657,8 +615,7 @@ class ProcessParts implements App {
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       ...this.readiness
     } as const
-    const read = async () => ({ whole: mergeParts([await this.status()]) })
-    return servedStatus(facts, read, (question, principal) => this.findRecord(question, principal))
+    return servedStatus(facts, this.status, (question, principal) => this.findRecord(question, principal))
   }
 
   findRecord(question: RecordQuestion, principal: string, onRead?: OnRead): Promise<FoundRecords> {
@@ -678,14 +635,13 @@ class ProcessParts implements App {
   readonly #queueRows = (): QueueRow[] =>
     this.#clusters.all.flatMap(({ name, queues }) => Array.from(queues?.views() ?? [], view => toQueueRow(name, view)))
 
-  /** Trouble that no request meets is looked for while the process runs. All workers have the same, except for queues. */
+  /** Trouble that no request meets is looked for while the process runs. */
   #watchTrouble(): TroubleWatch {
     const rows = (): CertificateRow[] => this.#certificates().map(one => toCertificateRow(one, Date.now()))
-    const ofAll = (this.#deps.worker?.number ?? 1) === 1
-    const shared = () => (ofAll ? { certificates: rows(), clocks: this.#clocks() } : { certificates: [], clocks: [] })
     const read = () =>
       quietTroubleOf({
-        ...shared(),
+        certificates: rows(),
+        clocks: this.#clocks(),
         queues: { rows: this.#queueRows() },
         webhooks: { rows: this.#webhookRows() },
         openTransactions: { rows: openTransactionsOf(this.#clusters.all) }

@@ -52,7 +52,7 @@ export interface ClustersDeps {
   readonly logStorage?: LogStorage | undefined
   /** The parts that give receipts. Absent: no receipts are given. */
   readonly receipts?: ReceiptParts | undefined
-  /** Directories of durable logs whose workers no longer exist. This process delivers their records. */
+  /** Directories of durable logs that workers of an earlier build have left. This process delivers their records. */
   readonly orphanedDirectories: readonly string[]
 }
 

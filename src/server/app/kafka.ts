@@ -32,7 +32,7 @@ export interface KafkaDeps {
   readonly onFatal: (error: Error) => void
   /** The durable log that all clusters share. Absent: records with `durability: 'disk'` are refused. */
   readonly backlog?: DurableBacklog | undefined
-  /** Durable logs of workers that no longer exist. */
+  /** Durable logs that workers of an earlier build have left. */
   readonly orphaned?: readonly OrphanedLog[] | undefined
   /** Gives receipts for records in memory. Absent: none are given. */
   readonly receipts?: MemoryReceipts | undefined
@@ -102,7 +102,7 @@ export async function startCluster(
 
 /**
  * How tokens of queues name this process. A gateway is known again by its host and the port at which other gateways call it, or
- * clients do; where any free port is taken, it is not. All workers of a gateway are the same one.
+ * clients do; where any free port is taken, it is not.
  */
 export function tokenGiverOf({ peers, http }: Pick<Config, 'peers' | 'http'>): TokenGiver {
   const listen = peers.addresses.length > 0 && peers.listen !== undefined ? peers.listen : `${http.host}:${http.port}`

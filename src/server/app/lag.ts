@@ -33,13 +33,11 @@ export interface LagDeps {
   readonly settings: LagSettings
   readonly clusters: readonly ConfiguredCluster[]
   readonly metrics: PrometheusMetrics
-  /** The workers or gateways with which this process shares the groups. Absent: it is the only one. */
-  readonly peers?: AnyPeers | undefined
+  /** The gateways with which this one shares the groups. Absent: it is the only one. */
+  readonly peers?: Peers | undefined
   readonly log: Logger
   readonly shutdown: ShutdownSteps
 }
-
-type AnyPeers = Peers<number> | Peers<string>
 
 /** Asks for the lag of consumer groups from now on, and exports it, if the settings say so. */
 export function watchLag({ settings, clusters, metrics, peers, log, shutdown }: LagDeps): LagWatch {
@@ -65,12 +63,11 @@ const UNCOMMITTED = 'Partitions of a topic in which a group has committed no off
 const READABLE = '1 when Kafka has answered the last question about the lag of a group, else 0'
 
 /**
- * Exports the lag of consumer groups as it was last read. Each group is read by one process, so the values of several
- * processes are of different groups.
+ * Exports the lag of consumer groups as it was last read. Each group is read by one gateway of those that know each other.
  */
 function registerLag({ registry }: PrometheusMetrics, watch: LagWatch): void {
   const perTopic = (name: string, help: string, read: NumberOf<LagRow>): void =>
-    registerScrapedGauge(registry, `castellan_lag_${name}`, help, 'max', () =>
+    registerScrapedGauge(registry, `castellan_lag_${name}`, help, () =>
       bounded(
         watch.lagOf().flatMap(row => {
           const { cluster, group, topic } = row
@@ -79,8 +76,8 @@ function registerLag({ registry }: PrometheusMetrics, watch: LagWatch): void {
         })
       )
     )
-  const perGroup = (name: string, help: string, across: 'min' | 'max', read: NumberOf<GroupReading>) =>
-    registerScrapedGauge(registry, `castellan_lag_${name}`, help, across, () =>
+  const perGroup = (name: string, help: string, read: NumberOf<GroupReading>) =>
+    registerScrapedGauge(registry, `castellan_lag_${name}`, help, () =>
       watch.groups().flatMap(reading => {
         const { cluster, group } = reading
         const value = read(reading)
@@ -89,8 +86,8 @@ function registerLag({ registry }: PrometheusMetrics, watch: LagWatch): void {
     )
   perTopic('records', RECORDS, ({ lag }) => lag)
   perTopic('uncommitted_partitions', UNCOMMITTED, row => row.uncommitted)
-  perGroup('group_readable', READABLE, 'min', ({ isReadable }) => (isReadable ? 1 : 0))
-  perGroup('age_seconds', 'Age of what is known about the lag of a group', 'max', ({ asOf }) =>
+  perGroup('group_readable', READABLE, ({ isReadable }) => (isReadable ? 1 : 0))
+  perGroup('age_seconds', 'Age of what is known about the lag of a group', ({ asOf }) =>
     asOf === undefined ? undefined : Math.max(0, (Date.now() - asOf) / 1_000)
   )
 }
@@ -139,7 +136,7 @@ export interface LagWatchDeps {
   readonly settings: LagSettings
   readonly clusters: readonly LagCluster[]
   readonly log: Logger
-  readonly peers?: AnyPeers | undefined
+  readonly peers?: Peers | undefined
 }
 
 type ServedGroups = ReadonlyMap<string, readonly string[]>
@@ -149,8 +146,8 @@ type ServedGroups = ReadonlyMap<string, readonly string[]>
  * next group is asked for when the one before is answered and its time has come. A round thus never overlaps another.
  * What was read of a group stays, with its time, while Kafka does not answer.
  *
- * Workers, or gateways that know each other, share the groups out: each group is asked for by the process with the highest
- * hash of its own id and the group. While processes come and go, a group may be asked for by two of them, or by none, for
+ * Gateways that know each other share the groups out: each group is asked for by the one with the highest hash of its own id
+ * and the group. While processes come and go, a group may be asked for by two of them, or by none, for
  * one round.
  */
 export class LagWatch implements LagSource {
@@ -229,7 +226,7 @@ export class LagWatch implements LagSource {
     for (const listed of this.#deps.settings.groups) add(...this.#placeOf(listed))
     const { peers } = this.#deps
     const options = { timeoutMs: PEERS_TIMEOUT_MS }
-    const elsewhere = peers && (await callOthers(peers as Peers<number>, 'lagGroups', undefined, options))
+    const elsewhere = peers && (await callOthers(peers, 'lagGroups', undefined, options))
     for (const served of [this.#served(), ...((elsewhere ?? []) as ServedGroups[])]) {
       for (const [name, groups] of served) for (const group of groups) add(name, group)
     }

@@ -1,13 +1,11 @@
-import type { ApiContext, ApiSettings, Everywhere, HttpApi, OwnListener, SharedByApis } from '../../http/api/api.js'
+import type { ApiContext, ApiSettings, HttpApi, OwnListener, SharedByApis } from '../../http/api/api.js'
 import { SilenceLimit } from '../../http/engine/silence-limit.js'
 import { type ApiMount, mountOf } from '../../http/server/http.js'
 import { type Config, settingsOfApis } from '../config/schema.js'
 import type { LifetimeSteps, ShutdownSteps } from './shutdown.js'
 
-/** Where each API gets what is its own: steps of the shutdown, and values of all processes. */
+/** Steps of the shutdown that each API may add to. */
 export interface ApisDeps {
-  /** Collects values of an API from every process. Absent: there is only one process. */
-  readonly everywhereOf?: ((api: string) => Everywhere) | undefined
   readonly shutdown: ShutdownSteps
   readonly drainSteps: LifetimeSteps
   readonly cutSteps: LifetimeSteps
@@ -39,7 +37,7 @@ function mountApi(
   settings: ApiSettings,
   http: Config['http'],
   shared: SharedByApis,
-  { shutdown, drainSteps, cutSteps, everywhereOf }: ApisDeps
+  { shutdown, drainSteps, cutSteps }: ApisDeps
 ): ApiMount {
   const { name } = api
   const context: ApiContext<ApiSettings> = {
@@ -52,8 +50,7 @@ function mountApi(
       onStop: step => shutdown.add(`stopping ${name}`, step),
       onCut: step => cutSteps.add(name, step)
     },
-    silence: new SilenceLimit(),
-    everywhere: everywhereOf?.(name)
+    silence: new SilenceLimit()
   }
   return mountOf(api, context, listenersOf(api, settings, http))
 }

@@ -10,20 +10,10 @@ import { inPortions } from '../../core/portions.js'
 import { shortened } from '../../core/printable.js'
 import type { RecentLines } from '../../core/recent-lines.js'
 import type { RefusalCounts } from '../../core/refusals.js'
-import type { WorkerView } from '../../deployment/workers/supervisor.js'
 import { type CertificateView, certificateViewOf } from '../../http/server/certificates.js'
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
-import {
-  mergeTroubled,
-  weightOfGroup,
-  weightOfOpenTransaction,
-  weightOfQueue,
-  weightOfTopic,
-  weightOfWebhook,
-  worst
-} from '../../http/status/merge.js'
 import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
@@ -41,6 +31,16 @@ import {
   type WebhookRow
 } from '../../http/status/status.js'
 import { PEERS_TLS, troubleOf } from '../../http/status/trouble.js'
+import {
+  latestOf,
+  troubledOfBoth,
+  weightOfGroup,
+  weightOfOpenTransaction,
+  weightOfQueue,
+  weightOfTopic,
+  weightOfWebhook,
+  worst
+} from '../../http/status/worst.js'
 import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
 import { clusterOf, type LogView } from '../../producer/disk/durable-backlog.js'
 import type { LogStats } from '../../producer/log/availability.js'
@@ -51,10 +51,10 @@ import type { ConfiguredCluster } from './kafka.js'
 import type { ListenerSecurity } from './listener-security.js'
 
 const MAX_TOPICS_OF_GROUP = 20
+/** Lines of the log that are answered. */
+const MAX_LINES = 20
 
 export interface ProcessStatusDeps {
-  /** The number of this process among the workers, from 1. */
-  readonly number: number
   readonly clusters: readonly ConfiguredCluster[]
   readonly webhooks: () => readonly WebhookRow[]
   readonly viewLog: () => Promise<LogView>
@@ -77,20 +77,20 @@ export interface ProcessStatusDeps {
 
 /** @returns a function that collects the status of this process. There is no timer, and nothing is kept but its last look */
 export function processStatusReader(deps: ProcessStatusDeps): () => Promise<StatusPart> {
-  const { number, clusters, viewLog, clock, now, refusals, lines, certificates, metrics, shedder } = deps
+  const { clusters, viewLog, clock, now, refusals, lines, certificates, metrics, shedder } = deps
   let lastUse = performance.eventLoopUtilization()
-  const workerRow = (): Status['workers'][number] => {
+  const processRow = (): Status['process'] => {
     const use = performance.eventLoopUtilization()
     const { utilization: eventLoopUse } = performance.eventLoopUtilization(use, lastUse)
     lastUse = use
-    return { number, isUp: true, restarts: 0, eventLoopUse, ...shedder()?.view() }
+    return { eventLoopUse, ...shedder()?.view() }
   }
   return async () => {
     const log = await viewLog()
     const { topics, oldestAgeMs } = await waitingTopics(clusters, log.backlog, clock)
     const at = clock()
     return {
-      workers: [workerRow()],
+      process: processRow(),
       clusters: clusters.map(toClusterRow),
       memory: { ...memoryOf(deps), oldestAgeMs: Math.round(oldestAgeMs) },
       log: toLogRow(log),
@@ -103,14 +103,16 @@ export function processStatusReader(deps: ProcessStatusDeps): () => Promise<Stat
       certificates: certificates().map(one => toCertificateRow(one, now())),
       clocks: deps.clocks(),
       ...fromMetrics(metrics),
-      refusals: aged(refusals.all(), at),
-      lines: aged(lines.all(), at),
-      failures: aged(refusals.answers(), at),
-      losses: clusters.flatMap(({ name: cluster, losses }) =>
-        losses.views().map(({ firstAt, lastAt, message, ...row }) => {
-          const [firstAgoMs, lastAgoMs] = [agoMs(firstAt, at), agoMs(lastAt, at)]
-          return { cluster, ...row, message: shortened(message), firstAgoMs, lastAgoMs }
-        })
+      refusals: latestOf(aged(refusals.all(), at)),
+      lines: latestOf(aged(lines.all(), at), MAX_LINES),
+      failures: latestOf(aged(refusals.answers(), at)),
+      losses: latestOf(
+        clusters.flatMap(({ name: cluster, losses }) =>
+          losses.views().map(({ firstAt, lastAt, message, ...row }) => {
+            const [firstAgoMs, lastAgoMs] = [agoMs(firstAt, at), agoMs(lastAt, at)]
+            return { cluster, ...row, message: shortened(message), firstAgoMs, lastAgoMs }
+          })
+        )
       )
     }
   }
@@ -395,7 +397,7 @@ function toTopicRow(candidate: Candidate): TopicRow {
     return { partition, state, attempts, error, message, leader: router.leaderOf(topic, partition) }
   }
   const ofLog = durable?.troubledIn(topic) ?? []
-  const troubled = mergeTroubled(delivery.troubledIn(topic).map(toPartitionRow), ofLog.map(toPartitionRow))
+  const troubled = troubledOfBoth(delivery.troubledIn(topic).map(toPartitionRow), ofLog.map(toPartitionRow))
   return {
     cluster: name,
     topic,
@@ -419,14 +421,14 @@ const toLogOfTopic = ({ records, view, oldestAgeMs }: LoggedTopic): TopicRow['lo
   ...(oldestAgeMs !== undefined && { oldestAgeMs: Math.round(oldestAgeMs) })
 })
 
-/** The content of `/status.json` and of the page, made of the facts of the gateway and of its processes. */
+/** The content of `/status.json` and of the page, made of the facts of the gateway. */
 export function servedStatus(
   facts: Omit<ProcessStatus, 'source' | 'page'>,
-  read: () => Promise<{ readonly whole: StatusPart; readonly silentWorkers?: number[] }>,
+  read: () => Promise<StatusPart>,
   findRecord: PageSource['findRecord']
 ): ProcessStatus {
   const look = async (): Promise<Status> => {
-    const { whole, silentWorkers = [] } = await read()
+    const whole = await read()
     const [reasons, warnings] = [facts.unreadyReasons(), facts.warnings()]
     const gateway = {
       version: facts.version,
@@ -434,8 +436,7 @@ export function servedStatus(
       uptimeSeconds: facts.uptimeSeconds(),
       isReady: reasons.length === 0,
       reasons: textsOf(reasons),
-      warnings: textsOf(warnings),
-      silentWorkers
+      warnings: textsOf(warnings)
     }
     const judged = { version: STATUS_VERSION, at: new Date(Date.now()).toISOString(), gateway, ...whole } as const
     return { ...judged, trouble: troubleOf(judged, [...reasons, ...warnings]) }
@@ -447,25 +448,4 @@ export function servedStatus(
       withCaveat(await findRecord(question, principal), question, await source())
   }
   return { ...facts, source, page }
-}
-
-/** The part of a parent, which serves the management port and nothing else, and knows how its workers are. */
-export function parentPart(
-  refusals: RefusalCounts,
-  lines: RecentLines,
-  certificate: CertificateView | undefined
-): StatusPart {
-  const certificates = certificate === undefined ? [] : [toCertificateRow(certificate, Date.now())]
-  const at = performance.now()
-  return { ...NOTHING, refusals: aged(refusals.all(), at), lines: aged(lines.all(), at), certificates }
-}
-
-/** Adds what the parent knows of its workers, also of those that gave no part. */
-export function withWorkers(status: StatusPart, workers: readonly WorkerView[], nowMs: number): StatusPart {
-  const told = new Map(status.workers.map(row => [row.number, row]))
-  const rows = workers.map(({ number, isUp, restarts, lastEnd }) => {
-    const end = lastEnd && { how: lastEnd.how, agoMs: Math.round(nowMs - lastEnd.at) }
-    return { ...told.get(number), number, isUp, restarts, lastEnd: end }
-  })
-  return { ...status, workers: rows }
 }

@@ -4,10 +4,9 @@ import { resolve } from 'node:path'
 import { makeReceiptParts, type ReceiptParts } from '../../client/receipt-parts.js'
 import { keepReceiptSecret, receiptSecretIn } from '../../producer/log/receipt-secret.js'
 import type { Config } from '../config/config.js'
-import type { WorkerPlace } from './worker-config.js'
 
 /**
- * The secret of the receipts of a gateway: all of its workers have the same one, and all gateways with a common token.
+ * The secret of the receipts of a gateway: all gateways with a common token have the same one.
  * Otherwise the directory of the durable log has it, where there is one.
  */
 export function receiptSecretOf({ peers, wal }: Pick<Config, 'peers' | 'wal'>): Buffer {
@@ -16,14 +15,14 @@ export function receiptSecretOf({ peers, wal }: Pick<Config, 'peers' | 'wal'>): 
 }
 
 /** @returns `undefined`: receipts are switched off */
-export function receiptPartsOf(config: Config, worker: WorkerPlace | undefined): ReceiptParts | undefined {
+export function receiptPartsOf(config: Config): ReceiptParts | undefined {
   const { receipts: limits, wal, peers } = config
   if (limits.maxBytes === 0) return undefined
-  const secret = Buffer.from(worker?.receiptSecret ?? receiptSecretOf(config))
-  const root = worker?.walRoot ?? wal.directory
+  const secret = receiptSecretOf(config)
   const keepSecret = (): void => {
-    if (peers.token === undefined) keepReceiptSecret(root, secret)
+    if (peers.token === undefined) keepReceiptSecret(wal.directory, secret)
   }
-  const place = [hostname(), peers.listen ?? '', resolve(root), worker?.number ?? 1].join(' ')
+  // The 1 was the number of the only process, when a gateway could have several: receipts of then are still its own.
+  const place = [hostname(), peers.listen ?? '', resolve(wal.directory), 1].join(' ')
   return makeReceiptParts(limits, secret, keepSecret, place)
 }

@@ -44,8 +44,8 @@ export function toWebhookRow(status: WebhookStatus, now: number): WebhookRow {
 }
 
 export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Statuses): void {
-  const gauge = (name: string, help: string, across: 'sum' | 'max', of: (status: WebhookStatus) => number): void =>
-    registerScrapedGauge(registry, `castellan_webhook_${name}`, help, across, () => readings(statuses, of))
+  const gauge = (name: string, help: string, of: (status: WebhookStatus) => number): void =>
+    registerScrapedGauge(registry, `castellan_webhook_${name}`, help, () => readings(statuses, of))
   const counter = (name: string, help: string, of: (status: WebhookStatus) => number): void =>
     registerScrapedCounter(registry, `castellan_webhook_${name}_total`, help, () => readings(statuses, of))
   registerScrapedCounter(
@@ -57,21 +57,21 @@ export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Stat
         Array.from(totals.requests, ([result, value]) => ({ labels: { webhook, result }, value }))
       )
   )
-  gauge('in_flight', 'Requests to the endpoint that are under way', 'sum', ({ inFlight }) => inFlight)
-  gauge('window', 'Requests that may be under way at once', 'sum', ({ window }) => window)
-  gauge('open', 'Records that were read and are neither delivered nor given up', 'sum', openOf)
+  gauge('in_flight', 'Requests to the endpoint that are under way', ({ inFlight }) => inFlight)
+  gauge('window', 'Requests that may be under way at once', ({ window }) => window)
+  gauge('open', 'Records that were read and are neither delivered nor given up', openOf)
   const oldest = 'Age of the oldest of these records, by its timestamp'
-  gauge('oldest_open_seconds', oldest, 'max', status => oldestOpenMs(status, Date.now()) / 1_000)
+  gauge('oldest_open_seconds', oldest, status => oldestOpenMs(status, Date.now()) / 1_000)
   const retention = '`retention.ms` of the topic, in seconds; 0: not known, or no limit'
-  gauge('retention_seconds', retention, 'max', ({ retentionMs = 0 }) => retentionMs / 1_000)
+  gauge('retention_seconds', retention, ({ retentionMs = 0 }) => retentionMs / 1_000)
   const failing = 'How long no request got a 2xx; 0: the last one did, or no record is open'
-  gauge('failing_seconds', failing, 'max', ({ failingSince }) =>
+  gauge('failing_seconds', failing, ({ failingSince }) =>
     failingSince === undefined ? 0 : (Date.now() - failingSince) / 1_000
   )
   const stalled = 'Partitions of which no further record is read, since too many are open'
-  gauge('stalled_partitions', stalled, 'sum', ({ partitions }) => partitions.filter(one => one.isStalled).length)
+  gauge('stalled_partitions', stalled, ({ partitions }) => partitions.filter(one => one.isStalled).length)
   const stopped = '1 while no dead letter is written, since ten in a row were, else 0'
-  gauge('dead_letters_stopped', stopped, 'max', ({ deadLettersStopped }) => (deadLettersStopped ? 1 : 0))
+  gauge('dead_letters_stopped', stopped, ({ deadLettersStopped }) => (deadLettersStopped ? 1 : 0))
   counter(
     'dead_letters',
     'Records that were given up, and are in the topic for dead letters',

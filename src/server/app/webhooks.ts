@@ -6,10 +6,9 @@ import type { Logger } from '../../core/model.js'
 import { parseUrl } from '../../core/parse-url.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import { hostAndPort } from '../../deployment/gateways/peer-listener.js'
-import { ownerOf } from '../../deployment/verbs/shared-verbs.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { HttpUrls } from '../../http/server/http.js'
-import { groupOfWebhook, readsSame, type WebhookDefinition } from '../../webhooks/definition.js'
+import { readsSame, type WebhookDefinition } from '../../webhooks/definition.js'
 import { credentialOf, definitionsIn } from '../../webhooks/definitions.js'
 import type { Place } from '../../webhooks/endpoint/addresses.js'
 import { Egress } from '../../webhooks/endpoint/egress.js'
@@ -21,7 +20,6 @@ import type { Config } from '../config/config.js'
 import { settingsOfApis } from '../config/schema.js'
 import type { Clusters } from './clusters.js'
 import type { ConfiguredCluster } from './kafka.js'
-import type { WorkerPlace } from './worker-config.js'
 
 export interface GatewayWebhooksDeps {
   readonly config: Config
@@ -34,8 +32,6 @@ export interface GatewayWebhooksDeps {
   readonly urls: () => HttpUrls | undefined
   /** `HOST:PORT,…` of the embedded broker. */
   readonly embeddedBootstrap: string | undefined
-  /** One of several workers: each webhook belongs to one of them. Absent: there are none. */
-  readonly worker?: WorkerPlace | undefined
 }
 
 /** The webhooks of this process: their definitions, the way out, and what delivers. */
@@ -84,7 +80,7 @@ export class GatewayWebhooks {
     return this.#webhooks
   }
 
-  /** Definitions in the settings, those included that another worker runs. */
+  /** Definitions in the settings. */
   get definitions(): readonly WebhookDefinition[] {
     return definitionsIn(this.#config.webhooks)
   }
@@ -110,7 +106,7 @@ export class GatewayWebhooks {
     this.#config = config
     if (JSON.stringify(egressSettingsOf(former)) !== JSON.stringify(egressSettingsOf(config)))
       this.#egress.configure(egressSettingsOf(config))
-    const own = this.definitions.filter(definition => this.#isOwn(definition))
+    const own = this.definitions
     for (const [name, { definition }] of this.#endpoints)
       if (!own.some(one => readsSame(one, definition))) this.#endpoints.delete(name)
     this.#webhooks.configure(own)
@@ -121,11 +117,6 @@ export class GatewayWebhooks {
   close(timeoutMs: number): Promise<void> {
     this.#closing ??= this.#webhooks.close(timeoutMs)
     return this.#closing
-  }
-
-  #isOwn({ name, cluster }: WebhookDefinition): boolean {
-    const { worker } = this.#deps
-    return worker === undefined || ownerOf(cluster, groupOfWebhook(name), worker.count) === worker.number
   }
 
   #open(definition: WebhookDefinition): Endpoint {
@@ -144,16 +135,10 @@ export class GatewayWebhooks {
 
   /** Addresses that webhooks must not call: the gateway, Kafka, other gateways and the registry. */
   #places(): readonly Place[] {
-    const { urls, clusters, embeddedBootstrap, worker } = this.#deps
+    const { urls, clusters, embeddedBootstrap } = this.#deps
     const { schemas, peers } = this.#config
     const { shared, management, apis } = urls() ?? {}
-    const ofUrls = [
-      shared,
-      management,
-      worker?.managementUrl,
-      ...(apis?.values() ?? []),
-      ...schemas.registry.urls
-    ].flatMap(placeOfUrl)
+    const ofUrls = [shared, management, ...(apis?.values() ?? []), ...schemas.registry.urls].flatMap(placeOfUrl)
     const named = [
       ...(embeddedBootstrap?.split(',') ?? []),
       ...Object.values(this.#config.clusters).flatMap(({ brokers }) => brokers),

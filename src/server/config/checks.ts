@@ -8,7 +8,6 @@ import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { SaslSettings } from '../../kafka/settings.js'
 import { type Config, settingsOfApis } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile, tlsFilesIn } from './tls-files.js'
-import { workerCountOf } from './worker-count.js'
 
 export const usesEmbeddedBroker = (config: Config): boolean =>
   config.embedded.enabled || config.clusters.default!.brokers.length === 0
@@ -117,15 +116,10 @@ function checkEmbedded(config: Config, environment: Environment): string[] {
   return []
 }
 
-function checkPeers({ peers, workers }: Config): string[] {
+function checkPeers({ peers }: Config): string[] {
   if (peers.addresses.length === 0) return []
   const missing = (['listen', 'token'] as const).filter(setting => peers[setting] === undefined)
   const problems = missing.map(setting => `peers.${setting}: is missing; gateways that know each other need it`)
-  if (workerCountOf(workers) > 1) {
-    problems.push(
-      'workers.count: several workers and peers.addresses cannot be used together; start a gateway for each core, as docs/peers.md describes under "Several cores and several machines"'
-    )
-  }
   const { tlsDirectory } = peers
   if (tlsDirectory !== undefined) problems.push(...problemsOfTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory)))
   return problems

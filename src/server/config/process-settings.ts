@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { MAX_TIMER_MS } from '../../core/model.js'
-import { count, host, milliseconds, millisecondsOrZero, nonEmpty } from '../../core/settings/units.js'
+import { host, milliseconds, millisecondsOrZero, nonEmpty } from '../../core/settings/units.js'
 
 /** Shortest interval: more frequent questions about the lag would be a load for the brokers. */
 const LEAST_PAUSE_MS = 1_000
@@ -68,24 +68,6 @@ export const serviceSettings = z
   })
   .prefault({})
   .describe('The process as a service of the system')
-
-export const workersSettings = z
-  .strictObject({
-    count: z
-      .union([z.literal('auto'), count.max(256)])
-      .default(1)
-      .describe(
-        'Number of processes that serve the same ports; `auto`: one for each core, within the CPU limit of the container; 1: the started process serves alone'
-      ),
-    restartPauseMs: milliseconds
-      .default(200)
-      .describe('Pause before a worker that has ended is started again; it doubles each time, up to 150 times this')
-      .meta({ advanced: true })
-  })
-  .prefault({})
-  .describe('Worker processes, explained in [operations.md](operations.md#several-workers)')
-
-export type WorkersSettings = z.output<typeof workersSettings>
 
 export const shutdownSettings = z
   .strictObject({

@@ -19,14 +19,7 @@ import { schemasSettings } from '../../schemas/settings.js'
 import type { WebhookFiles } from '../../webhooks/definitions.js'
 import { webhooksSettings } from '../../webhooks/settings.js'
 import { setAdvancedApart } from './advanced.js'
-import {
-  logSettings,
-  metricsSettings,
-  serviceSettings,
-  shutdownSettings,
-  statsdSettings,
-  workersSettings
-} from './process-settings.js'
+import { logSettings, metricsSettings, serviceSettings, shutdownSettings, statsdSettings } from './process-settings.js'
 import type { FlagSetting } from './read-sources.js'
 
 /**
@@ -65,7 +58,6 @@ export const schemaOf = (listed: readonly HttpApi[]) =>
     log: logSettings,
     metrics: metricsSettings,
     statsd: statsdSettings,
-    workers: workersSettings,
     peers: peersSettings,
     shutdown: shutdownSettings,
     service: serviceSettings

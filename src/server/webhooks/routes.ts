@@ -23,7 +23,7 @@ const TOO_LARGE = new ApiError(413, `the body has more than ${MAX_BODY_BYTES} by
 
 const text = z.string()
 const params = { name: text.describe('The webhook') }
-const silent = z.array(text).describe('gateways, or workers, that have not answered within 2 s')
+const silent = z.array(text).describe('gateways that have not answered within 2 s')
 const problem = z.looseObject({ type: text, title: text, status: z.int(), detail: text.optional(), code: text })
 const failure = (description: string) => ({ description, content: { [PROBLEM_TYPE]: problem } })
 

@@ -26,7 +26,7 @@ const partitionSchema = z.object({
 
 /** A row of the list: a webhook at one gateway. */
 const summaryShape = {
-  gateway: text.describe('id of a gateway, or number of a worker; `this`: there are no others'),
+  gateway: text.describe('id of a gateway; `this`: there are no others'),
   state: z.enum(['running', 'waiting', 'paused', 'gone', 'broken']),
   because: text.nullable().describe('why it is broken'),
   failingSince: time.nullable(),

@@ -24,7 +24,7 @@ export interface EgressSettings {
 
 export interface EgressDeps extends PlaceNamesDeps {
   readonly settings: EgressSettings
-  /** The listeners of the gateway and its workers, brokers, peers and the registry, at this moment. */
+  /** The listeners of the gateway, brokers, peers and the registry, at this moment. */
   readonly places: () => readonly Place[]
   /** Whether loopback addresses may be asked although they are not named: Kafka is embedded, and only loopback is listened on. */
   readonly isLoopbackNamed: boolean

@@ -58,7 +58,7 @@ describe('tools for agents', () => {
     play = undefined
   })
 
-  it('name the management port for problems in one of several workers', async () => {
+  it('name the management port for problems where the gateway has no status', async () => {
     const { isError, structuredContent, content } = await (await open(new FakeVerbs())).call('list_problems')
     expect([isError, structuredContent.error]).to.deep.equal([true, 'askManagementPort'])
     expect(content[0]!.text).to.include('/status.json of the management port')

@@ -3,7 +3,6 @@ import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { apis } from '../../../src/apis/apis.js'
-import { takeSnapshot } from '../../../src/core/metrics/prometheus.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import type { App } from '../../../src/server/app/app.js'
@@ -101,17 +100,6 @@ describe('the metrics of the gateway', function () {
   })
 
   const scrape = async (url: string): Promise<string> => (await fetch(url)).text()
-
-  it('are summed over several processes, but for those that the page names', async () => {
-    const page = readFileSync('docs/metrics.md', 'utf8')
-    const [, section] = page.match(/^With `workers\.count` above 1(.*?)\n\n/ms)!
-    const named = new Set([...section!.matchAll(/`(\w+_\w+)`/g)].map(([, name]) => name!))
-    const notSummed = (await takeSnapshot(app.metrics.registry))
-      .filter(({ aggregator }) => (aggregator as string) !== 'sum')
-      .map(({ name }) => name)
-    expect(notSummed.filter(name => !named.has(name))).to.deep.equal([])
-    expect([...named].filter(name => !notSummed.includes(name))).to.deep.equal([])
-  })
 
   it('tell for each API how long bodies took to come, and where the rest of the time went', async () => {
     for (const { name, prefix } of apis) {

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { expect } from 'chai'
-import { gaugesAcrossWorkers, metricMeanings } from '../../../src/core/metrics/metric-names.js'
+import { metricMeanings } from '../../../src/core/metrics/metric-names.js'
 
 /** Rows of docs/metrics.md: name, type, labels, meaning. */
 const rows = [
@@ -29,13 +29,6 @@ describe('docs/metrics.md', () => {
       rooms.filter(name => !known.includes(name) && !known.includes(name.replace(/_(total|seconds)$/, '')))
     ).to.deep.equal([])
     expect(rooms).to.have.length(known.length)
-  })
-
-  it('has every gauge of a room among those that say how several processes are shown, and nothing else', () => {
-    const known = new Set([...metricMeanings.keys()].map(name => `castellan_${name.replace('.', '_')}`))
-    const gauges = rows.filter(([, name, type]) => type === 'gauge' && known.has(name!)).map(([, name]) => name)
-    const declared = [...gaugesAcrossWorkers.keys()].map(name => `castellan_${name.replace('.', '_')}`)
-    expect(declared.toSorted()).to.deep.equal(gauges.toSorted())
   })
 
   it('names the type that the ending stands for', () => {

@@ -40,7 +40,7 @@ describe('StatsD', () => {
   it('tells a registry: gauges as they are, counters and histograms by what came', async () => {
     const { registry } = createPrometheusMetrics()
     const requests = counterFamily('castellan_http_requests_total', 'x')
-    const open = gaugeFamily('castellan_http_connections', 'x', 'sum')
+    const open = gaugeFamily('castellan_http_connections', 'x')
     const seconds = durationFamily('other_seconds', 'x')
     for (const family of [requests, open]) registerFamily(registry, family)
     registerFamily(registry, seconds)

@@ -29,11 +29,4 @@ describe('ids of what has ended at another process', () => {
     expect(known(ids.slice(-10_000), 0).length).to.equal(10_000)
     expect(known(ids, 0).length).to.be.at.most(20_000)
   })
-
-  it('are forgotten by how they begin', () => {
-    const ids = Array.from({ length: 12_000 }, (_, at) => `a/${at}`)
-    for (const id of [...ids, 'b/1']) ended.add(id, 0)
-    ended.forget('a/')
-    expect(known([...ids, 'b/1'], 0)).to.deep.equal(['b/1'])
-  })
 })

@@ -11,7 +11,12 @@ import {
   type Peers,
   SILENT_MS
 } from '../../../src/deployment/calls/peers.js'
-import { fixedOwner, hashedOwner, ownerAmong, PeerInstances } from '../../../src/deployment/verbs/peer-instances.js'
+import {
+  hashedOwner,
+  type OwnerOfInstance,
+  ownerAmong,
+  PeerInstances
+} from '../../../src/deployment/verbs/peer-instances.js'
 import { ownFailure } from '../../../src/router/requests/failures.js'
 import type {
   InstanceName,
@@ -130,6 +135,12 @@ class Noted {
   }
 }
 
+/** All instances belong to one process. */
+const ownedBy =
+  (id: number): OwnerOfInstance<number> =>
+  (_, away) =>
+    away.has(id) ? undefined : id
+
 describe('instances of several processes', () => {
   const instance = { groupId: 'g', name: 'a' }
   let pair: Pair
@@ -152,20 +163,8 @@ describe('instances of several processes', () => {
     pair = new Pair()
     owner = new Noted()
     other = new Noted()
-    new PeerInstances(
-      owner.verbs,
-      'default',
-      pair.of(1),
-      fixedOwner(() => 1),
-      budget
-    )
-    const passed = new PeerInstances(
-      other.verbs,
-      'default',
-      pair.of(0),
-      fixedOwner(() => 1),
-      budget
-    )
+    new PeerInstances(owner.verbs, 'default', pair.of(1), ownedBy(1), budget)
+    const passed = new PeerInstances(other.verbs, 'default', pair.of(0), ownedBy(1), budget)
     const read = passed.read.bind(passed)
     passed.read = async (...asked) => {
       const result = await read(...asked)
@@ -183,13 +182,7 @@ describe('instances of several processes', () => {
       ['commit', instance, 'accepted']
     ])
     expect(other.calls).to.deep.equal([])
-    const own = new PeerInstances(
-      other.verbs,
-      'default',
-      pair.of(0),
-      fixedOwner(() => 0),
-      budget
-    )
+    const own = new PeerInstances(other.verbs, 'default', pair.of(0), ownedBy(0), budget)
     await own.settingsOf(instance)
     expect(other.calls).to.deep.equal([['settingsOf', instance]])
   })
@@ -296,19 +289,6 @@ describe('instances of several processes', () => {
     })
   })
 
-  it('reads for a process that has the place of one that had ended a read with the same number', async () => {
-    const [read, settle] = ['read', 'settle'].map(verb => pair.handlers[1]!.get(`instance ${verb} default`)!)
-    const ask = () => read!({ instance, limits, id: 7 }, { from: 0, timeoutMs: 1_000 })
-    // The end has overtaken its read.
-    await settle!({ id: 7, accepted: 0 }, { from: 0, timeoutMs: 1_000 })
-    expect(await ask()).to.have.deep.nested.property('value.records', [])
-    for (const gone of pair.gone[1]!) gone(0)
-    expect(await ask())
-      .to.have.nested.property('value.records')
-      .with.lengthOf(1)
-    expect(owner.calls).to.have.length(1)
-  })
-
   it('asks an owner of release 0.2.0, which tells no format with a read, for the settings', async () => {
     owner.format = undefined
     expect(await verbs.read(instance, limits)).to.have.nested.property('value.format', settings.format)
@@ -408,7 +388,7 @@ describe('instances of several processes', () => {
     expect(await verbs.create(instance, settings, undefined)).to.deep.include({ type: 'failed', retriable: true })
   })
 
-  it('leaves open whether a worker that did not answer has created or removed an instance', async () => {
+  it('leaves open whether a process that did not answer has created or removed an instance', async () => {
     const unknown = { type: 'unknownInstance' } as const
     for (const change of [() => verbs.create(instance, settings, undefined), () => verbs.remove(instance)]) {
       pair.lost = { call: 'instance ', isDone: false }

@@ -64,7 +64,7 @@ function processOf(network: Network, id: string, issuer: readonly number[]) {
   })
   receipts.add(table)
   const desk = new ReceiptDesk(receipts)
-  desk.elsewhere = peerReceipts(desk, network.peersOf(id), true)
+  desk.elsewhere = peerReceipts(desk, network.peersOf(id))
   const give = () => {
     const pending = new MemoryPendingProduce(1, Number.POSITIVE_INFINITY, performance.now())
     const holder = { principal: 'ann', receipt: undefined as string | undefined }

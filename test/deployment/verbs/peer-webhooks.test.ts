@@ -154,7 +154,7 @@ describe('webhooks of several processes', () => {
     expect((await webhooks.skip('orders', 0, 7)).result).to.deep.equal(failed)
   })
 
-  it('test an endpoint from here, or from the worker that runs the webhook', async () => {
+  it('test an endpoint from here, or from the gateway that runs the webhook', async () => {
     const sent: TestResult = { type: 'tooSoon', retryAfterMs: 5 }
     const deployment = new Deployment()
     const webhooks = deployment.add('1')

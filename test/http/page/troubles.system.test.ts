@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -9,7 +9,6 @@ import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedde
 import type { Status } from '../../../src/http/status/status.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
 import type { App } from '../../../src/server/app/app.js'
-import { Gateway } from '../../runs/kill/gateway.js'
 import { isBrowserInstalled, startBrowser } from '../../support/browser.js'
 import { startCastellan } from '../../support/castellan.js'
 import { TestAuthority } from '../../support/certificates.js'
@@ -256,20 +255,6 @@ describe('twelve kinds of trouble are shown, each with cause and next step', fun
     expect(row.see).to.equal('docs/metrics.md#lag-of-consumer-groups')
   })
 
-  it('a worker has died', async () => {
-    const gateway = await Gateway.make({ directory: folder, bootstrap: cluster.bootstrap, flags: [], workers: 2 })
-    ends.push(() => gateway.stop())
-    await gateway.start()
-    watch = await watchAt(gateway.managementUrl)
-    const [pid] = readFileSync(`/proc/${gateway.pid}/task/${gateway.pid}/children`, 'utf8').split(' ').map(Number)
-    process.kill(pid!, 'SIGKILL')
-    const row = await watch.row('workerDied')
-    expect(row.subject).to.match(/^worker [12]$/)
-    expect(row.cause).to.match(/^It ended .* ago \(SIGKILL\)/)
-    expect(row.next).to.include('out of memory')
-    expect(row.see).to.equal('advanced.workers.restartPauseMs')
-  })
-
   it('a certificate ends', async () => {
     const authority = new TestAuthority()
     const { cert, key } = authority.issue({
@@ -307,6 +292,6 @@ describe('twelve kinds of trouble are shown, each with cause and next step', fun
     const row = await watch.row('eventLoopLate')
     expect(row.subject).to.equal('this process')
     expect(row.cause).to.match(/^Its event loop is late by \d+ ms and was busy for \d+ % of the time\./)
-    expect(row.next).to.include('workers.count')
+    expect(row.next).to.include('another gateway')
   })
 })

@@ -36,7 +36,7 @@ describe('the way of a record, on the page', () => {
     expect(whenOf(look(0, 20), look(2_000, 20, 5))).to.equal('since the start; nothing was sent in the last 2 s')
   })
 
-  it('covers all records since the start when a worker has taken its numbers with it', () => {
+  it('covers all records since the start when a new start has taken the numbers away', () => {
     expect(whenOf(look(0, 20), look(2_000, 5))).to.equal('since the start')
     expect(wayOf([look(0, 20), look(2_000, 5)])!.stages.find(({ name }) => name === 'Broker')!.ms).to.equal(10)
   })

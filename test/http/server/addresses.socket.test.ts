@@ -1,4 +1,3 @@
-import cluster from 'node:cluster'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer, Server } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -6,12 +5,6 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import sinon from 'sinon'
 import { ListenError } from '../../../src/core/listen-error.js'
-import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
-import { silentLogger } from '../../../src/core/model.js'
-import { createHttpContext } from '../../../src/http/server/context.js'
-import { openManagementPort } from '../../../src/http/server/management-port.js'
-import { loadConfig } from '../../../src/server/config/config.js'
-import { readyStatus } from '../../support/http-server.js'
 import { askRaw, RawSocket } from '../../support/raw-socket.js'
 import { type Started, startHttp, until } from './stage.js'
 
@@ -88,55 +81,21 @@ describe('http: addresses to listen at', () => {
     }
   })
 
-  for (const isWorker of [false, true]) {
-    it(`have no more connections than they may, and new ones for those that end, ${isWorker ? 'in a worker' : 'alone'}`, async () => {
-      sinon.stub(cluster, 'isWorker').value(isWorker)
-      started = await startHttp({ http: { maxConnections: 2 } })
-      const { shared } = started.http.urls
-      const served = async (): Promise<RawSocket> => {
-        const socket = await RawSocket.open(shared)
-        await socket.send(GET)
-        await socket.until(() => socket.answers === 1)
-        expect(socket.answers).to.equal(1)
-        return socket
-      }
-      for (let round = 0; round < 3; round++) {
-        const open = [await served(), await served()]
-        expect(await askRaw(shared, GET)).to.equal('')
-        for (const socket of open) socket.destroy()
-        await until(async () => (await started!.metric('castellan_http_connections')) === 0, 'none open')
-      }
-    })
-  }
-
-  describe('of the management port alone', () => {
-    const open = (port: number | 'off') => {
-      const { http, management } = loadConfig({})
-      const metrics = createPrometheusMetrics()
-      return openManagementPort(createHttpContext({ http, metrics, log: silentLogger }), {
-        management: { ...management, port },
-        shown: { registry: { contentType: metrics.registry.contentType, metrics: async () => 'shown 1\n' } },
-        status: { ...readyStatus, brokerMode: 'kafka' }
-      })
+  it('have no more connections than they may, and new ones for those that end', async () => {
+    started = await startHttp({ http: { maxConnections: 2 } })
+    const { shared } = started.http.urls
+    const served = async (): Promise<RawSocket> => {
+      const socket = await RawSocket.open(shared)
+      await socket.send(GET)
+      await socket.until(() => socket.answers === 1)
+      expect(socket.answers).to.equal(1)
+      return socket
     }
-
-    it('serve probes and what is to be shown until it is closed', async () => {
-      const { url, close } = await open(0)
-      expect((await (await fetch(`${url}/health-check`)).json()) as object).to.include({
-        status: 'ok',
-        broker: 'kafka'
-      })
-      expect(await (await fetch(`${url}/metrics`)).text()).to.equal('shown 1\n')
-      const idle = await RawSocket.open(url!)
-      await close()
-      await idle.untilClosed()
-      expect(await fetch(`${url}/ready`).catch(() => 'gone')).to.equal('gone')
-    })
-
-    it('are none when it is off', async () => {
-      const { url, close } = await open('off')
-      expect(url).to.equal(undefined)
-      await close()
-    })
+    for (let round = 0; round < 3; round++) {
+      const open = [await served(), await served()]
+      expect(await askRaw(shared, GET)).to.equal('')
+      for (const socket of open) socket.destroy()
+      await until(async () => (await started!.metric('castellan_http_connections')) === 0, 'none open')
+    }
   })
 })

@@ -4,7 +4,7 @@ import type { Judged } from '../../../src/http/status/trouble.js'
 /** The status of a process where nothing is wrong. */
 export const calmPart: StatusPart = {
   ...NOTHING,
-  workers: [{ number: 1, isUp: true, restarts: 0, eventLoopUse: 0.1, maxEventLoopDelayMs: 500, maxHeapShare: 0.9 }],
+  process: { eventLoopUse: 0.1, maxEventLoopDelayMs: 500, maxHeapShare: 0.9 },
   clusters: [
     {
       name: 'default',
@@ -26,8 +26,7 @@ export const calm: Judged = {
     uptimeSeconds: 60,
     isReady: true,
     reasons: [],
-    warnings: [],
-    silentWorkers: []
+    warnings: []
   },
   ...calmPart
 }

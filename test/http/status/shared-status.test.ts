@@ -30,7 +30,7 @@ describe('the status that is shared', () => {
   })
 
   it('is read anew after a failure, which those are told who asked for it', async () => {
-    failure = new Error('no worker answers')
+    failure = new Error('nothing answers')
     const told = await Promise.allSettled([status(), status()])
     expect(told.map(({ status: how }) => how)).to.deep.equal(['rejected', 'rejected'])
     failure = undefined

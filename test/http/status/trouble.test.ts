@@ -23,10 +23,9 @@ const withTopic = (topic: Partial<TopicRow>): Judged => ({
   ...calm,
   topics: { total: 1, rows: [{ ...calmTopic, ...topic }] }
 })
-const [ownWorker] = calm.workers
-const withWorker = (worker: Partial<Judged['workers'][number]>): Judged => ({
+const withProcess = (process: Partial<Judged['process']>): Judged => ({
   ...calm,
-  workers: [{ ...ownWorker!, ...worker }]
+  process: { ...calm.process, ...process }
 })
 const stuckAt = (troubled: TopicRow['troubled']): Judged =>
   withTopic({ state: 'stuck', troubled, troubledPartitions: troubled.length })
@@ -435,17 +434,6 @@ describe('trouble', () => {
     expect(row.next).to.include('Read on topic orders and on group billing')
   })
 
-  it('names a worker that is gone, and for a while one that was replaced', () => {
-    const lastEnd = { how: 'SIGKILL', agoMs: 2_000 }
-    const down = onlyOf({ ...calm, workers: [ownWorker!, { number: 2, isUp: false, restarts: 0, lastEnd }] })
-    expect(down).to.include({ severity: 'bad', kind: 'workerDied', subject: 'worker 2' })
-    const replaced = onlyOf({ ...calm, workers: [ownWorker!, { number: 2, isUp: true, restarts: 1, lastEnd }] })
-    expect(replaced).to.include({ severity: 'warning', kind: 'workerDied' })
-    expect(replaced.cause).to.equal('It ended 2 s ago (SIGKILL); it was started again once and serves.')
-    const longAgo = { ...lastEnd, agoMs: 3_600_000 }
-    expect(troubleOf(withWorker({ lastEnd: longAgo, restarts: 1 }))).to.deep.equal([])
-  })
-
   it('names a certificate that ends soon, and one that has ended', () => {
     const certificate = { of: 'http.tls', subject: 'CN=gateway', validTo: '2026-12-01T00:00:00.000Z' }
     const soon = onlyOf({ ...calm, certificates: [{ ...certificate, remainingMs: 7 * DAY_MS }] })
@@ -643,37 +631,28 @@ describe('trouble', () => {
   })
 
   it('says that the event loop is late before and while requests are refused', () => {
-    expect(onlyOf(withWorker({ eventLoopDelayMs: 300 }))).to.include({ severity: 'warning', kind: 'eventLoopLate' })
-    const refusing = onlyOf(withWorker({ eventLoopDelayMs: 800, refusedShare: 0.25 }))
+    expect(onlyOf(withProcess({ eventLoopDelayMs: 300 }))).to.include({ severity: 'warning', kind: 'eventLoopLate' })
+    const refusing = onlyOf(withProcess({ eventLoopDelayMs: 800, refusedShare: 0.25 }))
     expect(refusing).to.include({ severity: 'bad', see: 'advanced.http.maxEventLoopDelayMs' })
     expect(refusing.cause).to.include('25 % of the requests')
   })
 
   it('says that a heap fills up before and while requests are refused', () => {
-    expect(troubleOf(withWorker({ heapShare: 0.89 }))).to.deep.equal([])
-    const filling = onlyOf(withWorker({ heapShare: 0.9 }))
+    expect(troubleOf(withProcess({ heapShare: 0.89 }))).to.deep.equal([])
+    const filling = onlyOf(withProcess({ heapShare: 0.9 }))
     expect(filling).to.include({ severity: 'warning', kind: 'heapFull', see: 'advanced.http.maxHeapShare' })
     expect(filling.cause).to.equal('90 % of its heap are in use.')
-    const refusing = onlyOf(withWorker({ heapShare: 0.95, isHeapFull: true }))
+    const refusing = onlyOf(withProcess({ heapShare: 0.95, isHeapFull: true }))
     expect(refusing).to.include({ severity: 'bad', kind: 'heapFull' })
     expect(refusing.cause).to.equal('95 % of its heap are in use. Requests with a body are refused.')
     // It refuses until it has looked again, and a collection may have emptied the heap before.
-    expect(onlyOf(withWorker({ heapShare: 0.2, isHeapFull: true }))).to.include({ severity: 'bad', kind: 'heapFull' })
+    expect(onlyOf(withProcess({ heapShare: 0.2, isHeapFull: true }))).to.include({ severity: 'bad', kind: 'heapFull' })
     // 1 turns the limit off.
-    expect(troubleOf(withWorker({ heapShare: 1, maxHeapShare: 1 }))).to.deep.equal([])
-  })
-
-  it('names each worker whose numbers are missing', () => {
-    const rows = troubleOf({ ...calm, gateway: { ...calm.gateway, silentWorkers: [2, 5] } })
-    expect(rows.map(({ kind, severity, subject }) => [kind, severity, subject])).to.deep.equal([
-      ['workerSilent', 'bad', 'worker 2'],
-      ['workerSilent', 'bad', 'worker 5']
-    ])
-    expect(rows[0]!.cause).to.equal('It did not answer in time, so its numbers are missing here.')
+    expect(troubleOf(withProcess({ heapShare: 1, maxHeapShare: 1 }))).to.deep.equal([])
   })
 
   it('does not call an event loop late that is busy and not late', () => {
-    expect(troubleOf(withWorker({ eventLoopDelayMs: 0.7, eventLoopUse: 1 }))).to.deep.equal([])
+    expect(troubleOf(withProcess({ eventLoopDelayMs: 0.7, eventLoopUse: 1 }))).to.deep.equal([])
   })
 
   it('puts the worst first', () => {
@@ -729,14 +708,13 @@ describe('trouble', () => {
       'settingsHidden',
       'recordsOld',
       'brokersAway',
-      'idRefused',
-      'workerDied'
+      'idRefused'
     ] as const
     const rows = troubleOf(
       calm,
       kinds.map(kind => ({ kind, text: 'one text for all' }))
     )
-    // Clusters and workers have rows of their own.
+    // Clusters have rows of their own.
     expect(rows.map(({ kind }) => kind)).to.deep.equal([
       'notReady',
       'keysRefused',

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { commands } from '../../../src/cli/cli.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, EXIT_USAGE } from '../../../src/cli/command.js'
-import { formerCommands } from '../../../src/cli/usage-message.js'
+import { formerCommands, formerFlags } from '../../../src/cli/usage-message.js'
 import { environmentName } from '../../../src/core/settings/setting-names.js'
 import { attributes } from '../../../src/core/tracing/names.js'
 import { servedApis } from '../../../src/embedded-broker/api/kafka-apis.js'
@@ -162,7 +162,7 @@ describe('the docs name only what exists:', () => {
       commandLinePage().split('\n')
     )
     const own = all(commands).flatMap(({ options }) => options.map(({ long }) => long!))
-    const known = new Set([...own, '--help', '--version', ...flagsOfOthers])
+    const known = new Set([...own, '--help', '--version', ...formerFlags.keys(), ...flagsOfOthers])
     const isKnown = (flag: string): boolean => known.has(flag)
     expect(unknown(/(?<![\w-])(--[a-z][a-zA-Z-]+)/g, isKnown)).to.deep.equal([])
   })
@@ -238,6 +238,8 @@ const flagsOfOthers: readonly string[] = [
   ...['--short', '--slow-machine', '--minutes', '--heap', '--few-bytes', '--connections'],
   // castellan receipt of release 0.2.0
   '--addr',
+  // systemctl
+  '--now',
   // kafka-acls.sh, kafka-consumer-groups.sh
   ...[
     '--bootstrap-server',
@@ -272,6 +274,9 @@ const namesOfOthers: ReadonlySet<string> = new Set([
   'EU_WEST',
   'NO_COLOR',
   'GATE_SECONDS',
+  // Of systemd.
+  'LISTEN_FDS',
+  'LISTEN_PID',
   // Of Arion and its container.
   'KAFKA_BOOTSTRAP',
   'STATSD_HOST',

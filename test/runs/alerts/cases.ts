@@ -46,7 +46,6 @@ const firesIn: Readonly<Record<string, readonly string[]>> = {
     'CastellanRecordsRefused',
     'CastellanServerErrors'
   ],
-  'worker-killed': ['CastellanBrokerDown', 'CastellanNotReady', 'CastellanWorkerDown', 'CastellanWorkerRestarted'],
   'log-fills-up': [
     'CastellanDurableLogFailed',
     'CastellanDurableLogFillsUp',

@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Children } from '../../cli/child.js'
 import { FrontProxy, isInstalled } from '../../http/engine/proxies.js'
-import { ask, GatewayPair, haproxy, kindOf, nginx } from './two-gateways.js'
+import { ask, GatewaysOfKit, haproxy, kindOf, nginx } from './two-gateways.js'
 
 /** `KEYED_REQUESTS=10000` for a long run. */
 const REQUESTS = Number(process.env.KEYED_REQUESTS ?? 1_000)
@@ -71,10 +71,10 @@ describe('requests with keys while a gateway is started again', function () {
   this.timeout(240_000)
   const children = new Children()
   let brokers: string
-  let pair: GatewayPair
+  let pair: GatewaysOfKit
   beforeEach(async () => {
     brokers = (await children.start(['broker', '--port', '0']).line(/127\.0\.0\.1:\d+/))[0]
-    pair = await GatewayPair.start(children, brokers)
+    pair = await GatewaysOfKit.start(children, brokers)
   })
   afterEach(() => children.stopAll())
 

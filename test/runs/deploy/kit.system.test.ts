@@ -18,6 +18,17 @@ const CHECKS: Readonly<Record<string, readonly string[]>> = {
       install -D castellan@.conf $folder/castellan@.service.d/instance.conf &&
       systemd-analyze verify --man=no $folder/castellan@1.service; code=$?; rm -r $folder; exit $code`
   ],
+  'castellan.socket and inherited.conf, with the template': [
+    'sh',
+    '-c',
+    `folder=$(mktemp -d) && cd docs/deploy && cp castellan.service $folder/castellan@.service &&
+      cp several-cores/castellan.socket $folder &&
+      install -m 644 -D castellan@.conf $folder/castellan@.service.d/instance.conf &&
+      install -m 644 several-cores/inherited.conf $folder/castellan@.service.d/socket.conf &&
+      systemd-analyze verify --man=no $folder/castellan@1.service $folder/castellan.socket; code=$?; rm -r $folder; exit $code`
+  ],
+  'several-cores/haproxy.cfg': ['haproxy', '-c', '-f', 'docs/deploy/several-cores/haproxy.cfg'],
+  'several-cores/restart.sh': ['sh', '-n', 'docs/deploy/several-cores/restart.sh'],
   'prometheus.yaml': ['promtool', 'check', 'config', 'docs/deploy/prometheus.yaml'],
   'haproxy.cfg': ['haproxy', '-c', '-f', 'docs/deploy/haproxy.cfg'],
   'nginx.conf': ['nginx', '-t', '-e', '/dev/null', '-c', `${process.cwd()}/docs/deploy/nginx.conf`],

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'chai'
 import { Children } from '../../cli/child.js'
 import { FrontProxy, isInstalled, type ProxyKind } from '../../http/engine/proxies.js'
-import { ask, GatewayPair, haproxy, kindOf, nginx } from './two-gateways.js'
+import { ask, GatewaysOfKit, haproxy, kindOf, nginx } from './two-gateways.js'
 
 /** `ROLLING_REQUESTS=10000` for a long run, `ROLLING_BROKERS=HOST:PORT,…` on a Kafka that has none of these topics yet. */
 const REQUESTS = Number(process.env.ROLLING_REQUESTS ?? 2_000)
@@ -62,11 +62,11 @@ class Load {
 describe('a rolling restart of two gateways under load', () => {
   const children = new Children()
   let brokers: string
-  let pair: GatewayPair
+  let pair: GatewaysOfKit
 
   beforeEach(async () => {
     brokers = KAFKA ?? (await children.start(['broker', '--port', '0']).line(/127\.0\.0\.1:\d+/))[0]
-    pair = await GatewayPair.start(children, brokers)
+    pair = await GatewaysOfKit.start(children, brokers)
   })
   afterEach(() => children.stopAll())
 

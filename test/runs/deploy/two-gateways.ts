@@ -12,26 +12,41 @@ export interface Ports {
   readonly management: number
 }
 
-/** Two gateways that know each other, which keep their ports and their disks when they are started again. */
-export class GatewayPair {
+/** Gateways that know each other, which keep their ports and their disks when they are started again. */
+export class GatewaysOfKit {
   readonly ports: readonly Ports[]
   readonly gateways: Gateway[] = []
   readonly #children: Children
   readonly #brokers: string
   readonly #peers: readonly string[]
-  readonly #disks = [walDirectoryOf('gateways'), walDirectoryOf('gateways')]
+  readonly #disks: readonly string[]
+  readonly #further: Readonly<Record<string, string>>
 
-  private constructor(children: Children, brokers: string, free: readonly number[]) {
+  private constructor(
+    children: Children,
+    brokers: string,
+    free: readonly number[],
+    further: Readonly<Record<string, string>>
+  ) {
     this.#children = children
     this.#brokers = brokers
-    this.ports = [0, 1].map(index => ({ port: free[2 * index]!, management: free[2 * index + 1]! }))
-    this.#peers = [`127.0.0.1:${free[4]}`, `127.0.0.1:${free[5]}`]
+    this.#further = further
+    const numbers = Array.from({ length: free.length / 3 }, (_, index) => index)
+    this.ports = numbers.map(index => ({ port: free[3 * index]!, management: free[3 * index + 1]! }))
+    this.#peers = numbers.map(index => `127.0.0.1:${free[3 * index + 2]}`)
+    this.#disks = numbers.map(() => walDirectoryOf('gateways'))
   }
 
-  static async start(children: Children, brokers: string): Promise<GatewayPair> {
-    const pair = new GatewayPair(children, brokers, await freePorts(6))
-    await Promise.all([pair.start(0), pair.start(1)])
-    return pair
+  /** @param further variables of all of them */
+  static async start(
+    children: Children,
+    brokers: string,
+    count = 2,
+    further: Readonly<Record<string, string>> = {}
+  ): Promise<GatewaysOfKit> {
+    const all = new GatewaysOfKit(children, brokers, await freePorts(3 * count), further)
+    await Promise.all(all.ports.map((_, index) => all.start(index)))
+    return all
   }
 
   async start(index: number): Promise<void> {
@@ -43,7 +58,8 @@ export class GatewayPair {
       CASTELLAN_WAL_DIRECTORY: this.#disks[index]!,
       CASTELLAN_PEERS_ADDRESSES: this.#peers.join(','),
       CASTELLAN_PEERS_LISTEN: this.#peers[index]!,
-      CASTELLAN_PEERS_TOKEN: 'x'.repeat(32)
+      CASTELLAN_PEERS_TOKEN: 'x'.repeat(32),
+      ...this.#further
     })
     this.gateways[index] = gateway
     await gateway.until(200)

@@ -3,11 +3,10 @@ import { once } from 'node:events'
 import { closeSync, openSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { SeededRandom } from '../../support/random.js'
 import { freePorts } from '../real-kafka/ports.js'
 
 const MAIN = join(import.meta.dirname, '../../../dist/main.js')
-/** Far more than it takes: on a busy machine each worker needs half a minute. */
+/** Far more than it takes: on a busy machine it needs half a minute. */
 const READY_TIMEOUT_MS = 180_000
 
 export interface GatewayOptions {
@@ -15,8 +14,6 @@ export interface GatewayOptions {
   readonly directory: string
   readonly bootstrap: string
   readonly flags: readonly string[]
-  /** Processes that serve. Default: one. */
-  readonly workers?: number
   /** The file of its configuration. */
   readonly config?: string
 }
@@ -66,13 +63,12 @@ export class Gateway {
   }
 
   #spawn(): void {
-    const { directory, bootstrap, flags, workers = 1, config } = this.#options
+    const { directory, bootstrap, flags, config } = this.#options
     const [port, managementPort] = this.#ports
     const log = openSync(this.logPath, 'a')
     const args = [
       ...['--enable-source-maps', MAIN, 'serve', '--brokers', bootstrap],
       ...['--port', String(port), '--management-port', String(managementPort)],
-      ...['--workers', String(workers)],
       ...(config === undefined ? [] : ['--config', config]),
       ...['shutdown.drainMs=0', `wal.directory=${join(directory, 'wal')}`, ...flags].flatMap(one => ['--set', one])
     ]
@@ -80,51 +76,25 @@ export class Gateway {
     closeSync(log)
   }
 
-  /** Ends all its processes at once. */
+  /** Ends it at once. */
   async kill(): Promise<void> {
-    const workers = this.#workers()
-    await this.killParent()
-    for (const pid of workers) killNow(pid)
-  }
-
-  /** Its processes stand still for a while, as on a machine that is suspended. */
-  async pause(durationMs: number): Promise<void> {
-    const all = [this.pid, ...this.#workers()]
-    for (const pid of all) process.kill(pid, 'SIGSTOP')
-    await sleep(durationMs)
-    for (const pid of all) process.kill(pid, 'SIGCONT')
-  }
-
-  /** Ends the process that was started; workers end by themselves. */
-  async killParent(): Promise<void> {
     const child = this.#running()
     child.kill('SIGKILL')
     await once(child, 'exit')
   }
 
-  /** Ends one of the workers. Resolves when another one serves in its place. */
-  async killWorker(random: SeededRandom): Promise<void> {
-    const before = await this.metric('castellan_worker_restarts_total')
-    const startedAt = performance.now()
-    const killed = random.pick(this.#workers())
-    killNow(killed)
-    while (this.#workers().includes(killed)) await sleep(5)
-    while ((await this.metric('castellan_worker_restarts_total')) === before) await sleep(20)
-    await this.#answers(`${this.managementUrl}/ready/kafka`)
-    this.startsMs.push(performance.now() - startedAt)
+  /** It stands still for a while, as on a machine that is suspended. */
+  async pause(durationMs: number): Promise<void> {
+    const { pid } = this
+    process.kill(pid, 'SIGSTOP')
+    await sleep(durationMs)
+    process.kill(pid, 'SIGCONT')
   }
 
   #running(): ChildProcess {
     const child = this.#child!
     if (!isRunning(child)) throw new Error(`the gateway has ended by itself:\n${this.lastWords()}`)
     return child
-  }
-
-  /** The processes of its workers; none when it serves itself. */
-  #workers(): number[] {
-    const { pid } = this.#running()
-    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
-    return children.split(' ').filter(Boolean).map(Number)
   }
 
   /** @returns the exit code; 0 means that nothing was lost */
@@ -164,14 +134,6 @@ export class Gateway {
     }
     this.end()
     throw new Error(`${url} was not answered 200 in time:\n${this.lastWords()}`)
-  }
-}
-
-function killNow(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // It has ended by itself.
   }
 }
 

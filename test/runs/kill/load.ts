@@ -74,7 +74,7 @@ async function loadWithKeys(mode: HttpMode, options: LoadOptions): Promise<void>
   let poster = new Poster(url)
   const untilDone = async (id: string, asked: Asked): Promise<Outcome> => {
     for (let isRepeated = false; ; isRepeated = true) {
-      // A message that is sent again is not in the order of one connection, and another worker may carry out the one behind it.
+      // A message that is sent again is not in the order of one connection.
       const isAlone = isRepeated || mode === 'async'
       const answer = await poster.post(asked, socket => history.sentOver(id, numberOf(isAlone ? {} : socket)))
       if (answer?.status === 422) throw new Error(`${id} was taken for another request: ${answer.body}`)
@@ -84,7 +84,6 @@ async function loadWithKeys(mode: HttpMode, options: LoadOptions): Promise<void>
         return outcome
       }
       await sleep(PAUSE_MS)
-      // Another worker may take the next connection.
       poster.close()
       poster = new Poster(url)
     }

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { inspectLog } from '../../../src/producer/log/inspect.js'
 import { NodeDirectory } from '../../../src/producer/log/node-files.js'
-import { directoriesOf } from '../../../src/producer/log/open-durable-log.js'
 import { History, type Logged, type Verdict } from '../../support/history-checker.js'
 import { SeededRandom } from '../../support/random.js'
 import { freshTopic, type TargetCluster } from '../../support/target-cluster.js'
@@ -40,15 +39,12 @@ export interface KillOptions {
   readonly seed: number
   /** Kills a broker with every other kill of the gateway, one at a time. */
   readonly killsBrokers?: boolean
-  /** Processes that serve; with several of them each may be killed alone. Default: one. */
-  readonly workers?: number
   /** Further settings: `NAME=VALUE`. */
   readonly settings?: readonly string[]
   /** Whether records may be in the durable log in the end. Default: yes. */
   readonly drains?: boolean
   /**
-   * Brings about what each kill has to meet. What it returns is called when the gateway is dead, before it starts again;
-   * when only a worker was killed, as soon as another one serves.
+   * Brings about what each kill has to meet. What it returns is called when the gateway is dead, before it starts again.
    */
   readonly beforeKill?: (history: History) => Promise<() => void>
   readonly say: (line: string) => void
@@ -76,20 +72,15 @@ export interface KillResult {
 
 /** Clients write while the gateway is killed at random moments and started again; then everything in Kafka is compared. */
 export async function runKill(options: KillOptions): Promise<KillResult> {
-  const { cluster, records, seed, workers = 1, say } = options
+  const { cluster, records, seed, say } = options
   const directory = mkdtempSync(join(tmpdir(), 'castellan-kill-'))
   const file = new HistoryFile(join(directory, 'history'))
   const history = new History(file)
   const startedAt = performance.now()
   const topics = [freshTopic('kill'), freshTopic('kill')]
   for (const topic of topics) await cluster.createTopic(topic, PARTITIONS)
-  const flags = [
-    ...onDisk,
-    'advanced.wal.segmentBytes=4194304',
-    'advanced.workers.restartPauseMs=3',
-    ...(options.settings ?? [])
-  ]
-  const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags, workers })
+  const flags = [...onDisk, 'advanced.wal.segmentBytes=4194304', ...(options.settings ?? [])]
+  const gateway = await Gateway.make({ directory, bootstrap: cluster.bootstrap, flags })
   try {
     await gateway.start()
     let isStopped = false
@@ -101,12 +92,12 @@ export async function runKill(options: KillOptions): Promise<KillResult> {
     isStopped = true
     await Promise.all(loads)
     say(`${history.okCount} records acknowledged; draining`)
-    if (options.drains ?? true) await drain(directoriesOf(join(directory, 'wal'), workers))
+    if (options.drains ?? true) await drain(join(directory, 'wal'))
     if (options.drains ?? true) await receipts.askAll()
     const exitCode = await gateway.stop()
     const log: Logged[] = []
     for await (const record of readLog(cluster.bootstrap, topics, PARTITIONS)) log.push(record)
-    const verdict = history.check(log, idOf, { areLostOnesOrdered: true, areConnectionsOrdered: workers === 1 })
+    const verdict = history.check(log, idOf, { areLostOnesOrdered: true, areConnectionsOrdered: true })
     const keys = keysOf(history, log)
     const receiptVerdict = receipts.check(log, idOf)
     const slowestStartMs = Math.max(...gateway.startsMs)
@@ -169,33 +160,16 @@ async function killAgainAndAgain(options: KillOptions, gateway: Gateway, history
     while (history.okCount < wanted) await sleep(random.between(1, 20))
     if (killsBrokers && kill % 2 === 0) await broker.change()
     const afterKill = await options.beforeKill?.(history)
-    const what = await killSomething(gateway, random, options.workers ?? 1, afterKill)
+    await gateway.kill()
+    await sleep(random.between(0, LONGEST_AWAY_MS))
+    afterKill?.()
+    await gateway.start()
     say(
-      `kill ${kill + 1} of ${kills}, ${what}: ${history.okCount} records acknowledged, back after ${Math.round(gateway.startsMs.at(-1)!)} ms`
+      `kill ${kill + 1} of ${kills}: ${history.okCount} records acknowledged, back after ${Math.round(gateway.startsMs.at(-1)!)} ms`
     )
   }
   await broker.heal()
   return broker.kills
-}
-
-/** Kills the gateway or a part of it. Resolves when all of it serves again. @returns what was killed */
-async function killSomething(
-  gateway: Gateway,
-  random: SeededRandom,
-  workers: number,
-  afterKill: () => void = () => undefined
-): Promise<string> {
-  const what = workers === 1 ? 'all' : random.pick(['worker', 'worker', 'parent', 'all'])
-  if (what === 'worker') {
-    await gateway.killWorker(random)
-    afterKill()
-    return what
-  }
-  await (what === 'parent' ? gateway.killParent() : gateway.kill())
-  await sleep(random.between(0, LONGEST_AWAY_MS))
-  afterKill()
-  await gateway.start()
-  return what
 }
 
 /** Of three brokers one may be down: the others still take what all in-sync replicas must have. */
@@ -228,9 +202,9 @@ export class OneBrokerDown {
 }
 
 /** Waits until nothing is in the durable log any more. */
-async function drain(walDirectories: readonly string[]): Promise<void> {
+async function drain(walDirectory: string): Promise<void> {
   for (const deadline = performance.now() + DRAIN_TIMEOUT_MS; ; await sleep(100)) {
-    const backlogs = walDirectories.flatMap(path => [...inspectLog(new NodeDirectory(path)).backlog])
+    const backlogs = [...inspectLog(new NodeDirectory(walDirectory)).backlog]
     if (backlogs.length === 0) return
     const left = backlogs.map(([name, { openEntries }]) => `${name}: ${openEntries}`)
     if (performance.now() > deadline) throw new Error(`not drained in ${DRAIN_TIMEOUT_MS} ms: ${left.join(', ')}`)

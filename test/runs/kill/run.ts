@@ -13,13 +13,12 @@ const values = toolOptions<{
   readonly kills: number
   readonly records: number
   readonly seed: number
-  readonly workers: number
   readonly set: readonly string[]
 }>(
   new Command('npm run test:kill --')
     .description(
       'Clients of every kind write while the gateway is killed at random moments; in the end everything that is in Kafka is\n' +
-        'compared with what they were told. With --workers 2 one of two workers is killed, or the process that started them, or all.'
+        'compared with what they were told.'
     )
     .addOption(
       new Option('--on <WHERE...>', 'the embedded broker, real Kafka, or real Kafka whose brokers are killed, too')
@@ -28,7 +27,6 @@ const values = toolOptions<{
     )
     .addOption(countOption('--kills <N>', 'kills of the gateway', 50))
     .addOption(countOption('--records <N>', 'records that are written', 1_000_000))
-    .addOption(countOption('--workers <N>', 'processes of the gateway', 1))
     .addOption(seedOption())
     .addOption(listOption('--set <NAME=VALUE>', 'settings of the gateway'))
 )
@@ -49,11 +47,10 @@ async function runOn(where: ClusterName): Promise<boolean> {
     },
     seed: values.seed,
     killsBrokers: where === 'kafka-killed',
-    workers: values.workers,
     settings: values.set,
     say
   }
-  say(`${where}, seed ${options.seed}: ${options.kills} kills, ${options.records} records, ${options.workers} workers`)
+  say(`${where}, seed ${options.seed}: ${options.kills} kills, ${options.records} records`)
   try {
     const result = await runKill(options)
     const { kills, brokerKills, slowestStartMs, seconds } = result

@@ -4,7 +4,7 @@ import { problems, report, runChaos } from './chaos/run-chaos.js'
 import { runningKafka } from './shared-cluster.js'
 
 describe('chaos', () => {
-  async function chaos(seconds: number, gatewayFlags: readonly string[]): Promise<void> {
+  async function chaos(seconds: number): Promise<void> {
     const seed = testSeed()
     const say = (line: string): void => console.log(`      ${line}`)
     say(`seed ${seed} (TEST_SEED repeats it)`)
@@ -13,7 +13,7 @@ describe('chaos', () => {
       seconds,
       seed,
       controllerOnly: false,
-      gatewayFlags,
+      gatewayFlags: [],
       say
     })
     say(report(result).replaceAll('\n', '\n      '))
@@ -22,11 +22,6 @@ describe('chaos', () => {
 
   it('loses, repeats, reorders and invents nothing in half a minute of kills, pauses, restarts and leader moves', async function () {
     this.timeout(240_000)
-    await chaos(30, [])
-  })
-
-  it('does so with two workers, too', async function () {
-    this.timeout(240_000)
-    await chaos(20, ['--workers', '2'])
+    await chaos(30)
   })
 })

@@ -9,7 +9,6 @@ const PAUSE_MS = [16_500, 20_000] as const
 
 export type Fault =
   | 'kill a gateway'
-  | 'kill a worker'
   | 'kill a broker'
   | 'stop a gateway for longer than a lock'
   | 'move leaders'
@@ -51,7 +50,6 @@ const FAULTS: Readonly<Record<Fault, (scene: Scene) => Promise<void>>> = {
     await sleep(random.between(0, 2_000))
     await gateway.start()
   },
-  'kill a worker': ({ gateways, random }) => random.pick(gateways).killWorker(random),
   'kill a broker': async ({ cluster, topic, random, say }) => {
     const { leaderId } = random.pick(await cluster.partitions(topic))
     say(`${new Date().toISOString()}: node ${leaderId} is killed`)

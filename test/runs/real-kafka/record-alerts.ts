@@ -209,17 +209,13 @@ async function recordTrouble(): Promise<void> {
       'delivery.maxBytes': 1024 * 1024,
       'delivery.timeoutMs': 20_000
     })
-    const halved = await Recorded.start(kafka.workspace, 'halved', bootstrap, {
-      'workers.count': 2,
-      'advanced.workers.restartPauseMs': 100_000
-    })
-    const all = [busy, denied, full, stuck, late, halved]
+    const all = [busy, denied, full, stuck, late]
     say('all gateways are up')
 
     const stopScraping = scrapeAll(all)
 
     // Healthy clients, those of the API that answers before Kafka has the record included.
-    for (const gateway of [busy, late, halved]) {
+    for (const gateway of [busy, late]) {
       gateway.repeat(500, time => gateway.push('orders', 3, time % 2 === 0))
     }
     busy.repeat(100, () => busy.poll('orders', 'billing', true))
@@ -235,9 +231,6 @@ async function recordTrouble(): Promise<void> {
     say(`answered as accepted, and to be refused: ${await denied.push('denied', 50, false)}`)
     say(`refused at once: ${await denied.push('no/topic', 5, true)}`)
     say(`a record that is too large: ${await denied.post('/arion/async/small', 'x'.repeat(2_000))}`)
-    const [worker] = /"number":1,"pid":(\d+)/.exec(await logOf(kafka, 'halved')) ?? []
-    process.kill(Number(/\d+$/.exec(worker ?? '')?.[0]), 'SIGKILL')
-    say('a worker is killed')
     await sleep((HEALTHY_SECONDS - 30) * 1_000)
 
     const broken = busy.scrapes
@@ -248,7 +241,6 @@ async function recordTrouble(): Promise<void> {
     const healed = busy.scrapes
     denied.end()
     stuck.end()
-    halved.end()
     busy.end()
     kafka.startNode(3)
     await kafka.healed('orders')
@@ -272,7 +264,6 @@ async function recordTrouble(): Promise<void> {
     )
     full.save('log-full', 'The durable log is full of records that may not be written.', version)
     stuck.save('group-stuck', 'A client takes messages of a group and never acknowledges them.', version)
-    halved.save('worker-killed', 'One of two workers is killed.', version)
     late.save('brokers-paused', 'All brokers stand still.', version, Math.max(0, paused - 6))
     say('trouble is recorded')
   } finally {
@@ -341,11 +332,6 @@ async function recordLag(): Promise<void> {
   } finally {
     await kafka.stop()
   }
-}
-
-async function logOf({ workspace }: KafkaCluster, name: string): Promise<string> {
-  const { readFile } = await import('node:fs/promises')
-  return readFile(workspace.path(`recorded-${name}.log`), 'utf8')
 }
 
 /** No broker is there at all: only probes ask one gateway, which is killed at last; the durable log of another fills up. */

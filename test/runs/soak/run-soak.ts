@@ -16,7 +16,6 @@ interface SoakOptions {
   readonly seconds: number
   readonly seed: number
   readonly clients: number
-  readonly workers: number
   readonly onSample: (line: string) => void
 }
 
@@ -25,12 +24,12 @@ interface SoakReport {
   readonly answered: number
   readonly statuses: Readonly<Record<string, number>>
   readonly faultsFired: Readonly<Record<string, number>>
-  /** Of the parent first, then of its workers. */
-  readonly processes: readonly { readonly maxMb: number; readonly slopeMbPerMinute: number }[]
+  readonly maxMb: number
+  readonly slopeMbPerMinute: number
   readonly exitCode: number | null
 }
 
-/** Clients of two APIs ask a gateway whose brokers fail at random; the memory of each of its processes is watched. */
+/** Clients of two APIs ask a gateway whose brokers fail at random; its memory is watched. */
 export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   const directory = mkdtempSync(join(tmpdir(), 'castellan-soak-'))
   const broker = fork(join(import.meta.dirname, 'broker-process.ts'), [String(options.seed)], {
@@ -38,7 +37,7 @@ export async function runSoak(options: SoakOptions): Promise<SoakReport> {
   })
   const { bootstrap } = await messageOf(broker, 'up')
   const flags = ['advanced.router.callTimeoutMs=2000']
-  const gateway = await Gateway.make({ directory, bootstrap, flags, workers: options.workers })
+  const gateway = await Gateway.make({ directory, bootstrap, flags })
   try {
     await gateway.start()
     return await soak(options, broker, gateway)
@@ -59,22 +58,16 @@ async function soak(
   const running = Array.from({ length: clients }, (_, number) =>
     useGateway(gateway.url, new SeededRandom(random.between(0, 2 ** 31)), number, account)
   )
-  const pids = [gateway.pid, ...childrenOf(gateway.pid)]
-  const samples = await watch(pids, seconds, account, onSample)
+  const samples = await watch(gateway.pid, seconds, account, onSample)
   account.asks = false
   const healed = messageOf(broker, 'healed')
   broker.send({ type: 'heal' } satisfies ToBroker)
   const { faultsFired }: Extract<FromBroker, { type: 'healed' }> = await healed
   await Promise.all(running)
-  // A worker that was started anew has another number.
-  if (childrenOf(gateway.pid).join() !== pids.slice(1).join()) throw new Error('a worker has ended by itself')
   const exitCode = await gateway.stop()
   const { sent, answered, statuses } = account
-  const processes = samples.map(ofOne => ({
-    maxMb: Math.max(...ofOne.map(({ rssMb }) => rssMb)),
-    slopeMbPerMinute: slopePerMinute(ofOne)
-  }))
-  return { sent, answered, statuses: Object.fromEntries(statuses), faultsFired, processes, exitCode }
+  const [maxMb, slopeMbPerMinute] = [Math.max(...samples.map(({ rssMb }) => rssMb)), slopePerMinute(samples)]
+  return { sent, answered, statuses: Object.fromEntries(statuses), faultsFired, maxMb, slopeMbPerMinute, exitCode }
 }
 
 interface Account {
@@ -120,28 +113,23 @@ function pushOf(topic: string, isSync: boolean, random: SeededRandom): string {
   return JSON.stringify({ records, wait_for_send: isSync })
 }
 
-const childrenOf = (pid: number): number[] =>
-  readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
-
 const residentMb = (pid: number): number =>
   (Number(readFileSync(`/proc/${pid}/statm`, 'utf8').split(' ')[1]) * PAGE_BYTES) / 2 ** 20
 
 async function watch(
-  pids: readonly number[],
+  pid: number,
   seconds: number,
   account: Account,
   onSample: SoakOptions['onSample']
-): Promise<Sample[][]> {
-  const samples: Sample[][] = pids.map(() => [])
+): Promise<Sample[]> {
+  const samples: Sample[] = []
   const startedAt = performance.now()
   for (let count = 1; performance.now() - startedAt < seconds * 1_000; count++) {
     await sleep(SAMPLE_MS)
     const atMs = performance.now() - startedAt
-    pids.forEach((pid, index) => {
-      samples[index]!.push({ atMs, rssMb: residentMb(pid) })
-    })
+    samples.push({ atMs, rssMb: residentMb(pid) })
     if (count % 10 > 0) continue
-    const resident = samples.map(ofOne => `${ofOne.at(-1)!.rssMb.toFixed(0)} MB`).join(', ')
+    const resident = `${samples.at(-1)!.rssMb.toFixed(0)} MB`
     onSample(`${(atMs / 1_000).toFixed(0)} s: sent ${account.sent}, answered ${account.answered}, resident ${resident}`)
   }
   return samples

@@ -9,7 +9,7 @@ describe('soak', function () {
   it('answers every request while brokers fail at random', async () => {
     const seed = testSeed()
     console.log(`      soak seed ${seed}`)
-    const report = await runSoak({ seed, seconds: 8, workers: 1, clients: 100, onSample: () => undefined })
+    const report = await runSoak({ seed, seconds: 8, clients: 100, onSample: () => undefined })
     expect(report.sent).to.be.greaterThan(100)
     expect([report.answered, report.exitCode]).to.deep.equal([report.sent, 0])
     expect(Object.keys(report.faultsFired)).to.have.length.greaterThan(3)

@@ -1,16 +1,12 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { expect } from 'chai'
 import { apis } from '../../../src/apis/apis.js'
 import { silentLogger } from '../../../src/core/model.js'
 import type { Leaf } from '../../../src/core/settings/leaves.js'
-import { workerForker } from '../../../src/deployment/workers/worker-process.js'
 import type { EmbeddedCluster } from '../../../src/embedded-broker/embedded-cluster.js'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { type App, startApp } from '../../../src/server/app/app.js'
-import { startWorkers } from '../../../src/server/app/workers.js'
-import type { Config } from '../../../src/server/config/config.js'
 import { describeSettings } from '../../../src/server/config/schema.js'
 import {
   AUDIENCE,
@@ -25,7 +21,6 @@ import {
   TestAuthority,
   TestFolder
 } from '../../support/access.js'
-import { isBuilt } from '../../support/built.js'
 import { testCertificate, testKey } from '../../support/test-certificate.js'
 import { testedApis } from '../../support/tested-apis.js'
 import { sideBySide } from './side-by-side.js'
@@ -80,8 +75,6 @@ const VALUES: ReadonlyMap<string, unknown> = new Map<string, unknown>([
   ['log.file', 'castellan.log'],
   ['wal.directory', '.cache/elsewhere'],
   ['shutdown.drainMs', 10],
-  // One process serves here; several are started in test/cli/workers.explore.test.ts.
-  ['workers.count', 2],
   ['service.pidFile', 'castellan.pid'],
   // Alone, they open nothing.
   ['peers.listen', '127.0.0.1:0'],
@@ -243,27 +236,6 @@ async function servesPlainly(app: Started, client: Call): Promise<void> {
   }
 }
 
-const WORKER = new URL(isBuilt ? '../../../dist/worker.js' : '../../../src/cli/worker.ts', import.meta.url)
-
-/** The same gateway, served by two processes. */
-const byTwoWorkers = (config: Config): Promise<Started> => {
-  const said: string[] = []
-  const output = { write: (lines: Buffer) => said.push(lines.toString()) }
-  return startWorkers(
-    { ...config, workers: { ...config.workers, count: 2 } },
-    {
-      log: silentLogger,
-      version: '0.0.0-test',
-      drainMs: 0,
-      logStyle: { format: 'json', colors: false },
-      umask: process.umask(),
-      fork: workerForker(fileURLToPath(WORKER), { stdout: output, stderr: output })
-    }
-  ).catch(error => {
-    throw new Error(`${error.message}\n${said.join('')}`)
-  })
-}
-
 async function servesAllApis({ urls }: Started, client: Call): Promise<void> {
   for (const { name, prefix } of apis) {
     const { isServed } = testedApis.get(name)!
@@ -350,12 +322,6 @@ describe('with every setting switched on', function () {
     it(`everything together, ${kind}`, async () => {
       const { settings, client } = everything()
       await isServedPlainly(settings, folder, client)
-    })
-
-    it(`everything together, ${kind}, with two workers`, async () => {
-      const { settings, client } = everything()
-      const wal = { wal: { directory: `${folder.path}/wal-of-workers` } }
-      await servesPlainly(await byTwoWorkers(configOf(folder, merged(BASE, wal, settings))), client)
     })
   }
 

@@ -464,7 +464,7 @@ describe('config', () => {
       }
     })
 
-    it('ask gateways that know each other for a listener, a long secret, and one worker', () => {
+    it('ask gateways that know each other for a listener and a long secret', () => {
       const peers = { CASTELLAN_PEERS_ADDRESSES: 'gateway-2:8091,[::1]:8091' }
       const listen = { ...peers, CASTELLAN_PEERS_LISTEN: '0.0.0.0:8091' }
       const whole = { ...listen, CASTELLAN_PEERS_TOKEN: 'x'.repeat(32) }
@@ -474,9 +474,6 @@ describe('config', () => {
       const short = problemsOf({ environment: { ...whole, CASTELLAN_PEERS_TOKEN: 'x'.repeat(31) } })
       expect(short[0]).to.match(/^peers\.token: must have at least 32 bytes/)
       expect(short.join()).to.not.contain('xxx')
-      expect(problemsOf({ environment: { ...whole, CASTELLAN_WORKERS_COUNT: '2' } })[0]).to.match(
-        /^workers\.count: several workers and peers\.addresses cannot be used together/
-      )
       const tls = { ...whole, CASTELLAN_PEERS_TLS_DIRECTORY: '/no/such' }
       expect(problemsOf({ environment: tls })[0]).to.match(/^peers\.tlsDirectory\.\w+: cannot read \/no\/such\/ca\.crt/)
       expect(problemsOf({ environment: { CASTELLAN_PEERS_SECRET: 'x'.repeat(32) } })[0]).to.match(/peers\.token now/)

@@ -45,7 +45,7 @@ describe('docs/configuration.md and docs/advanced-settings.md', () => {
 describe('settings', () => {
   it('are described, with the unit of each number in its name', () => {
     const unit =
-      /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|Tails|Held|PerClient|Waiting|Queues|InFlight|Attempts|share|workers.count)$/i
+      /(Ms(\.\w+)?|Bytes|port|nodes|Partitions|PerSecond|PerRequest|PerConnection|Headers|PerDispatcher|Connections|Requests|Records|Topics|Groups|PerGroup|Messages|Retries|Refreshes|Files|PerBatch|PerAnswer|Tails|Held|PerClient|Waiting|Queues|InFlight|Attempts|share)$/i
     const wrong = describeSettings()
       .leaves.map(({ path, ...rest }) => ({ name: path.join('.'), ...rest }))
       .filter(

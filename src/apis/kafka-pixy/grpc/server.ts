@@ -2,7 +2,7 @@ import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { Server, ServerCredentials, type ServiceDefinition, status } from '@grpc/grpc-js'
 import { toListenError } from '../../../core/listen-error.js'
-import { type PrometheusMetrics, registerSum } from '../../../core/metrics/prometheus.js'
+import { type PrometheusMetrics, registerGauge } from '../../../core/metrics/prometheus.js'
 import type { ApiContext, SharedTls } from '../../../http/api/api.js'
 import { ApiProducer } from '../../../http/api/api-producer.js'
 import type { CountedCalls } from '../../../http/exchange/other-protocols.js'
@@ -46,7 +46,6 @@ export class GrpcPort {
     this.#accept = accept
     this.#maxConnections = maxConnections
     this.#server = tls ? secureServer(tls, socket => this.#secured(socket)) : createServer({ noDelay: true })
-    // Counted here, not by the server's own limit: a worker would hand the connection back to the process that shares the port.
     this.#server.on('connection', (socket: Socket) => this.#arrived(socket, tls !== undefined))
   }
 
@@ -218,9 +217,9 @@ function callsOptionsOf({ access, log, otherProtocols, records }: ApiContext<Kaf
 
 function showOpen({ registry }: PrometheusMetrics, service: KafkaPixyService, incoming: Calls, port: GrpcPort): void {
   const arriving = 'Calls of gRPC whose request has not arrived'
-  registerSum(registry, 'kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
-  registerSum(registry, 'kafka_pixy_arriving_calls', arriving, () => incoming.arriving.size)
-  registerSum(registry, 'kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
+  registerGauge(registry, 'kafka_pixy_open_calls', 'Calls of gRPC without an answer', () => service.openCalls)
+  registerGauge(registry, 'kafka_pixy_arriving_calls', arriving, () => incoming.arriving.size)
+  registerGauge(registry, 'kafka_pixy_grpc_connections', 'Open connections of the gRPC port', () => port.connections)
 }
 
 /** The default cluster has the empty name, too. */

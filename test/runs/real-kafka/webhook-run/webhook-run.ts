@@ -34,8 +34,6 @@ export interface WebhookRunOptions {
   readonly records: number
   readonly faults: FaultCounts
   readonly awayMs: number
-  /** Of each gateway. */
-  readonly workers: number
   readonly seed: number
   readonly say: (line: string) => void
 }
@@ -52,7 +50,7 @@ interface Healed {
 }
 
 /**
- * Two gateways with several workers each send the records of a topic to one endpoint, while gateways, workers and brokers fail
+ * Two gateways send the records of a topic to one endpoint, while gateways and brokers fail
  * and the endpoint is away. It ends when each record has a 2xx or a dead letter, and all of it is committed.
  */
 export class WebhookRun {
@@ -166,7 +164,7 @@ export class WebhookRun {
   }
 
   async #makeGateways(directory: string): Promise<readonly Gateway[]> {
-    const { cluster, workers } = this.#options
+    const { cluster } = this.#options
     const secret = newSecret()
     return Promise.all(
       Array.from({ length: GATEWAYS }, (_, at) => {
@@ -183,7 +181,7 @@ export class WebhookRun {
         const config = join(own, 'castellan.json')
         const webhooks = { networks: ['127.0.0.1/32'], definitions: { [NAME]: definition } }
         writeFileSync(config, JSON.stringify({ webhooks, consumer: { sessionTimeoutMs: 6_000 } }))
-        return Gateway.make({ directory: own, bootstrap: cluster.bootstrap, flags: [], workers, config })
+        return Gateway.make({ directory: own, bootstrap: cluster.bootstrap, flags: [], config })
       })
     )
   }
