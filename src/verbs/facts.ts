@@ -45,6 +45,17 @@ interface FactsOfAll {
    * such a verb calls `noteWait`.
    */
   readonly waits: 'asked' | 'none'
+  /**
+   * What the answer has given once it has left. `forGood`: messages that no other client gets, or that this one gets once;
+   * `lends`: messages that are lent, each of which has a delivery less then; `copies`: what the next request gets, too. A route
+   * of a verb that gives for good, or lends, has no HEAD.
+   */
+  readonly gives: 'forGood' | 'lends' | 'copies'
+  /**
+   * When the next request of the connection may begin. `atOnce`: the verb changes nothing; `handedOn`: what it brings is
+   * handed on, in its order; `work`: the change is made, or refused.
+   */
+  readonly order: 'atOnce' | 'handedOn' | 'work'
   /** The rights for all that the verb does. An endpoint asks for each one whose target its request names. */
   readonly effects: readonly Effect[]
   /** The command `castellan …` that does it, or why there is none. */
@@ -70,9 +81,13 @@ interface GivesNoRecords {
 
 export type VerbFacts = FactsOfAll & (GivesRecords | GivesNoRecords)
 
-const PROMPT = { waits: 'none', answers: 'small' } as const
-const PATIENT = { waits: 'asked', answers: 'small' } as const
-const READING = { waits: 'asked', answers: 'records', isolation: 'setting' } as const
+const PROMPT = { waits: 'none', answers: 'small', gives: 'copies', order: 'atOnce' } as const
+const PATIENT = { ...PROMPT, waits: 'asked' } as const
+/** Records, acknowledgements and offsets are handed on in the order in which they come. */
+const HANDED_ON = { ...PROMPT, order: 'handedOn' } as const
+/** Facts of verbs that change what there is: topics, groups, instances, settings, webhooks. */
+const CHANGING = { ...PROMPT, order: 'work' } as const
+const READING = { waits: 'asked', answers: 'records', isolation: 'setting', order: 'atOnce' } as const
 /** Facts of verbs that the process uses by itself, or that other processes of the gateway ask for. */
 const OWN = { ...PROMPT, effects: [], command: { none: 'the process does it by itself' }, troubles: [] } as const
 
@@ -144,6 +159,7 @@ const OF_INSTANCE: readonly Effect[] = [['consume', 'group'], CONSUMES]
 export const VERB_FACTS = {
   produce: {
     ...PATIENT,
+    order: 'handedOn',
     command: 'write',
     troubles: ['idRefused', ...AWAY, ...OF_RECORDS, ...OF_DISK, 'settingsHidden'],
     effects: [
@@ -154,10 +170,16 @@ export const VERB_FACTS = {
   lost: OWN,
   topics: { ...PROMPT, effects: [READS_TOPIC], command: 'topics list', troubles: AWAY },
   topicConfigs: { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
-  follow: { ...READING, effects: [['consume', 'topic']], command: 'read', troubles: [...AWAY, ...OF_READS] },
+  follow: {
+    ...READING,
+    gives: 'copies',
+    effects: [['consume', 'topic']],
+    command: 'read',
+    troubles: [...AWAY, ...OF_READS]
+  },
   durableLog: OWN,
   'groups.offsets': { ...PROMPT, effects: [OFFSETS], command: 'groups', troubles: AWAY },
-  'groups.commit': { ...PROMPT, effects: [OFFSETS], command: KAFKAS, troubles: AWAY },
+  'groups.commit': { ...HANDED_ON, effects: [OFFSETS], command: KAFKAS, troubles: AWAY },
   'groups.consumers': {
     ...PROMPT,
     effects: [['admin', 'topic+group'], READS_TOPIC],
@@ -168,29 +190,31 @@ export const VERB_FACTS = {
   'groups.committed': { ...PROMPT, effects: [READS_GROUP, SHOWS_TOPICS], command: 'groups', troubles: AWAY },
   'groups.consume': {
     ...READING,
+    gives: 'forGood',
     effects: [CONSUMES],
     command: CURL,
     troubles: [...AWAY, ...OF_READS, ...OF_GROUPS, 'lendingStuck']
   },
-  'groups.ack': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
-  'instances.create': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
+  'groups.ack': { ...HANDED_ON, effects: [CONSUMES], command: CURL, troubles: [...AWAY, ...OF_GROUPS] },
+  'instances.create': { ...CHANGING, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
   'instances.settingsOf': { ...PROMPT, effects: [['consume', 'group']], command: INSTANCES, troubles: AWAY },
-  'instances.remove': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
-  'instances.subscribe': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.remove': { ...CHANGING, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.subscribe': { ...CHANGING, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.subscription': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.describe': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
-  'instances.unsubscribe': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
-  'instances.assign': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.unsubscribe': { ...CHANGING, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.assign': { ...CHANGING, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.assignment': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
-  'instances.seek': { ...PROMPT, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
+  'instances.seek': { ...CHANGING, effects: OF_INSTANCE, command: INSTANCES, troubles: AWAY },
   'instances.read': {
     ...READING,
+    gives: 'forGood',
     effects: OF_INSTANCE,
     command: INSTANCES,
     troubles: [...AWAY, ...OF_READS, ...OF_GROUPS]
   },
   'instances.commit': {
-    ...PROMPT,
+    ...HANDED_ON,
     effects: [...OF_INSTANCE, OFFSETS],
     command: INSTANCES,
     troubles: [...AWAY, ...OF_GROUPS]
@@ -201,17 +225,18 @@ export const VERB_FACTS = {
   'instances.numberOf': OWN,
   'queues.acquire': {
     ...READING,
+    gives: 'lends',
     isolation: 'group',
     effects: [CONSUMES, ['alter', 'topics of group']],
     command: CURL,
     troubles: [...AWAY, 'queueNotServed', 'queueArchived', 'queueHeldLong']
   },
   'queues.takeBack': OWN,
-  'queues.settle': { ...PROMPT, effects: [CONSUMES], command: CURL, troubles: [...AWAY, 'queueHeldLong'] },
+  'queues.settle': { ...HANDED_ON, effects: [CONSUMES], command: CURL, troubles: [...AWAY, 'queueHeldLong'] },
   'queues.count': OWN,
   'queues.describe': { ...PROMPT, effects: [OFFSETS], command: 'queues describe', troubles: AWAY },
   'queues.configure': {
-    ...PROMPT,
+    ...CHANGING,
     command: CURL,
     troubles: AWAY,
     effects: [
@@ -221,10 +246,10 @@ export const VERB_FACTS = {
   },
   'shareGroups.list': { ...PROMPT, effects: OF_SHARE_GROUP, command: 'queues list', troubles: AWAY },
   'shareGroups.describe': { ...PROMPT, effects: OF_SHARE_GROUP, command: 'groups', troubles: AWAY },
-  'shareGroups.reset': { ...PROMPT, effects: [OFFSETS], command: 'queues reset', troubles: AWAY },
-  'shareGroups.forget': { ...PROMPT, effects: [['delete', 'topic+group']], command: CURL, troubles: AWAY },
+  'shareGroups.reset': { ...CHANGING, effects: [OFFSETS], command: 'queues reset', troubles: AWAY },
+  'shareGroups.forget': { ...CHANGING, effects: [['delete', 'topic+group']], command: CURL, troubles: AWAY },
   'shareGroups.delete': {
-    ...PROMPT,
+    ...CHANGING,
     effects: [
       ['delete', 'group'],
       ['delete', 'topics of group']
@@ -243,21 +268,21 @@ export const VERB_FACTS = {
     command: KAFKAS,
     troubles: AWAY
   },
-  'admin.createTopic': { ...PROMPT, effects: [['create', 'topic']], command: 'topics create', troubles: AWAY },
-  'admin.deleteTopic': { ...PROMPT, effects: [['delete', 'topic']], command: 'topics delete', troubles: AWAY },
-  'admin.createPartitions': { ...PROMPT, effects: [['alter', 'topic']], command: KAFKAS, troubles: AWAY },
-  'admin.deleteRecords': { ...PROMPT, effects: [['delete', 'topic']], command: KAFKAS, troubles: AWAY },
-  'admin.deleteGroup': { ...PROMPT, effects: [['delete', 'group']], command: 'groups delete', troubles: AWAY },
+  'admin.createTopic': { ...CHANGING, effects: [['create', 'topic']], command: 'topics create', troubles: AWAY },
+  'admin.deleteTopic': { ...CHANGING, effects: [['delete', 'topic']], command: 'topics delete', troubles: AWAY },
+  'admin.createPartitions': { ...CHANGING, effects: [['alter', 'topic']], command: KAFKAS, troubles: AWAY },
+  'admin.deleteRecords': { ...CHANGING, effects: [['delete', 'topic']], command: KAFKAS, troubles: AWAY },
+  'admin.deleteGroup': { ...CHANGING, effects: [['delete', 'group']], command: 'groups delete', troubles: AWAY },
   'admin.describeConfigs': { ...PROMPT, effects: [READS_TOPIC, CLUSTER], command: KAFKAS, troubles: AWAY },
-  'admin.alterConfigs': { ...PROMPT, effects: [['alter', 'topic'], CLUSTER], command: KAFKAS, troubles: AWAY },
+  'admin.alterConfigs': { ...CHANGING, effects: [['alter', 'topic'], CLUSTER], command: KAFKAS, troubles: AWAY },
   'admin.describeAcls': { ...PROMPT, effects: [CLUSTER], command: KAFKAS, troubles: AWAY },
   'admin.topicOperations': { ...PROMPT, effects: [READS_TOPIC], command: KAFKAS, troubles: AWAY },
   'admin.logEnds': { ...PROMPT, effects: [READS_TOPIC], command: 'groups', troubles: AWAY },
   'webhooks.list': { ...PROMPT, effects: [OFFSETS], command: 'webhooks list', troubles: OF_WEBHOOKS },
   'webhooks.describe': { ...PROMPT, effects: [OFFSETS], command: 'webhooks describe', troubles: OF_WEBHOOKS },
-  'webhooks.skip': { ...PROMPT, effects: [CONSUMES], command: 'webhooks skip', troubles: OF_WEBHOOKS },
+  'webhooks.skip': { ...CHANGING, effects: [CONSUMES], command: 'webhooks skip', troubles: OF_WEBHOOKS },
   'webhooks.test': { ...PATIENT, effects: [CONSUMES], command: 'webhooks test', troubles: OF_WEBHOOKS },
-  'webhooks.resume': { ...PROMPT, effects: [CONSUMES], command: 'webhooks resume', troubles: OF_WEBHOOKS },
+  'webhooks.resume': { ...CHANGING, effects: [CONSUMES], command: 'webhooks resume', troubles: OF_WEBHOOKS },
   'receipts.read': { ...PATIENT, effects: [], command: 'receipt', troubles: ['logFailed', 'logDamaged'] }
 } as const satisfies Readonly<Record<VerbPath, VerbFacts>>
 

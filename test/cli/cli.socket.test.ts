@@ -116,7 +116,7 @@ describe('castellan', () => {
       const { code, stderr } = await castellan([...args], environment)
       expect(code, stderr).to.equal(2)
       expect(stderr)
-        .to.match(/^castellan serve: .*workers.*\n$/i)
+        .to.match(/^castellan serve: .*workers.*\n/i)
         .and.to.contain('one process is one gateway; for several cores start several gateways')
     }
   })

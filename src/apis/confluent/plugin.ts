@@ -53,7 +53,7 @@ export const confluentPlugin =
       ...receiversOf(consumerRoutes, consumersOf(parts, context, prefix)),
       ...receiversOf(v3AdminRoutes, { parts, verbs, timeoutMs: LOOK_UP_TIMEOUT_MS, clock, prefix, administration })
     ])
-    const routes = confluentOperations.flatMap(({ id, method, path }) => {
+    const routes = confluentOperations.flatMap(({ id, method, path, verb }) => {
       const route = producing.get(id)
       const isOfStream = id === 'produceRecords'
       const carryOut = isOfStream ? stream : (receivers.get(id) ?? route!.receive.bind(route))
@@ -69,7 +69,9 @@ export const confluentPlugin =
       // HEAD is answered as GET is, without the body.
       const methods = method === 'get' ? (['get', 'head'] as const) : [method]
       const refusing = route && { refuse: route.refuse.bind(route) }
-      return pathsOf(path).flatMap(path => methods.map((method): Route => ({ method, path, preParsing, ...refusing })))
+      return pathsOf(path).flatMap(path =>
+        methods.map((method): Route => ({ method, path, verb, preParsing, ...refusing }))
+      )
     })
     serveRoutes(app, routes, answers, NO_ROUTE, () => NO_METHOD)
   }

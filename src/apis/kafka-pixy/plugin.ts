@@ -168,8 +168,8 @@ function producing(context: ApiContext<KafkaPixySettings>, verbsByCluster: Verbs
 
 /** The routes of each cluster. What one of them throws is answered. */
 const clusterRoutes = (pixy: Pixy, verbsByCluster: VerbsByCluster, prefix: string, producing: ServedBy): Route[] =>
-  routesOfClusters.map(({ method, path, receive }) => {
-    if (receive === undefined) return { method, path, ...producing }
+  routesOfClusters.map(({ method, path, verb, receive }) => {
+    if (receive === undefined) return { method, path, verb, ...producing }
     const serve = withVerbs(
       verbsByCluster,
       (exchange, verbs, { topic = '' }) => {
@@ -183,12 +183,17 @@ const clusterRoutes = (pixy: Pixy, verbsByCluster: VerbsByCluster, prefix: strin
       },
       (exchange, text, isRead) => pixy.answers.error(exchange, 400, text, { isRead })
     )
-    return { method, path, preParsing: byHand(serve) }
+    return { method, path, verb, preParsing: byHand(serve) }
   })
 
 const processRoutes = (answers: PixyAnswers): Route[] => [
-  { method: 'get', path: '/_ping', preParsing: byHand(asked => answers.pong(asked)) },
-  { method: 'get', path: '/pprof/heap', preParsing: byHand(asked => answers.error(asked, 501, NO_HEAP_PROFILE)) }
+  { method: 'get', path: '/_ping', verb: 'none', preParsing: byHand(asked => answers.pong(asked)) },
+  {
+    method: 'get',
+    path: '/pprof/heap',
+    verb: 'none',
+    preParsing: byHand(asked => answers.error(asked, 501, NO_HEAP_PROFILE))
+  }
 ]
 
 /** Chooses where a request to produce waits. */

@@ -22,8 +22,8 @@ export const kprfPlugin =
     app.setErrorHandler(refusedBy((exchange, error) => route.refuse(exchange, error)))
     const unknown = (reply: FastifyReply): void => void reply.code(404).headers(UNKNOWN_PATH).send()
     answerEscaped(app, unknown)
-    const pushes = kprfOperations(settings).flatMap(({ method, path }): Route[] =>
-      [path, `${path}/`].map(path => ({ method, path, preParsing }))
+    const pushes = kprfOperations(settings).flatMap(({ method, path, verb }): Route[] =>
+      [path, `${path}/`].map(path => ({ method, path, verb, preParsing }))
     )
     addRoutes(
       app,

@@ -1,4 +1,6 @@
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
+import { type EndpointVerb, VERB_FACTS } from '../../verbs/facts.js'
+import { engineRequest } from '../engine/request.js'
 import { onlyMethods, UNKNOWN_PATH } from '../exchange/answers.js'
 import { type Exchange, hasBody } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
@@ -44,7 +46,7 @@ export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
   produce: ServedBy
 ): readonly Route[] =>
   routes.map(route => {
-    const { method, path, isOpen } = route
+    const { method, path, verb, isOpen } = route
     const receive = (exchange: Exchange, params: Params): void => {
       try {
         route.receive!(on, exchange, params)
@@ -52,11 +54,11 @@ export const servedRoutes = <On extends { readonly parts: EndpointBase }>(
         on.parts.answers.fail(exchange, error)
       }
     }
-    return { method, path, isOpen, ...(route.receive === undefined ? produce : { preParsing: byHand(receive) }) }
+    return { method, path, verb, isOpen, ...(route.receive === undefined ? produce : { preParsing: byHand(receive) }) }
   })
 
-/** A route whose requests are taken from Fastify before their bodies are read. */
-export interface Route extends ServedBy, Pick<Operation, 'method' | 'path'> {
+/** A route whose requests are taken from Fastify before their bodies are read. The facts of its verb are carried out here. */
+export interface Route extends ServedBy, Pick<Operation, 'method' | 'path' | 'verb'> {
   readonly isOpen?: boolean | undefined
 }
 
@@ -108,8 +110,10 @@ export function addRoutes(
   unknown: preParsingHookHandler
 ): void {
   const methodsOf = new Map<string, Set<string>>()
-  for (const { method: name, path, preParsing, refuse, isOpen } of routes) {
+  for (const { method: name, path, verb, preParsing: taken, refuse, isOpen } of routes) {
+    if (name === 'head' && givesWithoutBody(verb)) continue
     const method = name.toUpperCase()
+    const preParsing = inOrder(verb, taken)
     methodsOf.set(path, (methodsOf.get(path) ?? new Set()).add(method))
     const own = refuse && { errorHandler: refusedBy(refuse) }
     const config = { isOpen } as NamedRoute
@@ -125,6 +129,21 @@ export function addRoutes(
     if (request.is404) (knownOf(request)?.answer ?? unknown).call(this, request, reply, payload, done)
     else done(null, payload)
   })
+}
+
+/** Whether HEAD would take messages without giving them to its client. */
+const givesWithoutBody = (verb: EndpointVerb): boolean => verb !== 'none' && VERB_FACTS[verb].gives !== 'copies'
+
+/**
+ * A request that changes what there is keeps its turn until it is answered: the next one of its connection finds what it has
+ * made. Of those that are handed on in order, what reads their bodies knows when that is done.
+ */
+function inOrder(verb: EndpointVerb, taken: preParsingHookHandler): preParsingHookHandler {
+  if (verb === 'none' || VERB_FACTS[verb].order !== 'work') return taken
+  return function (request, reply, payload, done) {
+    engineRequest(request.raw).keepTurnUntilAnswered()
+    taken.call(this, request, reply, payload, done)
+  }
 }
 
 interface KnownPath {

@@ -63,7 +63,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   #early: KeptPiece | undefined
   #isUnwanted = false
   #isHeld = false
-  #turn: 'none' | 'kept' | 'ended' = 'none'
+  #turn: 'none' | 'kept' | 'keptUntilAnswered' | 'ended' = 'none'
   #onOver: (() => void) | undefined
   #onReceived: (() => void) | undefined
   #onRefused: ((refusal: OverloadedError) => void) | undefined
@@ -320,7 +320,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
    * wait for others or for the client.
    */
   answered(): void {
-    this.endTurn()
+    this.#endTurn()
     if (!this.complete || this.isOver) return
     this.holder.give(this)
     // A reader may be at the last bytes in this moment.
@@ -331,7 +331,7 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
   over(): void {
     if (this.isOver) return
     this.isOver = true
-    this.endTurn()
+    this.#endTurn()
     this.letGo()
     this.holder.end(this)
     this.#drop()
@@ -361,9 +361,19 @@ export class EngineRequest extends LazyReadable implements IncomingMessage, Body
     this.holder.turnChanged(true)
   }
 
+  /** Keeps the turn until the request is answered: {@link endTurn} is without effect. */
+  keepTurnUntilAnswered(): void {
+    this.keepTurn()
+    if (this.#turn === 'kept') this.#turn = 'keptUntilAnswered'
+  }
+
   /** Ends the turn: the records were handed on, or the request brings none. Idempotent; its answer ends the turn, too. */
   endTurn(): void {
-    const wasKept = this.#turn === 'kept'
+    if (this.#turn !== 'keptUntilAnswered') this.#endTurn()
+  }
+
+  #endTurn(): void {
+    const wasKept = this.#turn === 'kept' || this.#turn === 'keptUntilAnswered'
     this.#turn = 'ended'
     if (wasKept) this.holder.turnChanged(false)
   }

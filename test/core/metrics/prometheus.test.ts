@@ -1,5 +1,4 @@
 import { expect } from 'chai'
-import { Registry } from 'prom-client'
 import { counterFamily, durationFamily, gaugeFamily, MAX_SERIES } from '../../../src/core/metrics/family.js'
 import { TaggedMetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import {

@@ -25,7 +25,7 @@ describe('the routes of an API', () => {
     await app.register(
       async scope => {
         scope.setNotFoundHandler(() => undefined)
-        const all = routes.map(([method, path]): Route => ({ method, path, preParsing: says(200) }))
+        const all = routes.map(([method, path]): Route => ({ method, path, verb: 'none', preParsing: says(200) }))
         addRoutes(scope, all, allow => says(405, allow), says(404))
       },
       { prefix: '/api' }
@@ -75,7 +75,7 @@ describe('a request to a path or a method that an API does not have', () => {
   it('ends its connection with the answer where its body is not read, and keeps it where there is none', async () => {
     const app = fastify()
     const answers = new Answers(silentLogger)
-    const route: Route = { method: 'get', path: '/topics', preParsing: (_, reply) => void reply.send() }
+    const route: Route = { method: 'get', path: '/topics', verb: 'none', preParsing: (_, reply) => void reply.send() }
     await app.register(async scope => {
       serveRoutes(scope, [route], answers, new ApiError(404, ''), () => new ApiError(405, ''))
     })
