@@ -20,6 +20,8 @@ export interface ReceiptQuestion {
   readonly waitMs?: number | undefined
   /** The index of the first record in the answer. Default 0. */
   readonly from?: number | undefined
+  /** Records in the answer at most. Default: 10,000. */
+  readonly most?: number | undefined
   /** The client to which a wait counts. `undefined`: it has no share, and may take all free places. */
   readonly client?: string | undefined
   /** The wait goes on with another question: without records unless they are settled. */
@@ -103,13 +105,13 @@ export class ReceiptDesk {
 
   async #readHere(claims: ReceiptClaims, question: ReceiptQuestion): Promise<ProcessReply> {
     if (!this.#receipts.has(claims)) return this.#receipts.isOfFormer(claims) ? { type: 'former' } : undefined
-    const { from = 0, client, isPart = false } = question
+    const { from = 0, most, client, isPart = false } = question
     const mayWait = this.#mayWait(question)
     const release = this.#receipts.takePlace(mayWait ? 'wait' : 'look', client)
     try {
       const settled = (ends: AbortSignal): Promise<boolean> => this.#receipts.settled(claims, ends)
       const isSettled = !mayWait || (await this.#withinWait(question, settled))
-      const span = isPart && !isSettled ? spanOf(claims, claims.count) : spanOf(claims, from)
+      const span = isPart && !isSettled ? spanOf(claims, claims.count) : spanOf(claims, from, most)
       const answer = await this.#receipts.states(claims, span)
       return answer && replyOf(claims, span, answer)
     } finally {
@@ -153,9 +155,9 @@ export class ReceiptDesk {
   }
 }
 
-const spanOf = ({ count }: ReceiptClaims, from: number): RecordSpan => ({
+const spanOf = ({ count }: ReceiptClaims, from: number, most = MAX_RECORDS_OF_ANSWER): RecordSpan => ({
   from: Math.min(Math.max(0, from), count),
-  to: Math.min(count, Math.max(0, from) + MAX_RECORDS_OF_ANSWER)
+  to: Math.min(count, Math.max(0, from) + Math.min(most, MAX_RECORDS_OF_ANSWER))
 })
 
 function replyOf({ count }: ReceiptClaims, { from }: RecordSpan, answer: ReceiptAnswer): ReceiptReply {
@@ -165,8 +167,8 @@ function replyOf({ count }: ReceiptClaims, { from }: RecordSpan, answer: Receipt
 }
 
 /** The answer for a receipt whose place does not exist any more. */
-function goneOf(claims: ReceiptClaims, { from = 0 }: ReceiptQuestion): ReceiptReply {
-  const span = spanOf(claims, from)
+function goneOf(claims: ReceiptClaims, { from = 0, most }: ReceiptQuestion): ReceiptReply {
+  const span = spanOf(claims, from, most)
   const isAccepted = (index: number): boolean =>
     claims.accepted.some(run => index >= run.index && index < run.index + run.count)
   const records = Array.from(
@@ -176,16 +178,15 @@ function goneOf(claims: ReceiptClaims, { from = 0 }: ReceiptQuestion): ReceiptRe
   return { type: 'found', count: claims.count, from: span.from, records, isSettled: true }
 }
 
-export function receiptJson(id: string, { count, from, records, isSettled }: FoundReceipt): object {
+export function receiptJson(id: string, found: FoundReceipt): object {
+  const { count, from, records, isSettled } = found
   const next = from + records.length
-  return {
-    receipt: id,
-    settled: isSettled,
-    count,
-    records: records.map((state, nth) => ({ index: from + nth, ...stateJson(state) })),
-    ...(next < count && { next })
-  }
+  return { receipt: id, settled: isSettled, count, records: statesJson(found), ...(next < count && { next }) }
 }
+
+/** The records of an answer, as {@link receiptJson} has them. */
+export const statesJson = ({ from, records }: Pick<FoundReceipt, 'from' | 'records'>): readonly object[] =>
+  records.map((state, nth) => ({ index: from + nth, ...stateJson(state) }))
 
 function stateJson(state: RecordState): object {
   switch (state.state) {

@@ -121,7 +121,7 @@ describe('requests of clients that wait', () => {
 
   it('are not slow for that: a receipt', async () => {
     const desk = { read: async () => ({ type: 'notFound' }) } as unknown as ReceiptDesk
-    await listen(app => addReceiptRoute(app, desk))
+    await listen(app => addReceiptRoute(app, desk, undefined))
     await fetch(`${url}/receipts/r?wait=7s`)
     expect(received.map(askedWaitOf)).to.deep.equal([WAIT_MS])
   })

@@ -6,7 +6,7 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { answerWork, type EndpointBase, withBytes } from '../../http/api/endpoint.js'
-import { LongList, type LongLists } from '../../http/api/long-lists.js'
+import { LongList, type LongLists, longListIn } from '../../http/api/long-lists.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
@@ -73,8 +73,9 @@ export function answerAllowed(
     const result = await work().catch(error => {
       throw error instanceof CastellanError ? problemOf(error, topic) : error
     })
-    if (result instanceof LongList)
-      await parts.longLists.answer(result, client, exchange.response, made => answers.long(exchange, version, made))
+    const list = result instanceof LongList ? result : longListIn(result)
+    if (list !== undefined)
+      await parts.longLists.answer(list, client, exchange.response, made => answers.long(exchange, version, made))
     else if (result !== undefined) answers.ok(exchange, version, JSON.stringify(result))
   })
 }

@@ -9,6 +9,7 @@ import {
 import { registerFamily } from '../../core/metrics/prometheus.js'
 import { isLegalTopicName, type Logger, type RecordFailure, type RecordOutcome } from '../../core/model.js'
 import type { ApiContext } from '../../http/api/api.js'
+import { metricsRendering, type SharedRendering } from '../../http/exchange/shared-rendering.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { CLIENT_METRICS, registerClientMetrics } from './client-metrics.js'
 import type { PushRecord } from './push-parse.js'
@@ -74,7 +75,7 @@ export class KprfMetrics {
   readonly deliveredInAll: Cell
   readonly deliveredBytesInAll: Cell
 
-  readonly #names: readonly string[]
+  readonly #rendering: SharedRendering
   readonly #context: ApiContext<unknown>
   #lookUpAt = Number.NEGATIVE_INFINITY
   #tidyAt = Number.NEGATIVE_INFINITY
@@ -95,7 +96,8 @@ export class KprfMetrics {
     const ofClient = [this.#inQueue, this.#delivered, this.#deliveredBytes, metadata]
     for (const family of [...families, ...ofClient]) registerFamily(registry, family)
     registerClientMetrics(metrics)
-    this.#names = [...[...families, ...ofClient].map(({ name }) => name), ...CLIENT_METRICS]
+    const names = [...[...families, ...ofClient].map(({ name }) => name), ...CLIENT_METRICS]
+    this.#rendering = metricsRendering(registry, () => names, '\n')
     metadata.series(FOLLOWED)
     this.queuedInAll = this.#inQueue.series({})
     this.deliveredInAll = this.#delivered.series({})
@@ -103,11 +105,8 @@ export class KprfMetrics {
   }
 
   /** kprf's metrics alone, as its own port for metrics shows them. */
-  async text(): Promise<string> {
-    const { registry } = this.#context.metrics
-    const there = this.#names.filter(name => registry.getSingleMetric(name) !== undefined)
-    const texts = await Promise.all(there.map(name => registry.getSingleMetricAsString(name)))
-    return `${texts.join('\n')}\n`
+  text(): Promise<Buffer> {
+    return this.#rendering.get()
   }
 
   topic(name: string): TopicMetrics {

@@ -5,6 +5,7 @@ import { answerEscaped, type NamedRoute, neverCalled, refusedBy } from '../../ht
 import { ProduceRoute } from '../../http/api/produce-route.js'
 import { addRoutes, type Route } from '../../http/api/routes.js'
 import { onlyMethods, UNKNOWN_PATH } from '../../http/exchange/answers.js'
+import { isHeldApart } from '../../http/exchange/leaving-records.js'
 import { KprfMetrics } from './kprf-metrics.js'
 import { PushApi } from './push.js'
 import { kprfOperations } from './routes.js'
@@ -42,7 +43,11 @@ const sendMetrics =
   (request, reply) => {
     const refusal = access.callerOf(request.raw).refusalOf('management')
     if (refusal !== undefined) reply.send(refusal)
-    else metrics.text().then(text => reply.type('text/plain; charset=utf-8').send(text), reply.send.bind(reply))
+    else
+      metrics.text().then(text => {
+        isHeldApart(reply.raw)
+        reply.type('text/plain; charset=utf-8').send(text)
+      }, reply.send.bind(reply))
   }
 
 const sendMethodNotAllowed: preParsingHookHandler = (_, reply) => {

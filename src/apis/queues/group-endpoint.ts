@@ -5,7 +5,7 @@ import { admits, answerWork, type Params, seenBy } from '../../http/api/endpoint
 import { type Exchange, sentPartsOf } from '../../http/exchange/exchange.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import { queueOf, refusalOfAltering, verbsOf } from './named-queue.js'
-import type { QueueParts } from './queue-answers.js'
+import { answerFound, type QueueParts } from './queue-answers.js'
 import { configuring, resetting, withJson } from './requests.js'
 
 /** Groups of one answer to a list, and topics of each that it names. */
@@ -20,14 +20,14 @@ export function listGroups(parts: QueueParts, exchange: Exchange, { cluster }: P
   const after = new URLSearchParams(sentPartsOf(exchange.request, parts.prefix).query).get('after') ?? ''
   const isListed = seenBy(caller, 'shareGroups.list', 'group')
   const isVisible = seenBy(caller, 'shareGroups.list', 'topic+group')
-  answerWork(parts, exchange, async () => {
+  answerFound(parts, exchange, async () => {
     const only = { after, most: GROUPS_PER_PAGE, includes: (group: string) => isListed({ group }) }
     const { groups, next } = await shareGroups.list(only, LOOK_UP_TIMEOUT_MS)
     const rows = groups.map(({ groupId: group, state, members, topics }) => {
       const visible = topics.filter(topic => isVisible({ topic, group }))
       return { group, state, members: members.length, topics: visible.slice(0, MAX_TOPICS), topicCount: visible.length }
     })
-    parts.answers.ok(exchange, { groups: rows, next: next ?? null })
+    return { groups: rows, next: next ?? null }
   })
 }
 
@@ -44,9 +44,9 @@ export function reset(parts: QueueParts, exchange: Exchange, params: Params): vo
   const { shareGroups } = verbsOf(parts, params.cluster)
   if (!admits(parts, exchange, 'shareGroups.reset', { topic, group })) return
   withJson(parts, exchange, resetting, ({ to, dryRun }) =>
-    answerWork(parts, exchange, async () => {
+    answerFound(parts, exchange, async () => {
       const partitions = await shareGroups.reset(topic, group, to, dryRun, LOOK_UP_TIMEOUT_MS).catch(noGroup)
-      parts.answers.ok(exchange, { partitions })
+      return { partitions }
     })
   )
 }
@@ -66,9 +66,9 @@ export function forget(parts: QueueParts, exchange: Exchange, params: Params): v
 export function describe(parts: QueueParts, exchange: Exchange, params: Params): void {
   const { queues, topic, group } = queueOf(parts, exchange, params)
   if (!admits(parts, exchange, 'queues.describe', { topic, group })) return
-  answerWork(parts, exchange, async () => {
+  answerFound(parts, exchange, async () => {
     const { state, members, partitions, settings = null } = await queues.describe(topic, group, LOOK_UP_TIMEOUT_MS)
-    parts.answers.ok(exchange, { topic, group, state, members, partitions, settings })
+    return { topic, group, state, members, partitions, settings }
   })
 }
 

@@ -2,6 +2,7 @@ import { Shares } from '../../core/shares.js'
 import { type ApiContext, type ApiPlugin, MAX_LOOK_UPS } from '../../http/api/api.js'
 import { neverCalled } from '../../http/api/by-hand.js'
 import { bodyPool } from '../../http/api/endpoint.js'
+import { LongLists } from '../../http/api/long-lists.js'
 import { servedRoutes, serveRoutes } from '../../http/api/routes.js'
 import { AcquireEndpoint } from './acquire-endpoint.js'
 import { QueueAnswers, type QueueParts } from './queue-answers.js'
@@ -23,6 +24,7 @@ export const queuesPlugin =
       schemas,
       pool: bodyPool(),
       lookUps: new Shares(MAX_LOOK_UPS, 'look-ups'),
+      longLists: new LongLists(records),
       prefix: app.prefix,
       maxBodyBytes: settings.maxBodyBytes,
       verbsByCluster

@@ -2,8 +2,11 @@ import type { MonotonicClock } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Shares } from '../../core/shares.js'
 import { ApiError, type ErrorAnswer, type FailureCause, ProblemAnswers } from '../../http/api/api-answers.js'
-import type { EndpointBase } from '../../http/api/endpoint.js'
+import { answerWork, type EndpointBase } from '../../http/api/endpoint.js'
+import type { LongLists } from '../../http/api/long-lists.js'
 import type { BufferPool } from '../../http/exchange/body-collector.js'
+import type { Exchange } from '../../http/exchange/exchange.js'
+import { JSON_TYPE } from '../../http/exchange/modern-answers.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { Decoding } from '../../schemas/record-json.js'
 import { DeadLettersError, type Verbs } from '../../verbs/verbs.js'
@@ -46,6 +49,7 @@ export interface QueueParts extends EndpointBase {
   readonly answers: QueueAnswers
   readonly pool: BufferPool
   readonly lookUps: Shares
+  readonly longLists: LongLists
   readonly records: RecordBudget
   readonly clock: MonotonicClock
   /** Prefix of the API's paths on the shared port. */
@@ -56,3 +60,11 @@ export interface QueueParts extends EndpointBase {
   readonly schemas?: Decoding | undefined
   readonly verbsByCluster: ReadonlyMap<string, Verbs>
 }
+
+/** Asks Kafka, and answers with what it says: long lists are made in portions. */
+export const answerFound = (parts: QueueParts, exchange: Exchange, look: () => Promise<object>): void =>
+  answerWork(parts, exchange, async client =>
+    parts.longLists.answerObject(await look(), client, exchange.response, ({ body, held }) =>
+      parts.answers.send(exchange, 200, JSON_TYPE, body, { held })
+    )
+  )

@@ -92,10 +92,13 @@ export const consumerApiOf = (parts: BridgeParts): InstanceApi => ({
     }
   },
   work(exchange, work) {
-    answerWork(parts, exchange, async () => {
+    answerWork(parts, exchange, async client => {
       const result = await work()
       if (result === undefined) parts.answers.noContent(exchange)
-      else parts.answers.ok(exchange, result)
+      else
+        await parts.longLists.answerObject(result as object, client, exchange.response, made =>
+          parts.answers.object(exchange, made)
+        )
     })
   }
 })

@@ -4,9 +4,11 @@ import type { Caller } from '../../http/access/access.js'
 import { type ApiContext, LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { admits, admitsManager, admitsRuled, answerWork, seenBy } from '../../http/api/endpoint.js'
-import { LongList, lazily } from '../../http/api/long-lists.js'
+import { LongList, lazily, longListIn } from '../../http/api/long-lists.js'
 import { type AnsweredRoute, describedPath } from '../../http/api/routes.js'
 import { type Exchange, hasBody, isOnOwnPort } from '../../http/exchange/exchange.js'
+import { isHeldApart } from '../../http/exchange/leaving-records.js'
+import { renderingOf } from '../../http/exchange/shared-rendering.js'
 import type { TrustedProxies } from '../../http/exchange/trusted-proxies.js'
 import { type Body, type Content, json, type Operation } from '../../http/openapi/operation.js'
 import { errorCodes, kafkaErrorOf, NO_SUCH_TOPIC } from '../../kafka/error-codes.js'
@@ -137,8 +139,9 @@ const lookUp = (
     const { answers, longLists } = parts
     answerWork(parts, exchange, async client => {
       const result = await work({ verbs, caller, topic: topic ?? '', partition })
-      if (result instanceof LongList)
-        await longLists.answer(result, client, exchange.response, made => answers.long(exchange, made))
+      const list = result instanceof LongList ? result : longListIn(result)
+      if (list !== undefined)
+        await longLists.answer(list, client, exchange.response, made => answers.long(exchange, made))
       else answers.ok(exchange, result)
     })
   }
@@ -304,7 +307,12 @@ export const processRoutes = {
       const { registry } = metrics
       const { answers } = parts
       if (!admitsManager(parts, exchange)) return
-      const sent = registry.metrics().then(text => answers.send(exchange, 200, registry.contentType, text))
+      const sent = renderingOf(registry)
+        .get()
+        .then(text => {
+          isHeldApart(exchange.response)
+          answers.send(exchange, 200, registry.contentType, text)
+        })
       sent.catch(error => answers.fail(exchange, error))
     }
   ),

@@ -50,6 +50,10 @@ export class StrimziAnswers extends ErrorAnswers {
     this.send(asked, 200, BRIDGE_TYPE, body, typeof body === 'string' ? {} : { held })
   }
 
+  object(asked: Reply, { body, held }: Partial<MadeList> & Pick<MadeList, 'body'>): void {
+    this.send(asked, 200, BRIDGE_TYPE, body, { held })
+  }
+
   protected write(error: ApiError): ErrorAnswer {
     return bridgeProblemAnswer(error)
   }

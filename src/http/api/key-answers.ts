@@ -5,9 +5,11 @@ import type { Claim } from '../../producer/keys/local-keys.js'
 import { PERSISTED_HEADER } from '../../verbs/persisted.js'
 import { refusalHeaders, refusalStatus } from '../access/access.js'
 import { endWithLines, noteFailure } from '../exchange/answers.js'
+import { addressOf } from '../exchange/client.js'
 import type { Exchange } from '../exchange/exchange.js'
 import type { WrittenAnswer } from '../exchange/kept-response.js'
 import { problemAnswer } from '../exchange/modern-answers.js'
+import { holdMade } from '../exchange/room.js'
 import type { ApiProducer } from './api-producer.js'
 import type { KeyOwners } from './key-owners.js'
 
@@ -46,6 +48,7 @@ export class KeyAnswers {
 
   write({ response, requestId }: Exchange, answer: WrittenAnswer, further: Further): void {
     if (response.headersSent || response.destroyed) return
+    holdMade(response, answer.body.length, addressOf(response.req))
     const scope = this.#scope()
     const lines = `${further.lines}${ID_STARTS[scope]}${requestId}\r\n`
     if (further !== CLOSED && endWithLines(response, answer, lines)) return

@@ -42,6 +42,33 @@ export interface ListWriting {
   readonly textOf?: (item: unknown) => string
 }
 
+/** An object has a list in portions where one of its members has more items. */
+const FEW_ITEMS = 64
+
+/**
+ * An object as JSON, whose longest list is made in portions. A client gets its objects one after another.
+ *
+ * @returns `undefined`: it has no long one
+ */
+export function longListIn(json: unknown): LongList | undefined {
+  if (typeof json !== 'object' || json === null || Array.isArray(json)) return undefined
+  const members = Object.entries(json).filter(([, value]) => value !== undefined)
+  const lengths = members.map(([, value]) => (Array.isArray(value) ? value.length : 0))
+  const longest = Math.max(0, ...lengths)
+  if (longest <= FEW_ITEMS) return undefined
+  const at = lengths.indexOf(longest)
+  const texts = members.map(
+    ([name, value], nth) => `${JSON.stringify(name)}:${nth === at ? '[' : JSON.stringify(value)}`
+  )
+  const after = texts.slice(at + 1).map(text => `,${text}`)
+  return new LongList(
+    'object',
+    `{${texts.slice(0, at + 1).join()}`,
+    members[at]![1] as unknown[],
+    `]${after.join('')}}`
+  )
+}
+
 /** Items that are sorted and counted when their list is written, and not before. */
 export function* lazily<Item>(all: () => Iterable<Item>): Iterable<Item> {
   yield* all()
@@ -68,6 +95,12 @@ class Making {
     this.#held = records.hold(0, client)
   }
 
+  /** Waits until the client may take a portion. @throws OverloadedError when there was none for 10 s */
+  async begin(response: ServerResponse): Promise<void> {
+    if (this.#records.problemOf(this.#client, CHARS_PER_TICK) !== undefined)
+      this.#held = await this.#whenFree(response, CHARS_PER_TICK)
+  }
+
   /** @returns whether it has enough for one tick */
   add(text: string): boolean {
     this.#text += text
@@ -86,7 +119,8 @@ class Making {
     this.#count(0)
     const isFree = this.#records.problemOf(this.#client, CHARS_PER_TICK) === undefined
     if (isFree || this.#records.isOversized(this.#held)) return
-    const held = await this.#whenAlone(response)
+    // More than the share of a client.
+    const held = await this.#whenFree(response, Math.floor(this.#records.maxBytes / 2) + 1)
     this.#held.release()
     this.#held = held
     this.#count(held.bytes)
@@ -110,10 +144,9 @@ class Making {
     this.#held.add(Math.max(atLeast, this.#body.length) - this.#held.bytes)
   }
 
-  /** Takes bytes for a list that is larger than the share of a client. Rejects also when the client has left. */
-  async #whenAlone(response: ServerResponse): Promise<HeldRecords> {
+  /** Rejects also when the client has left. */
+  async #whenFree(response: ServerResponse, bytes: number): Promise<HeldRecords> {
     const records = this.#records
-    const bytes = Math.floor(records.maxBytes / 2) + 1
     const gone = new AbortController()
     const left = (): void => gone.abort()
     response.once('close', left)
@@ -167,6 +200,18 @@ export class LongLists {
     send(made)
   }
 
+  /** Answers with an object, whose longest list is made in portions. @throws what {@link make} throws */
+  async answerObject(
+    json: object,
+    client: string | undefined,
+    response: ServerResponse,
+    send: (made: { readonly body: string | SegmentedBody; readonly held?: HeldRecords }) => void
+  ): Promise<void> {
+    const list = longListIn(json)
+    if (list === undefined) send({ body: JSON.stringify(json) })
+    else await this.answer(list, client, response, send)
+  }
+
   async #make(
     { before, items, after, between, textOf }: LongList,
     client: string | undefined,
@@ -175,6 +220,7 @@ export class LongLists {
     const making = new Making(this.#records, client ?? NAMELESS)
     let made: MadeList | undefined
     try {
+      await making.begin(response)
       making.add(before)
       let [isFirst, isEnough] = [true, true]
       for await (const item of items) {

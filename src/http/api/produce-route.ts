@@ -2,12 +2,14 @@ import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { atOnce, costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import type { HeldRecords } from '../../core/record-budget.js'
 import type { RefusalReason } from '../../core/refusals.js'
 import { persistedText } from '../../verbs/persisted.js'
 import { type ProduceOrigin, placesOf } from '../../verbs/produce-origin.js'
 import type { PendingProduce, ProduceOptions } from '../../verbs/verbs.js'
 import { type Caller, refusalHeaders, refusalStatus } from '../access/access.js'
 import type { OpenEnded } from '../engine/body-source.js'
+import { SMALL_BYTES } from '../engine/response.js'
 import {
   type AnswerTemplate,
   firstFailureOf,
@@ -19,7 +21,7 @@ import {
   WARNING_HEADER
 } from '../exchange/answers.js'
 import type { BodyEnd, BufferPool } from '../exchange/body-collector.js'
-import { addressOf } from '../exchange/client.js'
+import { addressOf, clientOf } from '../exchange/client.js'
 import { BodyTooLargeError, collectDecoded } from '../exchange/decoded-body.js'
 import { type Exchange, endTurn, keepTurn, type Reply } from '../exchange/exchange.js'
 import {
@@ -32,6 +34,7 @@ import {
   outcomesAnswer,
   wantsModern
 } from '../exchange/modern-answers.js'
+import { whenRoom } from '../exchange/room.js'
 import { type ApiContext, ASYNC_TIMEOUT_MS, admissionOf } from './api.js'
 import { ApiProducer, type ProduceRequest, type ProducingApi } from './api-producer.js'
 import { byHand } from './by-hand.js'
@@ -136,6 +139,8 @@ export function produceOptionsOf(api: string, sync: ProduceOptions): ProducingAp
 const AT_ONCE_BYTES = 128 * 1024
 /** A body with more brackets may have many records, or be nested: it is read in turns, too. */
 const MANY_BRACKETS = 1_024
+/** What an answer says of one record, nearly: room is taken for so many bytes before it is made. */
+const BYTES_OF_OUTCOME = 128
 /** A body up to this size takes about a millisecond, whatever it holds: its brackets are not counted. */
 const SHORT_BYTES = 2 * 1024
 /** Native functions process bytes at least this many times faster than parsing does. */
@@ -430,15 +435,24 @@ export class ProduceRoute<Head extends ProduceHead> {
     else this.#answer(exchange, head, inRequestOrder(head.refusals, knownOfAccepted(records, refused)))
   }
 
+  /** Makes the answer when there is room for it: the client is told of each record. The records are handed on. */
   #answer(exchange: Exchange, head: Head, outcomes: Outcomes): void {
+    const bytes = typeof outcomes === 'string' ? 0 : outcomes.length * BYTES_OF_OUTCOME
+    const client = bytes > SMALL_BYTES ? clientOf(exchange.request, this.#callerOf(exchange)) : undefined
+    whenRoom({ response: exchange.response, records: this.#context.records, client, bytes }, held =>
+      this.#make(exchange, head, outcomes, held)
+    )
+  }
+
+  #make(exchange: Exchange, head: Head, outcomes: Outcomes, held: HeldRecords | undefined): void {
     try {
       const answer = this.#api.answer(outcomes, head)
-      if (!isInPieces(answer)) this.#send(exchange, head, outcomes, answer)
+      if (!isInPieces(answer)) this.#send(exchange, head, outcomes, answer, held)
       else if (typeof outcomes === 'string' || outcomes.length <= MANY_RECORDS)
-        this.#send(exchange, head, outcomes, atOnce(answer))
+        this.#send(exchange, head, outcomes, atOnce(answer), held)
       else
         this.#context.turns.run(
-          this.#answerInTurns(exchange, head, outcomes, answer),
+          this.#answerInTurns(exchange, head, outcomes, answer, held),
           addressOf(exchange.request),
           true
         )
@@ -451,13 +465,14 @@ export class ProduceRoute<Head extends ProduceHead> {
     exchange: Exchange,
     head: Head,
     outcomes: readonly OutcomeSoFar[],
-    work: InPieces<ProduceAnswer>
+    work: InPieces<ProduceAnswer>,
+    held: HeldRecords | undefined
   ): InPieces<void> {
     try {
       const isModern = head.isOwnForm !== true && wantsModern(exchange.request)
       const answer = yield* work
       const modern = isModern ? yield* outcomesAnswer(outcomes) : undefined
-      this.#send(exchange, head, outcomes, answer, modern)
+      this.#send(exchange, head, outcomes, answer, held, modern)
     } catch (error) {
       this.broken(exchange, error)
     }
@@ -469,10 +484,12 @@ export class ProduceRoute<Head extends ProduceHead> {
     { isSync, isOwnForm }: Head,
     outcomes: Outcomes,
     answer: ProduceAnswer,
+    held: HeldRecords | undefined,
     modern?: ModernAnswer<string | Buffer>
   ): void {
     const { response, requestId } = exchange
     const { status, type, body, template, cause } = answer
+    held?.add((modern?.body ?? body).length - held.bytes)
     let further = answer.headers
     let persisted: string | undefined = PERSISTED_OF_ALL[outcomes === 'pending' ? 'pending' : 'delivered']
     if (typeof outcomes !== 'string') {

@@ -1,8 +1,7 @@
 import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fastify'
 import { type EndpointVerb, VERB_FACTS } from '../../verbs/facts.js'
-import { engineRequest } from '../engine/request.js'
 import { onlyMethods, UNKNOWN_PATH } from '../exchange/answers.js'
-import { type Exchange, hasBody } from '../exchange/exchange.js'
+import { type Exchange, hasBody, keepTurnUntilAnswered } from '../exchange/exchange.js'
 import type { Operation } from '../openapi/operation.js'
 import { ApiError, type ErrorAnswers } from './api-answers.js'
 import { byHand, type NamedRoute, nameRoutes, neverCalled, refusedBy } from './by-hand.js'
@@ -141,7 +140,7 @@ const givesWithoutBody = (verb: EndpointVerb): boolean => verb !== 'none' && VER
 function inOrder(verb: EndpointVerb, taken: preParsingHookHandler): preParsingHookHandler {
   if (verb === 'none' || VERB_FACTS[verb].order !== 'work') return taken
   return function (request, reply, payload, done) {
-    engineRequest(request.raw).keepTurnUntilAnswered()
+    keepTurnUntilAnswered({ request: request.raw })
     taken.call(this, request, reply, payload, done)
   }
 }

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { OverloadedError, type QuotaExceededError } from '../../core/errors.js'
@@ -5,6 +6,7 @@ import { HeldAmount } from '../../core/held-amount.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerGauge } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection, ofConnection } from './connection.js'
@@ -63,6 +65,7 @@ export interface ConnectionsDeps {
   readonly refusals: RefusalCounts
   readonly log: Logger
   readonly now: MonotonicClock
+  readonly records?: RecordBudget | undefined
   /** Default: nothing. */
   readonly onRefusedHead?: (refused: RefusedHead) => void
 }
@@ -75,6 +78,7 @@ const onData = ofConnection((connection, bytes: Buffer) => connection.arrived(by
 export class Connections implements ConnectionHost {
   readonly limits: ConnectionsLimits
   readonly now: MonotonicClock
+  readonly records: RecordBudget | undefined
   readonly #refusals: RefusalCounts
   readonly #log: Logger
   readonly refusedHead: (refused: RefusedHead) => void
@@ -85,6 +89,10 @@ export class Connections implements ConnectionHost {
   readonly #endedUnread = counterFamily(
     'castellan_http_connections_ended_unread_total',
     'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s, or less than 45 kB/s while others waited for memory'
+  )
+  readonly #unheld = counterFamily(
+    'castellan_http_unheld_answers_total',
+    'Connections that were ended because no budget held a large answer, which is a bug'
   )
   readonly #addresses: ClientAddresses
   readonly #open = new Set<Connection>()
@@ -105,12 +113,16 @@ export class Connections implements ConnectionHost {
   #searchedInVainAt = Number.NEGATIVE_INFINITY
   #searchedInVainBytes = 0
 
-  constructor(limits: ConnectionsLimits, { metrics, refusals, log, now, onRefusedHead = () => {} }: ConnectionsDeps) {
+  constructor(
+    limits: ConnectionsLimits,
+    { metrics, refusals, log, now, records, onRefusedHead = () => {} }: ConnectionsDeps
+  ) {
     const { headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, socketTimeoutMs } = limits
     const shortestMs = Math.min(headersTimeoutMs, requestTimeoutMs, keepAliveTimeoutMs, socketTimeoutMs)
     this.#checkMs = Math.max(1, Math.min(CHECK_MS, shortestMs * CHECK_SHARE))
     this.limits = limits
     this.now = now
+    this.records = records
     this.#refusals = refusals
     this.#log = log
     this.refusedHead = onRefusedHead
@@ -134,6 +146,8 @@ export class Connections implements ConnectionHost {
     registerFamily(registry, this.#refusedConnections)
     registerFamily(registry, this.#endedUnread)
     this.#endedUnread.series({})
+    registerFamily(registry, this.#unheld)
+    this.#unheld.series({})
   }
 
   get date(): string {
@@ -300,6 +314,11 @@ export class Connections implements ConnectionHost {
     let bytes = 0
     for (const { unreadBytes } of this.#open) bytes += unreadBytes
     return bytes
+  }
+
+  unheld({ method, url }: IncomingMessage): void {
+    this.#unheld.series({}).value++
+    this.#log.error({ method, url }, 'a connection was ended, since nothing held the bytes of its large answer')
   }
 
   endedUnread({ socket: { remoteAddress: address }, unreadBytes }: Parameters<ConnectionHost['endedUnread']>[0]): void {

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { ForbiddenError, OverloadedError } from '../../core/errors.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import type { AddressUse } from './client-addresses.js'
 import type { HeadLimits } from './head.js'
 import type { HeadContext } from './response-head.js'
@@ -29,8 +30,12 @@ export interface WaitingAnswer {
 }
 
 export interface AnswersHost extends HeadContext {
+  /** The budget of all large answers. Absent: the server counts none. */
+  readonly records?: RecordBudget | undefined
   /** Answers of a tick leave one after another at its end, after all requests that have arrived are read. */
   atEndOfTick(answer: WaitingAnswer): void
+  /** The connection ends, because no budget holds the answer to this request, and it is large. */
+  unheld(request: IncomingMessage): void
   endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 

@@ -1,6 +1,7 @@
 import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { noop } from '../../core/ending.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { asServerResponse, QuietEmitter, type ResponseState } from './lazy-streams.js'
 import type { AnswersHost, WaitingAnswer } from './open-requests.js'
 import type { EngineRequest } from './request.js'
@@ -16,6 +17,15 @@ export interface Piece {
 
 /** A connection is not read while this many bytes of its answers wait for the client. */
 const MAX_OUTPUT_BYTES = 64 * 1024
+/** More of an answer that no budget holds is not kept. */
+const MAX_UNHELD_BYTES = 64 * 1024
+/** Smaller answers need no budget. */
+export const SMALL_BYTES = 8 * 1024
+
+/** Told of each answer above {@link SMALL_BYTES} that no budget holds: set by tests, where none may be. */
+export const unheldAnswers: { told: ((request: EngineRequest, sizeBytes: number) => void) | undefined } = {
+  told: undefined
+}
 
 type Callback = (error?: Error | null) => void
 
@@ -41,6 +51,10 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   needsDrain = false
   /** Bytes of its body that are made when those before them have left. */
   restBytes = 0
+  /** Whether a budget holds its bytes until they have left. */
+  isHeld = false
+  /** Bytes of it that no budget holds, since all that was written had left. */
+  unheldBytes = 0
   /** The answer to the next request of the connection, until this one has left. */
   next: EngineResponse | undefined
   /** Pieces that were written before the answer's turn. */
@@ -68,6 +82,11 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   /** `null`: earlier answers come first, or the answer is over. */
   get socket(): Socket | null {
     return this.#line.isTurnOf(this) ? this.#line.socket : null
+  }
+
+  /** The budget of all large answers. `undefined`: the server counts none. */
+  get budget(): RecordBudget | undefined {
+    return this.#line.context.records
   }
 
   /** Idle connections are closed after this. */
@@ -340,6 +359,7 @@ export class AnswerLine {
   /** @returns whether the client keeps up */
   write(response: EngineResponse, pieces: Piece[], isEnd: boolean): boolean {
     if (this.#isEnded || !this.socket.writable) return false
+    if (!response.isHeld && this.context.records !== undefined && this.#isTooLarge(response, pieces)) return false
     if (response.isLast) this.#hasLast = true
     // Pieces before the head are no part of the answer.
     if (response.headersSent && response.isStreamed === isEnd) {
@@ -350,6 +370,21 @@ export class AnswerLine {
     const keepsUp = this.#writeNow(response, pieces, isEnd)
     if (isEnd) this.#advance()
     return keepsUp
+  }
+
+  /**
+   * Whether more of an answer that no budget holds would be kept than may be. Its connection ends then: a door that takes no
+   * room for a large answer cannot fill the memory.
+   */
+  #isTooLarge(response: EngineResponse, pieces: readonly Piece[]): boolean {
+    if (this.#writing === response && this.socket.writableLength === 0) response.unheldBytes = 0
+    for (const { data } of pieces) response.unheldBytes += data.length
+    const sizeBytes = response.unheldBytes
+    if (sizeBytes > SMALL_BYTES) unheldAnswers.told?.(response.req, sizeBytes)
+    if (sizeBytes <= MAX_UNHELD_BYTES) return false
+    this.context.unheld(response.req)
+    this.socket.destroy()
+    return true
   }
 
   /** Another protocol takes the place of the only answer. */

@@ -8,6 +8,7 @@ import { PERSISTED_HEADER, persistedText } from '../../verbs/persisted.js'
 import { RECEIPT_HEADER } from '../../verbs/receipts.js'
 import type { AnswersHost, WaitingAnswer } from '../engine/open-requests.js'
 import { currentDate } from '../engine/response-head.js'
+import { addressOf } from './client.js'
 import { answersOf, compressAnswer, isCompressible, varyOf } from './compressed-answer.js'
 import { type Reply, receiptOf } from './exchange.js'
 import { AnswerInLines, headerLinesOf, KeptExchange, type WrittenAnswer } from './kept-response.js'
@@ -22,6 +23,7 @@ import {
   wantsModern
 } from './modern-answers.js'
 import { type AnswerBody, endInPieces } from './pieced-body.js'
+import { holdMade } from './room.js'
 
 const REQUEST_ID = 'x-request-id'
 const NO_CONTENT = 204
@@ -107,6 +109,7 @@ export function sendAnswer(
     // Source: RFC 9110, section 8.6.
     if (status !== NO_CONTENT)
       headers['content-length'] = typeof body === 'string' ? Buffer.byteLength(body) : body.length
+    if (held === undefined) holdMade(response, body.length, addressOf(response.req))
     response.writeHead(status, headers)
     if (typeof body === 'string' || Buffer.isBuffer(body)) response.end(body)
     else if (response.req.method === 'HEAD') response.end()

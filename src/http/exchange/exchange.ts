@@ -20,11 +20,14 @@ export const hasBody = ({ request: { headers } }: Pick<Exchange, 'request'>): bo
 
 /** A request that came to no listener, such as one that another process has passed on, has no turn. */
 interface InTurn {
-  readonly request: IncomingMessage & Partial<Pick<EngineRequest, 'keepTurn' | 'endTurn'>>
+  readonly request: IncomingMessage & Partial<Pick<EngineRequest, 'keepTurn' | 'keepTurnUntilAnswered' | 'endTurn'>>
 }
 
 /** See {@link EngineRequest.keepTurn}. */
 export const keepTurn = ({ request }: InTurn): void => request.keepTurn?.()
+
+/** See {@link EngineRequest.keepTurnUntilAnswered}. */
+export const keepTurnUntilAnswered = ({ request }: InTurn): void => request.keepTurnUntilAnswered?.()
 
 /** See {@link EngineRequest.endTurn}. */
 export const endTurn = ({ request }: InTurn): void => request.endTurn?.()

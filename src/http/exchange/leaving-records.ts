@@ -9,6 +9,8 @@ interface OrderedResponse {
   atTurn(run: () => void): void
   /** Ends the connection, because its client takes the answer too slowly. */
   endUnread(): void
+  /** Whether a budget holds its bytes until they have left. */
+  isHeld: boolean
 }
 
 /**
@@ -48,7 +50,15 @@ export const leavesOf = (
   budget: RecordBudget,
   held: HeldRecords,
   elsewhereBytes = 0
-): (() => void) => budget.leaves(new LeavingResponse(response, held, elsewhereBytes))
+): (() => void) => {
+  isHeldApart(response)
+  return budget.leaves(new LeavingResponse(response, held, elsewhereBytes))
+}
+
+/** To be called when another part holds the bytes of the answer, or has them in memory once for many. */
+export function isHeldApart(response: ServerResponse | (ServerResponse & OrderedResponse)): void {
+  if ('isHeld' in response) response.isHeld = true
+}
 
 /** A class, since an object with a getter costs as much as the rest of a short answer's way out. */
 class LeavingResponse implements LeavingAnswer {

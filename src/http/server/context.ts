@@ -4,6 +4,7 @@ import { performanceClock } from '../../core/clocks.js'
 import type { CastellanError, OverloadedError } from '../../core/errors.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
+import type { RecordBudget } from '../../core/record-budget.js'
 import { RefusalCounts } from '../../core/refusals.js'
 import type { Tracing } from '../../core/tracing/tracing.js'
 import type { RequestAccess } from '../access/request-access.js'
@@ -78,6 +79,8 @@ interface ContextOptions {
   readonly http: HttpSettings
   readonly metrics: PrometheusMetrics
   readonly log: Logger
+  /** The budget of all large answers. Absent: none are counted. */
+  readonly records?: RecordBudget | undefined
   /** Absent: no access rules are configured. */
   readonly requestAccess?: RequestAccess | undefined
   readonly accessLog?: AccessLog | undefined
@@ -134,7 +137,7 @@ export function createHttpContext(options: ContextOptions): HttpContext {
     if (options.accessLog?.wants()) options.accessLog.write({ ...fields, api: 'none' })
     requestLog.refused(fields)
   }
-  const connections = new Connections(limits, { metrics, refusals, log, now, onRefusedHead })
+  const connections = new Connections(limits, { metrics, refusals, log, now, records: options.records, onRefusedHead })
   const shedder = new LoadShedder(http, { metrics, log, clock: now })
   const calls: CountedCalls = {
     maxHeaderBytes: http.maxHeaderBytes,

@@ -4,6 +4,7 @@ import type { RequestAccess } from '../access/request-access.js'
 import { engineRequest } from '../engine/request.js'
 import { varyOf } from '../exchange/compressed-answer.js'
 import { isOnOwnPort } from '../exchange/exchange.js'
+import { isHeldApart } from '../exchange/leaving-records.js'
 import { TrustedProxies } from '../exchange/trusted-proxies.js'
 import {
   type DescribedApi,
@@ -68,13 +69,13 @@ export function addDescriptions(
   const shared = servedOnce(() =>
     toDocument('Castellan', version, [own(frontPage, description, receiptOperation), ...apis])
   )
-  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(shared()))
+  app.get(OPENAPI_PATH, { onRequest }, (_, reply) => sendDocument(reply, shared()))
   for (const api of apis) {
     const alone = servedOnce(() =>
       toDocument(`Castellan: ${api.name}`, version, [own(description, receiptOperation), { ...api, prefix: '' }])
     )
     app.get(`${api.prefix}${OPENAPI_PATH}`, { onRequest }, (request, reply) => {
-      reply.type(JSON_UTF8_TYPE).send(isOnOwnPort({ request: request.raw }) ? alone() : shared())
+      sendDocument(reply, isOnOwnPort({ request: request.raw }) ? alone() : shared())
     })
   }
 }
@@ -89,7 +90,13 @@ export function addPartDescription(
   const apis = [own(description), { ...part, prefix: '' }]
   const document = servedOnce(() => toDocument(`Castellan: ${part.name}`, version, apis))
   const answer = { onRequest: requireRule(requestAccess) }
-  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(document()))
+  app.get(`${prefix}${OPENAPI_PATH}`, answer, (_, reply) => sendDocument(reply, document()))
+}
+
+/** The document is made once for all. */
+function sendDocument(reply: FastifyReply, document: Buffer): void {
+  isHeldApart(reply.raw)
+  reply.type(JSON_UTF8_TYPE).send(document)
 }
 
 const servedOnce = (toDocument: () => OpenApiSchema): (() => Buffer) =>
@@ -97,7 +104,7 @@ const servedOnce = (toDocument: () => OpenApiSchema): (() => Buffer) =>
 
 export function addManagementDescription(app: FastifyInstance, version: string): void {
   const document = servedOnce(() => toDocument('Castellan: management', version, [own(...management, description)]))
-  app.get(OPENAPI_PATH, (_, reply) => void reply.type(JSON_UTF8_TYPE).send(document()))
+  app.get(OPENAPI_PATH, (_, reply) => sendDocument(reply, document()))
 }
 
 /** Matches the host that a client names, which is repeated on the page: a name or an address with a port. */

@@ -5,6 +5,7 @@ import type { ListenAddress } from '../../core/listen-error.js'
 import type { ReceiptDesk } from '../../verbs/receipts.js'
 import type { ApiContext, ApiSettings, HttpApi, OpenDocument, OwnListener } from '../api/api.js'
 import { isOpenRoute, type NamedRoute } from '../api/by-hand.js'
+import { LongLists } from '../api/long-lists.js'
 import type { SilenceLimit } from '../engine/silence-limit.js'
 import { carryRecordHeaders, RecordHeaders } from '../exchange/record-headers.js'
 import { TrustedProxies } from '../exchange/trusted-proxies.js'
@@ -122,6 +123,7 @@ export class Http {
   /** Keeps serving, but closes each connection after its next answer, so that clients connect to another instance. */
   leave(): void {
     this.#context.isLeaving = true
+    for (const listener of this.#traffic) listener.leave()
     this.#context.connections.endBehindAnswers()
   }
 
@@ -181,7 +183,7 @@ async function createSharedApp(
     context.requestAccess,
     new TrustedProxies(context.http.trustedProxies)
   )
-  addReceiptRoute(app, receipts)
+  addReceiptRoute(app, receipts, context.records && new LongLists(context.records))
   const mounts = [...apis, ...further]
   addDescriptions(
     app,

@@ -24,6 +24,8 @@ export class Listener {
   /** Connections during their TLS handshake, by address and port of the peer: after it the socket is another object. */
   readonly #handshakes = new Map<string, Socket>()
   readonly #served: Served
+  #isInherited = false
+  #closed: Promise<void> | undefined
 
   /** @param certificates for TLS; absent: plain HTTP */
   constructor(maxConnections: number, served: Served, connections: Connections, certificates?: Certificates) {
@@ -52,8 +54,10 @@ export class Listener {
       this.#server.once('error', error => reject(toListenError(error, address)))
       this.#server.once('listening', resolve)
       if ('unixSocket' in address) listenPrivately(this.#server, address.unixSocket, address.mode)
-      else if (address.fd !== undefined) this.#server.listen({ fd: address.fd })
-      else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG })
+      else if (address.fd !== undefined) {
+        this.#isInherited = true
+        this.#server.listen({ fd: address.fd })
+      } else this.#server.listen({ port: address.port, host: address.host, backlog: BACKLOG })
     })
     if ('unixSocket' in address) return `unix:${address.unixSocket}`
     const { port } = address.fd === undefined ? (this.#server.address() as AddressInfo) : this.#inherited(address)
@@ -83,20 +87,29 @@ export class Listener {
     this.#server.on('secureConnection', (socket: Socket) => this.#handshakes.delete(peerOf(socket)))
   }
 
+  /** Stops accepting where others have the same socket. Requests in progress are finished. */
+  leave(): void {
+    if (this.#isInherited) void this.#close()
+  }
+
   /** Stops accepting; resolves when the last connection has ended. Requests in progress are finished. */
-  drain(): Promise<void> {
-    if (!this.#server.listening) return Promise.resolve()
-    return new Promise(resolve => {
-      // Node reads its sockets after its timers. What has come while the process was busy must count before the look.
-      const sweep = setInterval(() => setImmediate(() => this.#connections.closeIdle(this.#served)), IDLE_SWEEP_MS)
-      this.#server.close(() => {
-        clearInterval(sweep)
-        resolve(this.#connections.closedOf(this.#served))
-      })
-      this.#connections.closeIdle(this.#served)
-      for (const socket of this.#handshakes.values()) socket.destroy()
-      this.#connections.leaveUpgraded()
-    })
+  async drain(): Promise<void> {
+    if (!this.#server.listening && this.#closed === undefined) return
+    // Node reads its sockets after its timers. What has come while the process was busy must count before the look.
+    const sweep = setInterval(() => setImmediate(() => this.#connections.closeIdle(this.#served)), IDLE_SWEEP_MS)
+    const closed = this.#close()
+    this.#connections.closeIdle(this.#served)
+    for (const socket of this.#handshakes.values()) socket.destroy()
+    this.#connections.leaveUpgraded()
+    await closed
+    clearInterval(sweep)
+    await this.#connections.closedOf(this.#served)
+  }
+
+  /** @returns when the last connection has ended */
+  #close(): Promise<void> {
+    this.#closed ??= new Promise(resolve => this.#server.close(() => resolve()))
+    return this.#closed
   }
 
   cut(): void {

@@ -5,6 +5,8 @@ import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { type Notice, textsOf } from '../../core/notice.js'
 import type { SilenceLimit } from '../engine/silence-limit.js'
 import { BrowserGuard } from '../exchange/browser-guard.js'
+import { isHeldApart } from '../exchange/leaving-records.js'
+import { renderingOf } from '../exchange/shared-rendering.js'
 import type { StatusSource } from '../status/status.js'
 import { requireManagement } from './access-hooks.js'
 import type { Certificates } from './certificates.js'
@@ -65,7 +67,7 @@ export interface ManagementOptions {
   readonly status: ProcessStatus
   readonly managementCertificates?: Certificates | undefined
   /** The metrics that `/metrics` shows, made for each request. */
-  readonly shown: { readonly registry: Pick<PrometheusMetrics['registry'], 'contentType' | 'metrics'> }
+  readonly shown: Pick<PrometheusMetrics, 'registry'>
 }
 
 const OTHER_PATH =
@@ -85,9 +87,11 @@ function addManagementRoutes(app: FastifyInstance, { status, shown: { registry }
       .send({ ready: reasons.length === 0, reasons: textsOf(reasons), warnings: textsOf(status.warnings()) })
   app.get('/ready', (_, reply) => answer(reply, status.unreadyReasons()))
   app.get('/ready/kafka', (_, reply) => answer(reply, status.kafkaReasons()))
+  const metrics = renderingOf(registry)
   app.get('/metrics', async (_, reply) => {
-    reply.type(registry.contentType)
-    return registry.metrics()
+    const text = await metrics.get()
+    isHeldApart(reply.raw)
+    return reply.type(registry.contentType).send(text)
   })
   app.setNotFoundHandler(({ url }, reply) => {
     const [path] = url.split('?', 1)

@@ -6,6 +6,8 @@ import { Shares } from '../../core/shares.js'
 import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
 import { isOfThisMachine } from '../exchange/client.js'
+import { isHeldApart } from '../exchange/leaving-records.js'
+import { SharedRendering } from '../exchange/shared-rendering.js'
 import { json, type Operation, reading } from '../openapi/operation.js'
 import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
@@ -52,9 +54,11 @@ export const pageOperations: readonly Operation[] = [
 
 /** `GET /status.json` of the management port. It needs the permission `management`, as `/metrics` does. */
 export function addStatusRoute(app: FastifyInstance, source: StatusSource): void {
+  const rendering = new SharedRendering(async () => Buffer.from(JSON.stringify(await source())))
   app.get(STATUS_PATH, async (_, reply) => {
-    const status = await source()
-    return reply.headers(FOUND_HEADERS).type(JSON_UTF8_TYPE).send(JSON.stringify(status))
+    const text = await rendering.get()
+    isHeldApart(reply.raw)
+    return reply.headers(FOUND_HEADERS).type(JSON_UTF8_TYPE).send(text)
   })
 }
 
@@ -70,6 +74,7 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
       if (html === undefined) return deny(reply, 404, 'not found', 'the page is not built; npm run build makes it')
       page = { bytes: Buffer.from(html), policy: policyOf(html) }
     }
+    isHeldApart(reply.raw)
     reply.headers({ ...PAGE_HEADERS, 'cache-control': 'no-cache', 'content-security-policy': page.policy })
     return reply.type('text/html; charset=utf-8').send(page.bytes)
   })

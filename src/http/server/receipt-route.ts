@@ -1,17 +1,32 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { MAX_RECORDS_OF_ANSWER, type ReceiptDesk, type ReceiptReply, receiptJson } from '../../verbs/receipts.js'
+import { OverloadedError } from '../../core/errors.js'
+import type { HeldRecords } from '../../core/record-budget.js'
+import {
+  type FoundReceipt,
+  MAX_RECORDS_OF_ANSWER,
+  type ReceiptDesk,
+  type ReceiptReply,
+  receiptJson,
+  statesJson
+} from '../../verbs/receipts.js'
 import { ANONYMOUS, principalOf } from '../access/access.js'
 import { neverCalled } from '../api/by-hand.js'
+import { LongList, type LongLists, type MadeList } from '../api/long-lists.js'
 import { engineRequest } from '../engine/request.js'
+import { sendAnswer } from '../exchange/answers.js'
 import { clientOf } from '../exchange/client.js'
 import { noteWait } from '../exchange/exchange.js'
 import { json, type Operation } from '../openapi/operation.js'
-import { deny, sendJson } from './access-hooks.js'
+import { deny, JSON_UTF8_TYPE, sendJson } from './access-hooks.js'
 
 /** The beginning of the path of receipts, on every port whose API produces. */
 export const RECEIPT_PATH = '/receipts/'
 
+/** The states of so many records are answered at once; those of more in portions. */
+const FEW_RECORDS = 64
+/** Records of which the states are in memory while a list is made. */
+const RECORDS_OF_LOOK = 256
 const MAX_WAIT_MS = 300_000
 const WAIT = /^(\d{1,6})(ms|s|m)?$/
 const UNITS_MS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000 }
@@ -70,8 +85,13 @@ export const receiptOperation: Operation = {
  * never given, so that no client learns which receipts exist.
  *
  * @param desk `undefined`: receipts are switched off
+ * @param lists make long answers. `undefined`: they are not counted
  */
-export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefined): void {
+export function addReceiptRoute(
+  app: FastifyInstance,
+  desk: ReceiptDesk | undefined,
+  lists: LongLists | undefined
+): void {
   app.route({
     method: OTHER_METHODS,
     url: `${RECEIPT_PATH}:id`,
@@ -94,9 +114,63 @@ export function addReceiptRoute(app: FastifyInstance, desk: ReceiptDesk | undefi
       const principals = [...new Set([principalOf(request.raw), ANONYMOUS])]
       const signal = waitMs === 0 ? undefined : leavingOf(request)
       const client = clientOf(request.raw, { principal: principals[0]! })
-      return answer(reply, id, await desk.read({ id, principals, client, waitMs, from, signal }))
+      const most = lists && FEW_RECORDS
+      const found = await desk.read({ id, principals, client, waitMs, from, signal, most })
+      if (lists === undefined || found.type !== 'found' || found.count - found.from <= FEW_RECORDS)
+        return answer(reply, id, found)
+      reply.hijack()
+      const { count, isSettled } = found
+      const look = (at: number, most: number) => desk.read({ id, principals, client, from: at, most })
+      await answerInPortions(request, reply, client, lists, listOf({ id, count, from: found.from, isSettled, look }))
     }
   )
+}
+
+interface LongReceipt extends Pick<FoundReceipt, 'count' | 'from' | 'isSettled'> {
+  readonly id: string
+  /** Looks at some records from an index on. */
+  readonly look: (from: number, most: number) => Promise<ReceiptReply>
+}
+
+/** What became of up to 10,000 records: 3.4 MB. They are looked at while the list is made, and not before. */
+function listOf({ id, count, from, isSettled, look }: LongReceipt): LongList {
+  const to = Math.min(count, from + MAX_RECORDS_OF_ANSWER)
+  async function* states(): AsyncIterable<object> {
+    for (let at = from; at < to; ) {
+      const found = await look(at, Math.min(RECORDS_OF_LOOK, to - at))
+      // The gateway that has them has gone, or they are not kept any more.
+      if (found.type !== 'found' || found.records.length === 0)
+        throw new OverloadedError('the records cannot be looked at')
+      yield* statesJson(found)
+      at += found.records.length
+    }
+  }
+  const head = JSON.stringify({ receipt: id, settled: isSettled, count }).slice(0, -1)
+  return new LongList('receipt', `${head},"records":[`, states(), to < count ? `],"next":${to}}` : ']}')
+}
+
+async function answerInPortions(
+  { id: requestId }: FastifyRequest,
+  { raw: response }: FastifyReply,
+  client: string | undefined,
+  lists: LongLists,
+  list: LongList
+): Promise<void> {
+  const send = (status: number, body: MadeList['body'], held?: HeldRecords, further = {}): void =>
+    sendAnswer(
+      response,
+      status,
+      JSON_UTF8_TYPE,
+      body,
+      { requestId, persisted: undefined, held },
+      { 'cache-control': 'no-store', ...further }
+    )
+  await lists
+    .answer(list, client, response, ({ body, held }) => send(200, body, held))
+    .catch(({ message }: Error) => {
+      const body = JSON.stringify({ error: 'overloaded', message })
+      send(503, body, undefined, { 'retry-after': RETRY_AFTER_SECONDS })
+    })
 }
 
 function leavingOf({ raw }: FastifyRequest): AbortSignal {

@@ -444,7 +444,10 @@ class ProcessParts implements App {
     await this.#peers?.all.open()
     const { metrics } = this
     const [log, refusals, tracing] = [this.#log, this.#refusals, this.#tracing]
-    const context = createHttpContext({ metrics, log, refusals, tracing, http, requestAccess, accessLog })
+    const context = createHttpContext({
+      ...{ metrics, log, refusals, tracing, http, requestAccess, accessLog },
+      records: this.#records
+    })
     const status = this.#status()
     const webhooks = this.#openWebhooks()
     const shared: SharedByApis = {

@@ -31,8 +31,8 @@ export function registerLog({ registry }: PrometheusMetrics): void {
 }
 
 export function registerRecords({ registry }: PrometheusMetrics, records: RecordBudget): void {
-  const held = 'Bytes of records that are held for answers, from their fetch until the answer has left'
-  const limit = 'Limit of the bytes of records that are held for answers: `advanced.http.answersMaxBytes`'
+  const held = 'Bytes of records and of large answers, from before an answer is made until it has left'
+  const limit = 'Limit of these bytes: `advanced.http.answersMaxBytes`'
   registerGauge(registry, 'castellan_http_answers_bytes', held, () => records.heldBytes)
   registerGauge(registry, 'castellan_http_answers_limit_bytes', limit, () => records.maxBytes)
 }

@@ -6,6 +6,8 @@ import { FakeSocket } from './fake-socket.js'
 /** An answer that writes down what happens to it. */
 class FakeResponse {
   needsDrain = false
+  isHeld = true
+  unheldBytes = 0
   restBytes = 0
   isLast = false
   finished = false
@@ -41,7 +43,7 @@ describe('the answers of one connection', () => {
     left = 0
     queue = new AnswerLine(
       socket as unknown as Socket,
-      { date: '', keepAliveTimeoutMs: 0, atEndOfTick, endedUnread: atEndOfTick },
+      { date: '', keepAliveTimeoutMs: 0, atEndOfTick, endedUnread: atEndOfTick, unheld: atEndOfTick },
       { goOn: () => left++ }
     )
     socket.on('drain', () => queue.drained())

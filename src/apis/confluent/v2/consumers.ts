@@ -80,7 +80,12 @@ const apiOf = (parts: ConfluentParts, hasRegistry: boolean): InstanceApi => ({
       const type = embeddedTypeOf(exchange.request.headers.accept)
       if (result !== undefined && type === undefined) return result
       if (result === undefined) answers.noContent(exchange)
-      else answers.send(exchange, 200, type!, JSON.stringify(result))
+      else {
+        const client = clientOf(exchange.request, parts.access.callerOf(exchange.request))
+        await parts.longLists.answerObject(result as object, client, exchange.response, ({ body, held }) =>
+          answers.send(exchange, 200, type!, body, { held })
+        )
+      }
       return undefined
     })
   },

@@ -6,9 +6,10 @@ import type { Caller } from '../../../http/access/access.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { originOf } from '../../../http/api/request-origin.js'
 import type { BufferPool } from '../../../http/exchange/body-collector.js'
-import { addressOf } from '../../../http/exchange/client.js'
+import { addressOf, clientOf } from '../../../http/exchange/client.js'
 import type { Exchange } from '../../../http/exchange/exchange.js'
 import { JSON_TYPE } from '../../../http/exchange/modern-answers.js'
+import { HeldStream } from '../../../http/exchange/room.js'
 import { PERSISTED_HEADER, persistedText } from '../../../verbs/persisted.js'
 import { refusalCodeOf } from '../answers.js'
 import { type RefusedRecord, refusedRecord } from '../failures.js'
@@ -76,6 +77,7 @@ export class RecordStream implements TurnTaker {
   readonly #head: StreamHead
   readonly #parts: RecordStreamParts
   readonly #reader: RecordReader
+  readonly #answers: HeldStream
   readonly #startedAt: number
   readonly #groups: Group[] = []
   /** The piece of the body that waits for the next turn, and the position up to which it was read. */
@@ -102,6 +104,7 @@ export class RecordStream implements TurnTaker {
     this.owner = addressOf(exchange.request) ?? this
     this.#head = head
     this.#parts = parts
+    this.#answers = new HeldStream(exchange.response, clientOf(exchange.request, parts.caller))
     const accepts = (): boolean => this.#accepts()
     this.#reader = new RecordReader({ topic, hasRegistry: parts.writer !== undefined, maxRecordBytes, accepts })
     this.#startedAt = parts.clock()
@@ -297,7 +300,6 @@ export class RecordStream implements TurnTaker {
   /** Writes the answers whose turn it is. */
   #answer(): void {
     if (this.#state === 'over' || this.#isStalled) return
-    const { response } = this.#exchange
     let text = ''
     while (this.#groups[0]?.outcomes !== undefined && !this.#isStalled) {
       const { items, cost, outcomes } = this.#groups.shift()!
@@ -305,7 +307,7 @@ export class RecordStream implements TurnTaker {
       for (let at = 0; at < items.length; at++) text += `${this.#head.answers.of(outcomes![at]!, items[at]!)}\r\n`
       if (text.length < WRITE_CHARS && this.#groups[0]?.outcomes !== undefined) continue
       this.#writeHead()
-      this.#isStalled = !response.write(text)
+      this.#isStalled = !this.#answers.write(text)
       text = ''
     }
     if (this.#groups.length > 0) return
