@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { counterFamily, durationFamily, gaugeFamily, MAX_SERIES } from '../../../src/core/metrics/family.js'
+import { counterFamily, durationFamily, MAX_SERIES } from '../../../src/core/metrics/family.js'
 import { TaggedMetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import {
   createPrometheusMetrics,
