@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { isInstant } from '../../core/instants.js'
 import type { WebhookPartition } from '../../webhooks/webhook-status.js'
 import type { ToldWebhook } from '../../webhooks/webhooks-of-all.js'
 
@@ -16,7 +17,7 @@ const partitionSchema = z.object({
   oldest: z
     .object({
       offset,
-      timestamp: time,
+      timestamp: time.nullable().describe('null: no date has it'),
       attempts: z.int().describe('of this gateway'),
       nextAttempt: time.nullable().describe('null: it is under way, or waits for another one'),
       key: text.nullable().optional().describe('base64; only for those who may consume, and where it is in memory')
@@ -114,7 +115,7 @@ function partitionOf(
     ...row,
     oldest: {
       offset: oldest.offset,
-      timestamp: timeOf(oldest.timestampMs),
+      timestamp: isInstant(oldest.timestampMs) ? timeOf(oldest.timestampMs) : null,
       attempts: oldest.attempts,
       nextAttempt: timeOrNull(oldest.nextAttemptAt),
       ...(showsKeys && key !== undefined && { key: key === null ? null : Buffer.from(key).toString('base64') })

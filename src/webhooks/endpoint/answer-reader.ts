@@ -100,6 +100,9 @@ export class AnswerReader {
   }
 }
 
+/** All dates of HTTP are in GMT, also the one that does not say so: `Sun Nov  6 08:49:37 1994`. */
+const inGmt = (date: string): string => (/\d{4}$/.test(date) ? `${date} GMT` : date)
+
 /**
  * The pause that a header `Retry-After` asks for, in seconds or by a date; at most an hour. `undefined`: none.
  *
@@ -109,7 +112,7 @@ export function retryAfterMsOf(header: string | undefined, now: number): number 
   if (header === undefined) return undefined
   const ms = /^\d+$/.test(header)
     ? Number(header) * SECOND_MS
-    : (HTTP_DATE.test(header) ? Date.parse(header) : Number.NaN) - now
+    : (HTTP_DATE.test(header) ? Date.parse(inGmt(header)) : Number.NaN) - now
   return Number.isNaN(ms) ? undefined : Math.min(HOUR_MS, Math.max(0, ms))
 }
 

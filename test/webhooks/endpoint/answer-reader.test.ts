@@ -162,6 +162,7 @@ describe('an answer of an endpoint', () => {
       ['Mon, 30 Nov 2026 12:01:30 GMT', 90_000],
       ['Monday, 30-Nov-26 12:01:30 GMT', 90_000],
       ['Mon Nov 30 12:01:30 2026 GMT', 90_000],
+      ['Mon Nov 30 12:01:30 2026', 90_000],
       ['Mon, 30 Nov 2026 11:00:00 GMT', 0],
       ['Tue, 01 Dec 2026 12:00:00 GMT', 3_600_000],
       ['-1', undefined],
@@ -171,7 +172,13 @@ describe('an answer of an endpoint', () => {
       ['Monday', undefined],
       ['', undefined]
     ]
-    for (const [header, ms] of cases) expect(retryAfterMsOf(header, now), header).to.equal(ms)
+    const { TZ } = process.env
+    for (const zone of ['UTC', 'America/New_York', 'Asia/Kolkata']) {
+      process.env.TZ = zone
+      for (const [header, ms] of cases) expect(retryAfterMsOf(header, now), `${header} in ${zone}`).to.equal(ms)
+    }
+    if (TZ === undefined) delete process.env.TZ
+    else process.env.TZ = TZ
     const reader = new AnswerReader()
     reader.take(Buffer.from(head('HTTP/1.1 503 x', 'RETRY-AFTER:  7', 'Retry-After: 8')))
     expect(reader.head).to.deep.equal({ status: 503, retryAfter: '7' })
