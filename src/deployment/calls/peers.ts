@@ -118,6 +118,22 @@ export class PeerError extends Error {
   }
 }
 
+/** A value from another process, whose members may be anything. */
+export type Foreign<Of> = { readonly [Member in keyof Of]?: unknown }
+
+export const isForeign = (value: unknown): value is Foreign<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null
+
+/**
+ * The answer to a call, as it must be. What is not is as good as no answer: a gateway with a defect must not harm this one.
+ *
+ * @throws PeerError without a cause: what was asked may have been done
+ */
+export function fitting<Answer>(name: string, answer: unknown, fits: (answer: unknown) => boolean): Answer {
+  if (fits(answer)) return answer as Answer
+  throw new PeerError(`a gateway answers the call ${name} with what makes no sense`)
+}
+
 /** Code of a call to a process that is gone, does not serve yet, or does not answer. */
 export const NO_ANSWER = 'noAnswer'
 

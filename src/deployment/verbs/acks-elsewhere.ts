@@ -4,7 +4,7 @@ import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
 import { type BatchedCalls, batchedCalls } from '../calls/batched-calls.js'
-import { askAll, isUnanswered, type Peers } from '../calls/peers.js'
+import { askAll, fitting, isForeign, isUnanswered, type Peers } from '../calls/peers.js'
 
 /** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
 const ACK_TIMEOUT_MS = 2_000
@@ -23,6 +23,10 @@ const NOT_READ: AckResult = {
 }
 
 const isOfReader = ({ type }: AckResult): boolean => type !== 'notRead' && type !== 'failed'
+
+const TYPES: ReadonlySet<unknown> = new Set<AckResult['type']>(['acked', 'notOffered', 'notRead', 'failed'])
+const areResults = (answer: unknown): boolean =>
+  Array.isArray(answer) && answer.every(one => isForeign(one) && TYPES.has(one.type))
 
 interface AskedAck extends MessageId {
   readonly groupId: string
@@ -90,12 +94,14 @@ export class AcksElsewhere<Id> {
 
   #callsTo(id: Id): BatchedCalls<AskedAck, AckResult> {
     return getOrAdd(this.#calls, id, () => {
-      const call = (acks: readonly AskedAck[]) =>
-        this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS })
+      const call = async (acks: readonly AskedAck[]) => {
+        const told = await this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS })
+        return fitting<readonly AckResult[]>(this.#message, told, areResults)
+      }
       return batchedCalls<AskedAck, AckResult>({
         ...LIMITS,
         name: 'calls with acknowledgements',
-        call: call as (acks: readonly AskedAck[]) => Promise<readonly AckResult[]>,
+        call,
         // A process that does not answer counts as one that does not read the partition.
         failed: error => (isUnanswered(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)),
         full: OVERLOADED

@@ -16,7 +16,7 @@ import type {
   Released,
   Verbs
 } from '../../verbs/verbs.js'
-import { isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
+import { fitting, isForeign, isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
 import { BudgetForPeers } from './budget-for-peers.js'
 import { KnownInstances } from './known-instances.js'
@@ -45,6 +45,15 @@ const GONE = { type: 'unknownInstance' } as const
 /** The result of a call that was not sent. */
 const NOT_ASKED = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
+const isResult = (answer: unknown): boolean => isForeign(answer) && typeof answer.type === 'string'
+const isBytes = (value: unknown): boolean => value === null || value instanceof Uint8Array
+const isRecord = (one: unknown): boolean =>
+  isForeign(one) && isBytes(one.key) && isBytes(one.value) && Array.isArray(one.headers)
+const isRead = (answer: unknown): boolean =>
+  isForeign(answer) &&
+  (answer.type === 'done' ? isForeign(answer.value) && areRecords(answer.value.records) : isResult(answer))
+const areRecords = (value: unknown): boolean => Array.isArray(value) && value.every(isRecord)
+
 /** The result of a verb whose first attempt had no answer, when the state that is found may come from that attempt. */
 const IN_DOUBT = ownFailure('timedOut', 'an attempt had no answer, and the request may have been carried out', true)
 
@@ -284,7 +293,9 @@ export class PeerInstances<Id> implements InstanceVerbs {
   async #call(to: Id, verb: string, body: object, timeoutMs = VERB_TIMEOUT_MS, client?: string): Promise<unknown> {
     const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
     try {
-      return await this.#peers.call(to, `instance ${verb} ${this.#cluster}`, body, { timeoutMs, client, kind })
+      const name = `instance ${verb} ${this.#cluster}`
+      const answer = await this.#peers.call(to, name, body, { timeoutMs, client, kind })
+      return verb === 'settle' ? answer : fitting(name, answer, verb === 'read' ? isRead : isResult)
     } catch (error) {
       if (isNotSent(error)) return NOT_ASKED
       if (isUnanswered(error)) return GONE

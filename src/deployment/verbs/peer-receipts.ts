@@ -1,9 +1,10 @@
 import { unlessAborted } from '../../core/ending.js'
 import { OverloadedError } from '../../core/errors.js'
+import { isInstant } from '../../core/instants.js'
 import { Shares } from '../../core/shares.js'
 import { placeOf } from '../../producer/receipts/receipts.js'
 import type { ProcessReply, ReceiptDesk, ReceiptQuestion, ReceiptsElsewhere } from '../../verbs/receipts.js'
-import { type AnswerOfPeer, askAll, type Peers } from '../calls/peers.js'
+import { type AnswerOfPeer, askAll, fitting, isForeign, type Peers } from '../calls/peers.js'
 
 const MESSAGE = 'receipt'
 /** Time limit for an answer, in addition to the time that the question may wait. */
@@ -76,11 +77,33 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
   /** @throws OverloadedError */
   async #ask(question: SentQuestion, others: readonly Id[]): Promise<FoundByPeer<Id>> {
     const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
-    const call = (by: Id) => this.#peers.call(by, MESSAGE, question, { timeoutMs }) as Promise<PeerAnswer>
+    const call = async (by: Id) =>
+      fitting<PeerAnswer>(MESSAGE, await this.#peers.call(by, MESSAGE, question, { timeoutMs }), isAnswer)
     const told = await askAll(others, call, isKnown)
     const { by, answer } = told.find(one => isKnown(one.answer)) ?? {}
     return by === undefined ? { reply: withoutAnswer(told) } : { reply: answer?.reply, by }
   }
+}
+
+const TYPES: ReadonlySet<unknown> = new Set<NonNullable<ProcessReply>['type']>([
+  'found',
+  'notFound',
+  'expired',
+  'unreachable',
+  'former'
+])
+const isIndex = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
+const isState = (one: unknown): boolean =>
+  isForeign(one) && typeof one.state === 'string' && (one.sinceMs === undefined || isInstant(one.sinceMs))
+
+function isAnswer(answer: unknown): boolean {
+  if (!isForeign(answer)) return false
+  const { reply } = answer
+  if (reply === undefined) return true
+  if (!isForeign(reply) || !TYPES.has(reply.type)) return false
+  if (reply.type !== 'found') return true
+  const { count, from, records } = reply
+  return isIndex(count) && isIndex(from) && Array.isArray(records) && records.every(isState)
 }
 
 /** The process has given the receipt. */

@@ -1,9 +1,10 @@
+import { isInstant } from '../../core/instants.js'
 import type { Offset } from '../../core/model.js'
 import { type ReadByWebhook, readsSame, type WebhookDefinition } from '../../webhooks/definition.js'
 import type { ResumeResult, SkipResult, TestResult, WebhookDesk } from '../../webhooks/webhook-desk.js'
 import type { WebhookStatus } from '../../webhooks/webhook-status.js'
 import type { ToldWebhook, WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
-import { type AnswerOfPeer, askAll, type Peers } from '../calls/peers.js'
+import { type AnswerOfPeer, askAll, type Foreign, fitting, isForeign, type Peers } from '../calls/peers.js'
 
 /** Time limit for what another process only has to look up. */
 const ASK_TIMEOUT_MS = 2_000
@@ -27,6 +28,35 @@ const UNKNOWN = { type: 'unknownWebhook' } as const
 
 /** Whether this process knows nothing of what is asked for, so that another one may. */
 const isElsewhere = ({ type }: SkipResult | TestResult): boolean => type === 'notAtHand' || type === 'unknownWebhook'
+
+const isNumber = (value: unknown): boolean => typeof value === 'number'
+const isInstantOrNone = (value: unknown): boolean => value === undefined || isInstant(value)
+const isListOf = (value: unknown, isRight: (one: Foreign<Record<string, unknown>>) => boolean): boolean =>
+  Array.isArray(value) && value.every(one => isForeign(one) && isRight(one))
+
+const isOldest = (value: unknown): boolean =>
+  value === undefined || (isForeign(value) && isNumber(value.timestampMs) && isInstantOrNone(value.nextAttemptAt))
+
+const isStatus = (one: Foreign<WebhookStatus>): boolean =>
+  [one.name, one.cluster, one.topic, one.group, one.origin, one.state].every(text => typeof text === 'string') &&
+  [one.inFlight, one.window].every(isNumber) &&
+  [one.failingSince, one.pausedUntil].every(isInstantOrNone) &&
+  isListOf(one.partitions, of => [of.partition, of.open, of.parked].every(isNumber) && isOldest(of.oldest)) &&
+  isListOf(one.attempts, of => isInstant(of.at) && isNumber(of.ms)) &&
+  isForeign(one.totals)
+
+const isTyped = (answer: unknown): boolean => isForeign(answer) && typeof answer.type === 'string'
+
+/** What the answer to each call must be. */
+const FITS = {
+  [STATUS]: (answer: unknown): boolean => isListOf(answer, isStatus),
+  [SKIP]: isTyped,
+  [TEST]: (answer: unknown): boolean =>
+    isForeign(answer) &&
+    isTyped(answer) &&
+    (answer.type !== 'sent' || (isForeign(answer.answer) && isNumber(answer.ms))),
+  [RESUME]: isTyped
+}
 
 /** The webhooks of this gateway, and of the others. */
 export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
@@ -111,13 +141,14 @@ export class PeerWebhooks<Id extends number | string> implements WebhooksOfAll {
   }
 
   async #ask<Answer>(
-    call: string,
+    call: keyof typeof FITS,
     body: unknown,
     timeoutMs: number,
     isEnough?: (answer: Answer) => boolean,
     ids = this.#peers?.others ?? []
   ): Promise<readonly AnswerOfPeer<Id, Answer>[]> {
-    const ask = async (id: Id) => (await this.#peers!.call(id, call, body, { timeoutMs })) as Answer
+    const ask = async (id: Id) =>
+      fitting<Answer>(call, await this.#peers!.call(id, call, body, { timeoutMs }), FITS[call])
     return askAll(ids, ask, isEnough)
   }
 }

@@ -3,7 +3,7 @@ import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token
 import { addTo, groupBy } from '../../core/maps.js'
 import { type QueueVerbs, type Settlement, type TokenResult, tokensOf } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
-import { askAll, callOthers, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
+import { askAll, callOthers, fitting, isForeign, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
 
 /** Time limit for a settlement at another process. */
 const SETTLE_TIMEOUT_MS = 10_000
@@ -78,13 +78,19 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
       const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
       // A process that has just been started handles no messages yet.
       if (told === undefined) return allAre('elsewhere')
-      return (told as readonly ToldLock[]).map(result => byOwnClock<TokenResult>(result, askedAt))
+      return fitting<readonly ToldLock[]>(message, told, areSettled).map(result =>
+        byOwnClock<TokenResult>(result, askedAt)
+      )
     } catch (error) {
       const { cause } = error as PeerError
       return allAre(cause === undefined || cause.code === NO_ANSWER ? 'unknown' : 'elsewhere')
     }
   }
 }
+
+const areSettled = (answer: unknown): boolean =>
+  Array.isArray(answer) &&
+  answer.every(one => isForeign(one) && typeof one.token === 'string' && typeof one.outcome === 'string')
 
 /** A lock as it is sent to another process, which has another clock. */
 export interface ToldLock {

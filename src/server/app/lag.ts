@@ -141,6 +141,9 @@ export interface LagWatchDeps {
 
 type ServedGroups = ReadonlyMap<string, readonly string[]>
 
+const isServed = (answer: unknown): answer is ServedGroups =>
+  answer instanceof Map && [...answer.values()].every(Array.isArray)
+
 /**
  * Asks Kafka for the lag of groups, one group after another. The groups of a round are spread over `everyMs`, so the
  * next group is asked for when the one before is answered and its time has come. A round thus never overlaps another.
@@ -227,7 +230,7 @@ export class LagWatch implements LagSource {
     const { peers } = this.#deps
     const options = { timeoutMs: PEERS_TIMEOUT_MS }
     const elsewhere = peers && (await callOthers(peers, 'lagGroups', undefined, options))
-    for (const served of [this.#served(), ...((elsewhere ?? []) as ServedGroups[])]) {
+    for (const served of [this.#served(), ...(elsewhere ?? []).filter(isServed)]) {
       for (const [name, groups] of served) for (const group of groups) add(name, group)
     }
     const isTooMany = found.size > MAX_GROUPS

@@ -275,4 +275,14 @@ describe('an acknowledgement that arrives late at another gateway', () => {
       await arrives()
       expect(group.committed).to.equal(3)
     })
+
+  it('fail where the answer of a gateway makes no sense', async () => {
+    for (const answer of [null, 7, {}, [null], ['acked'], [{}], [{ type: 'done' }]]) {
+      const deployment = new Deployment()
+      const { verbs } = deployment.add('a')
+      deployment.add('b').serve('acks default', () => answer)
+      const { type } = await verbs.groups.ack('g', MESSAGE)
+      expect(type, JSON.stringify(answer)).to.equal('failed')
+    }
+  })
 })

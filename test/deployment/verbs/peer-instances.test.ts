@@ -135,6 +135,8 @@ class Noted {
   }
 }
 
+const isTyped = (answer: unknown): boolean => typeof (answer as { readonly type?: unknown } | null)?.type === 'string'
+
 /** All instances belong to one process. */
 const ownedBy =
   (id: number): OwnerOfInstance<number> =>
@@ -396,6 +398,18 @@ describe('instances of several processes', () => {
     }
     pair.notSent = true
     expect(await verbs.remove(instance)).to.deep.equal(unknown)
+  })
+
+  it('are with a process that does not answer, where its answer makes no sense', async () => {
+    const read = (records: unknown) => ({ type: 'done', value: { records, format: 'binary' } })
+    const strange = [null, 7, 'done', {}, read(7), read([null]), read([{ ...record, value: 7 }])]
+    const handlers = pair.handlers[1]!
+    for (const answer of strange) {
+      for (const verb of ['read', 'create']) handlers.set(`instance ${verb} default`, () => answer)
+      const failure = { type: 'failed', code: 'timedOut', retriable: true }
+      expect(await verbs.read(instance, limits), JSON.stringify(answer)).to.deep.include(failure)
+      if (!isTyped(answer)) expect(await verbs.create(instance, settings, undefined)).to.deep.include(failure)
+    }
   })
 
   describe('whose owner follows from the hash of their names', () => {

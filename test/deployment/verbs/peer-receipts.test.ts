@@ -227,4 +227,28 @@ describe('receipts of other processes', () => {
       expect(reply.type === 'found' && reply.records[0]).to.include({ state: 'unknown' })
     }
   })
+
+  it('cannot be asked for where the answer of a gateway makes no sense', async () => {
+    const found = { type: 'found', count: 1, from: 0, isSettled: true }
+    const strange = [
+      null,
+      7,
+      'found',
+      { reply: null },
+      { reply: 'found' },
+      { reply: {} },
+      { reply: { type: 'lost' } },
+      { reply: found },
+      { reply: { ...found, records: 3 } },
+      { reply: { ...found, records: [null] } },
+      { reply: { ...found, records: [{ state: 'waiting', sinceMs: 1e300 }] } },
+      { reply: { ...found, count: -1, records: [] } }
+    ]
+    const [owner, other] = processes(2)
+    const { id } = owner!.give()
+    for (const answer of strange) {
+      network.peersOf('process 0').serve('receipt', () => answer)
+      expect(await other!.ask(id), JSON.stringify(answer)).to.deep.equal({ type: 'unreachable' })
+    }
+  })
 })

@@ -62,7 +62,22 @@ const ofNothing: WebhookDesk = {
 }
 
 const statusOf = (name: string) =>
-  ({ name, totals: { requests: new Map([['2xx', 3]]) }, partitions: [] }) as unknown as WebhookStatus
+  ({
+    name,
+    cluster: '',
+    topic: '',
+    group: name,
+    origin: 'https://shop',
+    state: 'running',
+    deadLettersStopped: false,
+    foreignMember: false,
+    sendsAborted: false,
+    partitions: [],
+    inFlight: 0,
+    window: 1,
+    attempts: [],
+    totals: { requests: new Map([['2xx', 3]]), deadLetters: 0, skipped: 0, lost: 0, headersLeftOut: 0 }
+  }) as unknown as WebhookStatus
 const skipping = (result: SkipResult) => ({ skip: async () => result })
 const SKIPPED = { type: 'skipped' } as const
 const NOT_AT_HAND = { type: 'notAtHand' } as const
@@ -177,5 +192,39 @@ describe('webhooks of several processes', () => {
     deployment.members.get('c')!.isAway = false
     deployment.members.delete('b')
     expect(await webhooks.resume('orders')).to.deep.equal({ result: { type: 'notGone' }, silent: [] })
+  })
+
+  it('count a gateway whose answer makes no sense as one that does not answer', async () => {
+    const oldest = { offset: 1, timestampMs: 'today' }
+    const partition = { partition: 0, open: 1, parked: 0 }
+    const strange = [
+      null,
+      7,
+      'running',
+      {},
+      [null],
+      [{ name: 'orders' }],
+      [{ ...statusOf('orders'), totals: null }],
+      [{ ...statusOf('orders'), failingSince: 1e300 }],
+      [{ ...statusOf('orders'), partitions: [null] }],
+      [{ ...statusOf('orders'), partitions: [{ ...partition, oldest }] }],
+      [{ ...statusOf('orders'), attempts: [{ at: null }] }],
+      { type: 5 },
+      { type: 'sent', answer: null }
+    ]
+    for (const answer of strange) {
+      const deployment = new Deployment()
+      const webhooks = deployment.add('a', skipping(NOT_AT_HAND), 'orders')
+      deployment.add('b')
+      for (const call of ['status', 'skip', 'test', 'resume'])
+        deployment.members.get('b')!.serve(`webhooks ${call}`, () => answer)
+      const { told, silent } = await webhooks.status('orders')
+      expect(told.concat()).to.deep.equal([])
+      expect(silent, JSON.stringify(answer)).to.deep.equal(['b'])
+      expect(await webhooks.test('orders')).to.deep.equal({ type: 'unknownWebhook' })
+      if (typeof (answer as { readonly type?: unknown } | null)?.type === 'string') continue
+      expect(await webhooks.skip('orders', 0, 7)).to.deep.equal({ result: NOT_AT_HAND, silent: ['b'] })
+      expect(await webhooks.resume('orders')).to.deep.equal({ result: { type: 'unknownWebhook' }, silent: ['b'] })
+    }
   })
 })

@@ -177,4 +177,13 @@ describe('the settlement of messages that other gateways hold', () => {
     expect(a!.scripted.changes).to.deep.equal([{ start: 'latest' }])
     expect(b!.scripted.changes).to.deep.equal([{}])
   })
+
+  it('is unknown where the answer of a gateway makes no sense', async () => {
+    const [token] = await b!.give(11)
+    for (const answer of [null, 7, {}, [null], ['done'], [{}], [{ token: 7, outcome: 'done' }]]) {
+      b!.serve('queue settle default', () => answer)
+      const results = await a!.settle({ accept: [token!] })
+      expect(results, JSON.stringify(answer)).to.deep.equal([{ token, outcome: 'unknown' }])
+    }
+  })
 })
