@@ -281,7 +281,7 @@ export const VERB_FACTS = {
   'webhooks.list': { ...PROMPT, effects: [OFFSETS], command: 'webhooks list', troubles: OF_WEBHOOKS },
   'webhooks.describe': { ...PROMPT, effects: [OFFSETS], command: 'webhooks describe', troubles: OF_WEBHOOKS },
   'webhooks.skip': { ...CHANGING, effects: [CONSUMES], command: 'webhooks skip', troubles: OF_WEBHOOKS },
-  'webhooks.test': { ...PATIENT, effects: [CONSUMES], command: 'webhooks test', troubles: OF_WEBHOOKS },
+  'webhooks.test': { ...PATIENT, order: 'work', effects: [CONSUMES], command: 'webhooks test', troubles: OF_WEBHOOKS },
   'webhooks.resume': { ...CHANGING, effects: [CONSUMES], command: 'webhooks resume', troubles: OF_WEBHOOKS },
   'receipts.read': { ...PATIENT, effects: [], command: 'receipt', troubles: ['logFailed', 'logDamaged'] }
 } as const satisfies Readonly<Record<VerbPath, VerbFacts>>
