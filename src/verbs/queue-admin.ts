@@ -49,15 +49,17 @@ export class KafkaQueueAdmin implements QueueAdmin {
     await this.#topic(topic, limit)
     const [configs, offsets] = await Promise.all([this.#configs(groupId, limit), this.#offsets(groupId, limit)])
     if (!offsets?.length) await this.#checkKind(groupId, limit)
+    const isSet = (setting?: string): boolean | undefined =>
+      configs?.some(({ name, source }) => source === OF_GROUP && (setting === undefined || name === setting))
+    const hasState = offsets && offsets.length > 0
     return {
       settings: configs && settingsIn(configs),
-      hasStart: configs?.some(({ name, source }) => name === START && source === OF_GROUP) ?? true,
-      hasTopic: offsets?.some(one => one.topic === topic) ?? true,
+      hasStart: isSet(START),
+      hasTopic: offsets?.some(one => one.topic === topic),
       otherTopics: topicsOf(offsets ?? []).filter(other => other !== topic),
-      hasIsolation:
-        configs?.some(({ name, source }) => name === ISOLATION && source === OF_GROUP) !== false ||
-        offsets?.length !== 0,
-      isNew: configs?.some(({ source }) => source === OF_GROUP) === false && offsets?.length === 0
+      hasIsolation: eitherOf(isSet(ISOLATION), hasState),
+      exists: eitherOf(isSet(), hasState),
+      hides: hiddenOf(configs, offsets)
     }
   }
 
@@ -173,6 +175,17 @@ export class KafkaQueueAdmin implements QueueAdmin {
     if (configs.find(({ name }) => name === TAKES_DEAD_LETTERS)?.value !== 'true')
       throw new DeadLettersError(`set ${TAKES_DEAD_LETTERS}=true at the topic ${deadLetters} first`)
   }
+}
+
+/** Whether one of two facts holds. `undefined`: neither is known to hold, and Kafka hides one of them. */
+const eitherOf = (one: boolean | undefined, other: boolean | undefined): boolean | undefined =>
+  one === true || other === true || (one === undefined || other === undefined ? undefined : false)
+
+function hiddenOf(configs: object | undefined, offsets: object | undefined): readonly string[] {
+  const hidden: string[] = []
+  if (configs === undefined) hidden.push('DESCRIBE_CONFIGS')
+  if (offsets === undefined) hidden.push('DESCRIBE')
+  return hidden
 }
 
 const topicsOf = (offsets: Offsets): readonly string[] => [...new Set(offsets.map(({ topic }) => topic))].sort()

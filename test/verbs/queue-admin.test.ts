@@ -107,7 +107,8 @@ describe('what queues ask of Kafka', () => {
       hasTopic: false,
       otherTopics: [],
       hasIsolation: false,
-      isNew: true
+      exists: false,
+      hides: []
     })
   })
 
@@ -115,13 +116,13 @@ describe('what queues ask of Kafka', () => {
     const kafka = new ScriptedKafka()
     kafka.groups.set('workers', { 'share.auto.offset.reset': 'by_duration:PT1H' })
     const found = await kafka.admin.find('orders', 'workers', 1_000)
-    expect(found).to.include({ hasStart: true, hasTopic: false, isNew: false })
+    expect(found).to.include({ hasStart: true, hasTopic: false, exists: true })
     expect(found.settings?.start).to.equal('PT1H')
     kafka.offsets = [{ topic: 'orders', partition: 0, startOffset: -1, lag: -1 }]
     expect(await kafka.admin.find('orders', 'others', 1_000)).to.include({
       hasStart: false,
       hasTopic: true,
-      isNew: false
+      exists: true
     })
   })
 
@@ -137,20 +138,38 @@ describe('what queues ask of Kafka', () => {
     expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.include({ hasTopic: true })
   })
 
-  it('takes a group for an old one where Kafka does not show it', async () => {
+  it('tells what Kafka hides as not known, and with which right it would tell', async () => {
     const kafka = new ScriptedKafka()
     kafka.refuses = 'settings'
-    const found = await kafka.admin.find('orders', 'workers', 1_000)
-    expect(found).to.deep.equal({
-      settings: undefined,
-      hasStart: true,
-      hasTopic: false,
-      otherTopics: [],
-      hasIsolation: true,
-      isNew: false
+    const state = [{ topic: 'orders', partition: 0, startOffset: 3, lag: 1 }]
+    const settingsHidden = { settings: undefined, hasStart: undefined, otherTopics: [], hides: ['DESCRIBE_CONFIGS'] }
+    const isHidden = { hasIsolation: undefined, exists: undefined }
+    const isOld = { hasIsolation: true, exists: true }
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.equal({
+      ...settingsHidden,
+      ...isHidden,
+      hasTopic: false
+    })
+    kafka.offsets = state
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.equal({
+      ...settingsHidden,
+      ...isOld,
+      hasTopic: true
     })
     kafka.refuses = 'offsets'
-    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.include({ hasTopic: true, isNew: false })
+    const stateHidden = { hasTopic: undefined, otherTopics: [], hides: ['DESCRIBE'] }
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.include({
+      ...stateHidden,
+      ...isHidden,
+      hasStart: false
+    })
+    kafka.groups.set('workers', { 'share.auto.offset.reset': 'earliest' })
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.deep.include({
+      ...stateHidden,
+      hasStart: true,
+      hasIsolation: undefined,
+      exists: true
+    })
   })
 
   it('refuses a topic that does not exist', async () => {
@@ -217,7 +236,7 @@ describe('what queues ask of Kafka', () => {
   it('takes a group for a share group where Kafka hides whether it is of another kind', async () => {
     const kafka = new ScriptedKafka()
     kafka.hidesKinds = true
-    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.include({ isNew: true })
+    expect(await kafka.admin.find('orders', 'workers', 1_000)).to.include({ exists: false })
     expect(await kafka.admin.configure('orders', 'workers', { lockMs: 20_000 }, 1_000)).to.include({ lockMs: 20_000 })
     expect(await kafka.admin.describe('orders', 'workers', 1_000)).to.include({ state: 'absent' })
   })

@@ -27,22 +27,36 @@ const MAY_NOT_ALTER = ownFailure(
   false
 )
 
+const IS_IT_NEW = 'new groups are not allowed (queues.create), and whether this group is new cannot be told'
+const HAS_IT_START = 'whether the group has a start already, so that this one would count, cannot be told'
+const HAS_IT_ISOLATION =
+  'the group may be new and would have to hide records of open transactions (router.isolationLevel), and whether it is cannot be told'
+
+/** The failure of what depends on a fact that Kafka hides: taken for known, it could skip messages, or give out too many. */
+const hidden = (what: string, { hides }: FoundGroup): Failure =>
+  ownFailure(
+    'forbidden',
+    `${what}: Kafka hides that from the gateway, which needs ${hides.join(' and ')} of the group`,
+    false
+  )
+
 const NEEDS_RIGHT = 'the settings of a new group need ALTER_CONFIGS of it, which the gateway lacks'
 
-/** State of a group before this process joins it. */
+/** State of a group before this process joins it. `undefined` in each of its facts: Kafka hides what would tell it. */
 export interface FoundGroup {
-  /** `undefined`: Kafka does not show them to this gateway. */
   readonly settings: QueueSettings | undefined
   /** Whether it was set where the group starts. */
-  readonly hasStart: boolean
-  /** Whether the group has a state for the topic. True where Kafka does not tell. */
-  readonly hasTopic: boolean
+  readonly hasStart: boolean | undefined
+  /** Whether the group has a state for the topic. */
+  readonly hasTopic: boolean | undefined
   /** The other topics for which the group has a state. Empty where Kafka does not tell. */
   readonly otherTopics: readonly string[]
-  /** Whether the isolation was set, or the group has a state for any topic. True where Kafka does not tell. */
-  readonly hasIsolation: boolean
-  /** Whether the group has neither settings nor state. */
-  readonly isNew: boolean
+  /** Whether the isolation was set, or the group has a state for any topic. */
+  readonly hasIsolation: boolean | undefined
+  /** Whether the group has any settings or state. */
+  readonly exists: boolean | undefined
+  /** The rights on the group, by Kafka's names, without which Kafka hides its settings or its state. Empty: it tells both. */
+  readonly hides: readonly string[]
 }
 
 /** Calls of Kafka that queues need besides those for messages. All throw CastellanError. */
@@ -87,17 +101,19 @@ export async function openGroup<Acquire extends { readonly options: AcquireOptio
 }: Opening<Acquire>): Promise<OpeningResult> {
   try {
     const found = await admin.find(topic, groupId, TIMEOUT_MS)
-    const { settings, hasStart, hasTopic, otherTopics, isNew } = found
-    if (isNew && !limits.mayCreate) return NEW_GROUP
-    const opened = { type: 'opened', settings, isNewGroup: isNew } as const
+    const { settings, exists, hasIsolation } = found
+    if (!(exists || limits.mayCreate)) return exists === false ? NEW_GROUP : hidden(IS_IT_NEW, found)
+    const opened = { type: 'opened', settings, isNewGroup: exists === false } as const
     const changes: { start?: QueueStart; isolation?: IsolationLevel } = {}
-    if (!hasStart && !hasTopic) {
-      const { start, isRefused } = startOf(waiting, [topic, ...otherTopics], refuse)
+    if (!(found.hasStart || found.hasTopic)) {
+      const { start, isRefused } = startOf(waiting, topic, found, refuse)
       if (isRefused) return { type: 'refused' }
       if (start !== undefined && start !== settings?.start) changes.start = start
     }
-    const hides = isolation === 'readCommitted' && settings?.isolation !== isolation
-    if (hides && !found.hasIsolation) changes.isolation = isolation
+    if (isolation === 'readCommitted' && settings?.isolation !== isolation) {
+      if (hasIsolation === undefined) return hidden(HAS_IT_ISOLATION, found)
+      if (!hasIsolation) changes.isolation = isolation
+    }
     if (Object.keys(changes).length === 0) return opened
     const changed = await admin.configure(topic, groupId, changes, TIMEOUT_MS).catch(error => {
       if (error instanceof KafkaError && error.errorCode === errorCodes.GROUP_AUTHORIZATION_FAILED)
@@ -112,23 +128,27 @@ export async function openGroup<Acquire extends { readonly options: AcquireOptio
 }
 
 /**
- * Refuses acquires that name a start and may not alter all these topics.
+ * Refuses acquires that name a start where it cannot be told whether the group has one, or whose clients may not alter
+ * all topics of the group.
  *
  * @returns the start that is named first by one that may, and whether all that have waited were refused
  */
 function startOf<Acquire extends { readonly options: AcquireOptions }>(
   waiting: Iterable<Acquire>,
-  alters: readonly string[],
+  topic: string,
+  found: FoundGroup,
   refuse: Opening<Acquire>['refuse']
 ): { readonly start: QueueStart | undefined; readonly isRefused: boolean } {
+  const alters = [topic, ...found.otherTopics]
+  const isKnown = found.hides.length === 0
   let start: QueueStart | undefined
   let hasRefused = false
   // A client that `refuse` answers may ask again at once, with more rights. Its new acquire is then the last one of this loop.
   for (const one of waiting) {
     if (one.options.start === undefined) continue
-    if (mayAlterAll(one.options, alters)) start ??= one.options.start
+    if (isKnown && mayAlterAll(one.options, alters)) start ??= one.options.start
     else {
-      refuse(one, { ...MAY_NOT_ALTER, alters })
+      refuse(one, isKnown ? { ...MAY_NOT_ALTER, alters } : hidden(HAS_IT_START, found))
       hasRefused = true
     }
   }

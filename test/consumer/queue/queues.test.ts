@@ -290,7 +290,7 @@ describe('a queue', () => {
   })
 
   describe('with a start', () => {
-    const NEW = { hasStart: false, hasTopic: false, isNew: true }
+    const NEW = { hasStart: false, hasTopic: false, exists: false }
     const NEW_GROUP = { ...NEW, hasIsolation: false }
 
     it('sets it where the group has neither a start nor a state of the topic', async () => {
@@ -315,7 +315,7 @@ describe('a queue', () => {
     })
 
     it('that counts for other topics of the group, too, names them to a client that may not change them', async () => {
-      start({ found: { ...NEW, isNew: false, otherTopics: ['returns'] } })
+      start({ found: { ...NEW, exists: true, otherTopics: ['returns'] } })
       const client = await script.acquire({ start: 'latest', mayAlter: ['orders'] })
       expect(client.results).to.have.nested.property('[0].alters').that.deep.equals(['orders', 'returns'])
       expect([script.changes, script.readers.length]).to.deep.equal([[], 0])
@@ -325,7 +325,7 @@ describe('a queue', () => {
     })
 
     it('is set when its client comes again within the refusal, whoever else waits', async () => {
-      start({ found: { ...NEW, isNew: false, otherTopics: ['returns'] } })
+      start({ found: { ...NEW, exists: true, otherTopics: ['returns'] } })
       const results: AcquireResult[] = []
       const options = { count: 1, waitMs: 0, maxBytes: 1, lockMs: undefined, client: 'someone' }
       script.queues.acquire(
@@ -385,7 +385,7 @@ describe('a queue', () => {
 
     it('asks for no right where it has no effect', async () => {
       for (const found of [{ hasStart: true }, { hasTopic: true }]) {
-        start({ found: { ...NEW, isNew: false, otherTopics: ['returns'], ...found } })
+        start({ found: { ...NEW, exists: true, otherTopics: ['returns'], ...found } })
         const client = await script.acquire({ start: 'latest', mayAlter: [] })
         expect([client.failure, script.changes]).to.deep.equal([undefined, []])
         await script.end()
@@ -396,6 +396,56 @@ describe('a queue', () => {
     it('is refused where new groups are not allowed', async () => {
       start({ found: NEW, limits: { mayCreate: false } })
       expect((await script.acquire()).results).to.have.nested.property('[0].setting', 'queues.create')
+    })
+
+    describe('where Kafka hides settings or state of the group', () => {
+      const HIDDEN = { hasStart: undefined, hasTopic: false, hasIsolation: undefined, exists: undefined }
+      const NO_SETTINGS = { ...HIDDEN, settings: undefined, hides: ['DESCRIBE_CONFIGS'] }
+      const NO_STATE = { ...HIDDEN, hasStart: false, hasTopic: undefined, hides: ['DESCRIBE'] }
+      const refusals: [string, QueuesScript][] = [
+        ['DESCRIBE_CONFIGS', { found: NO_SETTINGS }],
+        ['DESCRIBE', { found: NO_STATE }],
+        ['DESCRIBE_CONFIGS and DESCRIBE', { found: { ...HIDDEN, hides: ['DESCRIBE_CONFIGS', 'DESCRIBE'] } }]
+      ]
+
+      for (const [right, script_] of refusals) {
+        it(`refuses a start that may not count, naming ${right}, and serves a client that names none`, async () => {
+          start(script_)
+          const client = await script.acquire({ start: 'earliest' })
+          expect(client.failure).to.equal('forbidden')
+          expect(client.results).to.have.nested.property('[0].message').that.includes(`needs ${right} of the group`)
+          expect([script.changes, script.readers.length]).to.deep.equal([[], 0])
+          expect((await script.acquire()).failure).to.equal(undefined)
+        })
+
+        it(`refuses a group that may be new and would have to hide open transactions, naming ${right}`, async () => {
+          start({ ...script_, isolation: 'readCommitted' })
+          expect((await script.acquire()).results)
+            .to.have.nested.property('[0].message')
+            .that.includes(`needs ${right} of the group`)
+          expect([script.changes, script.readers.length]).to.deep.equal([[], 0])
+        })
+
+        it(`refuses a group that may be new where none may be made, naming ${right}`, async () => {
+          start({ ...script_, limits: { mayCreate: false } })
+          const { results } = await script.acquire()
+          expect(results).to.have.nested.property('[0].message').that.includes('queues.create')
+          expect(results).to.have.nested.property('[0].message').that.includes(`needs ${right} of the group`)
+        })
+      }
+
+      it('serves a group that is known to be an old one, whatever the acquire names', async () => {
+        for (const found of [
+          { ...NO_SETTINGS, hasTopic: true, hasIsolation: true, exists: true },
+          { ...NO_STATE, hasStart: true, hasIsolation: true, exists: true }
+        ]) {
+          start({ found, isolation: 'readCommitted', limits: { mayCreate: false } })
+          expect((await script.acquire({ start: 'earliest' })).failure).to.equal(undefined)
+          expect(script.changes).to.deep.equal([])
+          await script.end()
+        }
+        start()
+      })
     })
 
     it('answers nobody before every partition was fetched from, unless it is the earliest', async () => {

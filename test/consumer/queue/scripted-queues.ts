@@ -199,7 +199,8 @@ export class ScriptedQueues {
           hasTopic: true,
           otherTopics: [],
           hasIsolation: true,
-          isNew: false,
+          exists: true,
+          hides: [],
           ...found
         }
       },
