@@ -134,7 +134,8 @@ export const features = {
       ['DescribeConfigs', 'Group'],
       ['AlterConfigs', 'Group']
     ],
-    without: 'no settings are shown; `PATCH`, and an acquire that begins a group, are refused (30)'
+    without:
+      'no settings are shown; `PATCH` is refused (30), and so is an acquire that may begin a group and names a `start`, or would have to set the isolation, or may not create (403, which names the right)'
   },
   queueOffsets: {
     what: 'to reset queues, and to delete topics of them',

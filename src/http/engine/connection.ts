@@ -107,6 +107,11 @@ export class Connection extends RequestsOfConnection {
     return this.#answers.waitingBytes + this.#keptBytes
   }
 
+  /** Bytes of answers that no budget holds and the client has not taken. */
+  get unheldBytes(): number {
+    return this.#answers.unheldBytes
+  }
+
   /**
    * Ends the connection if it was between two requests at the last call, too. Until then, a request of a busy client may be
    * on its way, which would get no answer.

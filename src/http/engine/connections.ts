@@ -21,6 +21,7 @@ import type {
 import { currentDate } from './response-head.js'
 import { SharedBuffer } from './shared-buffer.js'
 import type { SilenceLimit } from './silence-limit.js'
+import { UnreadAnswers } from './unread-answers.js'
 import type { UpgradeOwner } from './upgrade.js'
 
 /** Longest interval between two checks of the time limits. */
@@ -31,6 +32,9 @@ const CHECK_SHARE = 0.2
 
 /** The same for the time limits for silence. */
 const SILENCE_SHARE = 0.1
+
+/** What answers that no budget holds may take together, as a share of the budget of all others. */
+const UNHELD_SHARE = 0.5
 
 /** A body is refused only in favour of a body that holds this many times fewer bytes. */
 const PRESSED_FACTOR = 4
@@ -88,7 +92,7 @@ export class Connections implements ConnectionHost {
   )
   readonly #endedUnread = counterFamily(
     'castellan_http_connections_ended_unread_total',
-    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s, or less than 45 kB/s while others waited for memory'
+    'Connections that were ended because their clients read nothing of more than 1 MiB of answers for 30 s, less than 45 kB/s while others waited for memory, or nothing for 5 s while small answers took half as much as large ones may'
   )
   readonly #unheld = counterFamily(
     'castellan_http_unheld_answers_total',
@@ -96,6 +100,7 @@ export class Connections implements ConnectionHost {
   )
   readonly #addresses: ClientAddresses
   readonly #open = new Set<Connection>()
+  readonly #unread: UnreadAnswers<Connection>
   /** Bodies of calls that are no requests of HTTP/1.1. */
   readonly #otherBodies = new Set<ReceivingBody>()
   /** Bytes of all bodies, from their arrival until their request is answered. */
@@ -127,6 +132,10 @@ export class Connections implements ConnectionHost {
     this.#log = log
     this.refusedHead = onRefusedHead
     this.#addresses = new ClientAddresses(limits.perAddress)
+    this.#unread = new UnreadAnswers((records?.maxBytes ?? Number.POSITIVE_INFINITY) * UNHELD_SHARE, connection => {
+      this.endedUnread(connection)
+      connection.socket.destroy()
+    })
     this.#show(metrics)
   }
 
@@ -371,5 +380,6 @@ export class Connections implements ConnectionHost {
   #check(): void {
     const now = this.now()
     for (const connection of this.#open) connection.check(now)
+    this.#unread.check(this.#open, now)
   }
 }

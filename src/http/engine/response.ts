@@ -329,6 +329,13 @@ export class AnswerLine {
     return this.socket.writableLength + this.#keptBytes + this.restBytes
   }
 
+  /** Bytes of answers that no budget holds and the client has not taken. */
+  get unheldBytes(): number {
+    let bytes = 0
+    for (let one = this.#first; one !== undefined; one = one.next) if (!one.isHeld) bytes += one.unheldBytes
+    return Math.min(bytes, this.waitingBytes)
+  }
+
   /** Bytes of the answer that leaves, as far as they are not made. */
   get restBytes(): number {
     return this.#writing?.restBytes ?? 0

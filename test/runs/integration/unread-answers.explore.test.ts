@@ -7,6 +7,9 @@ import { Children, Gateway } from '../../cli/child.js'
 const SMALL_HEAP = { NODE_OPTIONS: '--max-old-space-size=256' }
 const CONNECTIONS = 75
 const PIPELINED = 100
+/** The operating system takes up to 4 MiB of each connection before anything waits in the process. */
+const MANY_CONNECTIONS = 400
+const MANY_REQUESTS = 800
 const WATCH_MS = 15_000
 /** An innocent client is answered within this. */
 const INNOCENT_MS = 1_000
@@ -82,26 +85,35 @@ describe('answers that nobody reads, of a process of 256 MB', function () {
     return Number(new RegExp(`^${name} (.+)$`, 'm').exec(text)?.[1])
   }
 
+  async function open(url: string, request: string, times = PIPELINED): Promise<Socket> {
+    const { hostname, port } = new URL(url)
+    const socket = connect(Number(port), hostname)
+    sockets.push(socket)
+    socket.on('error', () => undefined)
+    await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
+    socket.pause()
+    socket.write(request.repeat(times), 'latin1')
+    return socket
+  }
+
+  /** @returns how long answers to others took that took too long */
+  async function lateAnswers(): Promise<number[]> {
+    const late: number[] = []
+    for (const until = performance.now() + WATCH_MS; performance.now() < until; await sleep(200)) {
+      const since = performance.now()
+      const answer = await fetch(`${gateway.url}/arion/health-check`, { headers: { connection: 'close' } })
+      expect(answer.status).to.equal(200)
+      const tookMs = performance.now() - since
+      if (tookMs > INNOCENT_MS) late.push(Math.round(tookMs))
+    }
+    return late
+  }
+
   for (const [name, prepare] of Object.entries(prepared)) {
     it(`hurt nobody: ${name}`, async () => {
       const { request, isOfManagement = false } = await prepare(gateway.url)
-      const { hostname, port } = new URL(isOfManagement ? gateway.management : gateway.url)
-      for (let at = 0; at < CONNECTIONS; at++) {
-        const socket = connect(Number(port), hostname)
-        sockets.push(socket)
-        socket.on('error', () => undefined)
-        await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))
-        socket.pause()
-        socket.write(request.repeat(PIPELINED), 'latin1')
-      }
-      const late: number[] = []
-      for (const until = performance.now() + WATCH_MS; performance.now() < until; await sleep(200)) {
-        const since = performance.now()
-        const answer = await fetch(`${gateway.url}/arion/health-check`, { headers: { connection: 'close' } })
-        expect(answer.status).to.equal(200)
-        const tookMs = performance.now() - since
-        if (tookMs > INNOCENT_MS) late.push(Math.round(tookMs))
-      }
+      for (let at = 0; at < CONNECTIONS; at++) await open(isOfManagement ? gateway.management : gateway.url, request)
+      const late = await lateAnswers()
       expect(gateway.child.isRunning, gateway.child.stderr).to.equal(true)
       expect(late, 'answers to others that took longer').to.deep.equal([])
       expect(await metric('castellan_http_unheld_answers_total')).to.equal(0)
@@ -114,4 +126,27 @@ describe('answers that nobody reads, of a process of 256 MB', function () {
         expect(performance.now()).to.be.below(until)
     })
   }
+
+  it('end where they are small and many: 400 connections with up to 64 KiB each', async () => {
+    const records = Array.from({ length: 60 }, (_, at) => ({ topic: 'orders', data: `${at}` }))
+    const pushed = await post(`${gateway.url}/kprf/push`, { records }, 'application/json')
+    const request = get(`/receipts/${pushed.headers.get('x-castellan-receipt')}`)
+    const answer = await fetch(`${gateway.url}/receipts/${pushed.headers.get('x-castellan-receipt')}`)
+    expect((await answer.text()).length).to.be.within(4_096, 8_000)
+    for (let at = 0; at < MANY_CONNECTIONS; at++) {
+      await open(gateway.url, request, MANY_REQUESTS)
+      // What is tried is what they hold, not how long their requests take.
+      await (await fetch(`${gateway.url}/arion/health-check`)).arrayBuffer()
+    }
+    const until = performance.now() + PATIENCE_MS
+    while (!((await metric('castellan_http_connections_ended_unread_total')) > 0)) {
+      expect(performance.now(), 'none has ended').to.be.below(until)
+      await sleep(500)
+    }
+    const late = await lateAnswers()
+    expect(gateway.child.isRunning, gateway.child.stderr).to.equal(true)
+    expect(late, 'answers to others that took longer').to.deep.equal([])
+    const limitBytes = await metric('castellan_http_answers_limit_bytes')
+    expect(await metric('castellan_http_unread_bytes')).to.be.within(1, limitBytes)
+  })
 })
