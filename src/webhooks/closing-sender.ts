@@ -1,3 +1,4 @@
+import type { Release } from '../core/places.js'
 import type { Attempt, AttemptResult, AttemptSender } from './endpoint/attempt.js'
 
 /** A sender that another one may follow: it is closed when its own attempts have ended. */
@@ -10,10 +11,14 @@ export class ClosingSender implements AttemptSender {
     this.#sender = sender
   }
 
-  async send(attempt: Attempt, signal?: AbortSignal): Promise<AttemptResult> {
+  place(wake: () => void): Release | undefined {
+    return this.#sender.place(wake)
+  }
+
+  async send(attempt: Attempt, signal?: AbortSignal, place?: Release): Promise<AttemptResult> {
     this.#underWay++
     try {
-      return await this.#sender.send(attempt, signal)
+      return await this.#sender.send(attempt, signal, place)
     } finally {
       this.#underWay--
       this.#closeLeft()

@@ -3,6 +3,7 @@ import { Lanes, laneOfKey, type Turn } from '../consumer/group/lanes.js'
 import type { ParkingSink } from '../consumer/group/loop-demand.js'
 import { deleteFrom } from '../core/maps.js'
 import type { KafkaRecord, Logger, MonotonicClock, Offset, TopicPartition } from '../core/model.js'
+import type { Release } from '../core/places.js'
 import type { Verbs } from '../verbs/verbs.js'
 import { writeDeadLetter } from './dead-letters.js'
 import { groupOfWebhook, type WebhookDefinition } from './definition.js'
@@ -22,6 +23,13 @@ const MOST_NOTES = 20
 const MOST_TRIES = 10_000
 /** Pause before a record that could not be read is read again. */
 const READ_PAUSE_MS = 1_000
+
+/** A place for an attempt, which is given back where none is sent. */
+interface AttemptPlace {
+  readonly sender: AttemptSender
+  readonly release: Release
+  isUsed: boolean
+}
 
 export interface RecordRunDeps {
   readonly definition: () => WebhookDefinition
@@ -200,14 +208,17 @@ export class RecordRun implements ParkingSink {
   }
 
   readonly #startReady = (): void => {
-    const { isRunning, pace, memory, definition } = this.#deps
+    const { isRunning, pace, memory, definition, sender } = this.#deps
     const { name } = definition()
     while (this.#lanes.ready > 0 && isRunning() && pace.mayBegin) {
       if (pace.inFlight > 0 && !memory.maySend(name)) {
         memory.wait(name, this.#startReady)
         break
       }
-      void this.#take(this.#lanes.next()!)
+      const asked = sender()
+      const release = asked.place(this.#startReady)
+      if (release === undefined) break
+      void this.#take(this.#lanes.next()!, { sender: asked, release, isUsed: false })
     }
     this.#wakeAfterPause()
     this.#deps.onFree()
@@ -223,7 +234,7 @@ export class RecordRun implements ParkingSink {
   }
 
   /** A record has its turn. */
-  async #take(turn: Turn<OpenRecord>): Promise<void> {
+  async #take(turn: Turn<OpenRecord>, place: AttemptPlace): Promise<void> {
     const { pace, isRunning } = this.#deps
     const open = turn.item
     const attempt = pace.begin()
@@ -238,10 +249,11 @@ export class RecordRun implements ParkingSink {
       if (found === 'notNow') this.#pause(open, restMs || READ_PAUSE_MS)
       else if (found === 'gone') this.#gone(open)
       else if (!isRunning()) this.#pause(open, 0)
-      else if (found !== 'over' && open.offers.begin(open)) await this.#beginSafely(open, found, attempt)
+      else if (found !== 'over' && open.offers.begin(open)) await this.#beginSafely(open, found, attempt, place)
       else this.#over(open)
     }
     pace.end()
+    if (!place.isUsed) place.release()
     if (open.turn === turn && !open.isPausing) {
       open.turn = undefined
       this.#lanes.leave(turn)
@@ -271,16 +283,16 @@ export class RecordRun implements ParkingSink {
   }
 
   /** A bug costs an attempt, and neither the lane nor the process. */
-  async #beginSafely(open: OpenRecord, record: KafkaRecord, attempt: number): Promise<void> {
+  async #beginSafely(open: OpenRecord, record: KafkaRecord, attempt: number, place: AttemptPlace): Promise<void> {
     try {
-      await this.#begun(open, record, attempt)
+      await this.#begun(open, record, attempt, place)
     } catch (error) {
       this.#deps.log.error({ err: error, partition: open.partition, offset: open.offset }, 'an attempt has met a bug')
       if (!open.isOver) this.#again(open, pauseAfter(this.#triesOf(open).attempts, this.#deps.random()))
     }
   }
 
-  async #begun(open: OpenRecord, record: KafkaRecord, attempt: number): Promise<void> {
+  async #begun(open: OpenRecord, record: KafkaRecord, attempt: number, place: AttemptPlace): Promise<void> {
     this.#reading.delete(open.serial)
     open.enter('sending')
     open.record = record
@@ -299,7 +311,9 @@ export class RecordRun implements ParkingSink {
     this.totals.headersLeftOut += request.leftOut
     const startedAt = clock()
     const asked = sender()
-    const result = await asked.send({ ...request.attempt, timeoutMs }, signal)
+    // The url has changed since then: an attempt takes a place of the endpoint that it is for.
+    place.isUsed = place.sender === asked
+    const result = await asked.send({ ...request.attempt, timeoutMs }, signal, place.isUsed ? place.release : undefined)
     this.#note(open, number, answerOf(result), outcomeOf(result), clock() - startedAt)
     await open.settling
     // If the url has changed meanwhile, the answer of the former endpoint counts for its record only.

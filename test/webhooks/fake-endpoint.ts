@@ -1,4 +1,5 @@
 import { onAbort } from '../../src/core/ending.js'
+import type { Release } from '../../src/core/places.js'
 import type { Attempt, AttemptResult, AttemptSender } from '../../src/webhooks/endpoint/attempt.js'
 
 export interface SentAttempt extends Attempt {
@@ -25,11 +26,39 @@ export class FakeEndpoint implements AttemptSender {
     return this.attempts.map(({ body }) => body.toString())
   }
 
-  send(attempt: Attempt, signal?: AbortSignal): Promise<AttemptResult> {
+  /** How many attempts may be under way. */
+  places = Number.POSITIVE_INFINITY
+  /** The most that were under way at once. */
+  most = 0
+  #taken = 0
+  readonly #waiting = new Set<() => void>()
+
+  place(wake: () => void): Release | undefined {
+    if (this.#taken >= this.places) {
+      this.#waiting.add(wake)
+      return undefined
+    }
+    this.most = Math.max(this.most, ++this.#taken)
+    return () => {
+      this.#taken--
+      const [next] = this.#waiting
+      if (next === undefined) return
+      this.#waiting.delete(next)
+      setImmediate(next)
+    }
+  }
+
+  /** Number of places that are taken. */
+  get taken(): number {
+    return this.#taken
+  }
+
+  send(attempt: Attempt, signal?: AbortSignal, place: Release = () => undefined): Promise<AttemptResult> {
     return new Promise(resolve => {
       const end = (result: AttemptResult | number): void => {
         this.open.delete(sent)
         leave()
+        place()
         resolve(typeof result === 'number' ? status(result) : result)
       }
       const named = new Map(attempt.headers)

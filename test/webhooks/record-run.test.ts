@@ -525,6 +525,25 @@ describe('records of a webhook', () => {
     expect(stage.lines[0]!.fields).to.deep.include({ answer: 'address', because })
   })
 
+  it('begin as many attempts as there are places; those that wait for one are no attempts', async () => {
+    stage = new RecordRunStage(40, offset => `key ${offset}`)
+    stage.endpoint.places = 3
+    await stage.pass()
+    for (let offset = 0; offset < 40; offset++) await stage.answer(offset, 204)
+    expect(stage.endpoint.attempts).to.have.lengthOf(40)
+    expect([stage.endpoint.most, stage.endpoint.taken, stage.pace.inFlight]).to.deep.equal([3, 0, 0])
+    expect(stage.run.notes.every(({ answer }) => answer === 204)).to.equal(true)
+  })
+
+  it('give their places back where nothing is sent', async () => {
+    stage = new RecordRunStage(3, offset => `key ${offset}`)
+    await stage.pass()
+    stage.isRunning = false
+    await stage.answer(0, 503)
+    await stage.pass(100_000)
+    expect([stage.endpoint.taken, stage.pace.inFlight]).to.deep.equal([0, 0])
+  })
+
   it('are sent again after a bug, and others go on meanwhile', async () => {
     await begin(2, each, attempt => {
       if (isAt(0)(attempt) && stage.sent.length === 1) throw new Error('a bug')

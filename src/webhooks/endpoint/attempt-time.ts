@@ -1,10 +1,19 @@
 import { onAbort } from '../../core/ending.js'
+import type { MonotonicClock } from '../../core/model.js'
 import { AttemptFailure } from './attempt-failure.js'
 
-/** The time of one attempt: it runs also while the attempt waits for a turn among others of this process. */
+/**
+ * The time that an endpoint has for one attempt. It runs for what is the endpoint's: its name, the connection, TLS, the answer. It
+ * stands still while the attempt waits for what is ours: a place, or a turn among others of this process.
+ */
 export class AttemptTime {
-  readonly #timer: NodeJS.Timeout
+  readonly #timeoutMs: number
+  readonly #clock: MonotonicClock
   readonly #leaves: readonly (() => void)[]
+  #leftMs: number
+  /** Since when it runs; `undefined`: it stands still. */
+  #since: number | undefined
+  #timer: NodeJS.Timeout | undefined
   /** Why it is over; `undefined`: it is not. */
   #failure: AttemptFailure | undefined
   /** Made when it is asked for: one for each attempt over an open connection would cost a tenth of all. */
@@ -12,8 +21,10 @@ export class AttemptTime {
   #whenOver: (() => void) | undefined
 
   /** @param left signals, each of which ends the attempt early */
-  constructor(timeoutMs: number, left: readonly (AbortSignal | undefined)[]) {
-    this.#timer = setTimeout(() => this.#over('late', `no answer within ${timeoutMs} ms`), timeoutMs)
+  constructor(timeoutMs: number, clock: MonotonicClock, left: readonly (AbortSignal | undefined)[]) {
+    this.#timeoutMs = timeoutMs
+    this.#leftMs = timeoutMs
+    this.#clock = clock
     this.#leaves = left.map(signal => onAbort(signal, () => this.#over('cut', 'the attempt was ended')))
   }
 
@@ -39,9 +50,34 @@ export class AttemptTime {
     if (this.isOver) call()
   }
 
+  /** A step of the endpoint begins, or goes on. */
+  run(): void {
+    if (this.#since !== undefined || this.isOver) return
+    this.#since = this.#clock()
+    this.#timer = setTimeout(() => this.#over('late', `no answer within ${this.#timeoutMs} ms`), this.#leftMs)
+  }
+
+  /** Stands still until something of ours has come. Arrow, since it is passed on. */
+  readonly ours = async <Result>(wait: Promise<Result>): Promise<Result> => {
+    this.#stand()
+    try {
+      return await wait
+    } finally {
+      this.run()
+    }
+  }
+
+  #stand(): void {
+    clearTimeout(this.#timer)
+    if (this.#since !== undefined) this.#leftMs = Math.max(0, this.#leftMs - (this.#clock() - this.#since))
+    this.#since = undefined
+  }
+
   end(): void {
     clearTimeout(this.#timer)
     for (const leave of this.#leaves) leave()
+    // Nothing runs behind the end.
+    this.#failure ??= new AttemptFailure('cut', 'the attempt has ended')
   }
 
   #over(kind: 'late' | 'cut', message: string): void {

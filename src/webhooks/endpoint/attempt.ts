@@ -1,3 +1,5 @@
+import type { Release } from '../../core/places.js'
+
 /** One attempt to hand a record to an endpoint. */
 export interface Attempt {
   /** The `webhook-id`: the same in all attempts of a record. */
@@ -5,7 +7,7 @@ export interface Attempt {
   readonly body: Buffer
   /** `content-type`, `x-castellan-*`, `ce-*`, `traceparent` and headers of the record. Those of the signature come from the sender. */
   readonly headers: readonly (readonly [name: string, value: string])[]
-  /** Time limit from now to the head of the answer. */
+  /** Time limit of what is the endpoint's, up to the head of the answer. */
   readonly timeoutMs: number
 }
 
@@ -38,11 +40,19 @@ export type AttemptResult =
 /** Sends the records of one webhook to its endpoint, and signs each attempt. */
 export interface AttemptSender {
   /**
+   * A place for one attempt: it is passed to {@link send}, or given back.
+   *
+   * @param wake called once, in a later tick, when there may be one
+   * @returns `undefined`: there is none now
+   */
+  place(wake: () => void): Release | undefined
+  /**
    * Never rejects.
    *
    * @param signal cuts the attempt: it ends as `cut` then
+   * @param place absent: the attempt waits for one
    */
-  send(attempt: Attempt, signal?: AbortSignal): Promise<AttemptResult>
+  send(attempt: Attempt, signal?: AbortSignal, place?: Release): Promise<AttemptResult>
   /** Ends all connections. Attempts under way end as `cut`. */
   close(): void
 }

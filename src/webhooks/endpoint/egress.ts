@@ -2,9 +2,12 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls'
 import { unlessAborted } from '../../core/ending.js'
+import type { MonotonicClock } from '../../core/model.js'
 import { addressProblem, type NamedNetworks, namedNetworks, type Place, type Target } from './addresses.js'
 import { AttemptFailure } from './attempt-failure.js'
+import type { AttemptTime } from './attempt-time.js'
 import { type Connect, connectToFirst, startTls } from './connect-to-first.js'
+import { ConnectionPlaces } from './connection-places.js'
 import { HandshakePace } from './handshake-pace.js'
 import { type NameResolver, Names } from './names.js'
 import { PlaceNames, type PlaceNamesDeps } from './place-names.js'
@@ -40,12 +43,11 @@ export interface EgressDeps extends PlaceNamesDeps {
 export interface EgressUser {
   /** Connections end, when their answers have come. */
   renew(): void
-  /** Called when the number of connections that the user may have has changed. */
-  shareChanged(): void
 }
 
 /** The way out, which all endpoints of a process share: what they may connect to, names, certificate authorities, and limits. */
 export class Egress {
+  readonly places = new ConnectionPlaces<EgressUser>(MAX_CONNECTIONS)
   readonly #deps: EgressDeps
   readonly #names: Names
   readonly #placeNames: PlaceNames
@@ -70,40 +72,45 @@ export class Egress {
 
   join(user: EgressUser): void {
     this.#users.add(user)
-    for (const other of this.#users) other.shareChanged()
+    this.places.join(user)
   }
 
   leave(user: EgressUser): void {
     this.#users.delete(user)
-    for (const other of this.#users) other.shareChanged()
+    this.places.leave(user)
   }
 
-  /** Number of connections that each endpoint may have. */
-  get connectionsOfEach(): number {
-    return Math.floor(MAX_CONNECTIONS / Math.max(1, this.#users.size))
+  get clock(): MonotonicClock {
+    return this.#deps.clock
   }
 
   /**
    * Opens a connection to what the url names.
    *
-   * @throws AttemptFailure, or the reason of the signal
+   * @param time runs while the endpoint is waited for, and stands still while others of this process are
+   * @throws AttemptFailure, or the reason of the signal of the time
    */
-  async open(url: URL, user: EgressUser, signal: AbortSignal): Promise<Socket> {
+  async open(url: URL, user: EgressUser, time: Pick<AttemptTime, 'signal' | 'ours'>): Promise<Socket> {
+    const { signal } = time
     const isPlain = url.protocol === 'http:'
     const target: Target = { port: url.port === '' ? (isPlain ? 80 : 443) : Number(url.port), isPlain }
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const { connect = connectTo } = this.#deps
-    const addresses = await this.#allowed(host, target, signal)
-    if (!isPlain) await this.#handshakes.turn(user, signal)
+    const addresses = await this.#allowed(host, target, time)
+    if (!isPlain) await time.ours(this.#handshakes.turn(user, signal))
     const socket = await connectToFirst(addresses, target.port, connect, signal)
     return isPlain ? socket : startTls(socket, host, this.#secureContext, signal)
   }
 
   /** The addresses of the host that may be connected to. */
-  async #allowed(host: string, target: Target, signal: AbortSignal): Promise<readonly string[]> {
+  async #allowed(
+    host: string,
+    target: Target,
+    { signal, ours }: Pick<AttemptTime, 'signal' | 'ours'>
+  ): Promise<readonly string[]> {
     const { hostAddresses = addressesOfInterfaces } = this.#deps
-    const found = isIP(host) > 0 ? [host] : await this.#names.addressesOf(host, signal)
-    const taken = await this.#takenAt(target.port, signal)
+    const found = isIP(host) > 0 ? [host] : await this.#names.addressesOf(host, signal, ours)
+    const taken = await ours(this.#takenAt(target.port, signal))
     const rules = { networks: this.#networks, hostAddresses: hostAddresses(), taken }
     const problems = found.map(address => addressProblem(address, target, rules))
     const allowed = found.filter((_, at) => problems[at] === undefined)

@@ -1,6 +1,6 @@
 import { SECOND_MS } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
-import { Places } from '../../core/places.js'
+import type { Release } from '../../core/places.js'
 import { retryAfterMsOf } from './answer-reader.js'
 import type { Attempt, AttemptResult, AttemptSender } from './attempt.js'
 import { AttemptFailure } from './attempt-failure.js'
@@ -41,17 +41,14 @@ export class Endpoint implements AttemptSender {
   /** Connections whose answer has come; the last one was used last. */
   #idle: Connection[] = []
   readonly #connections = new Set<Connection>()
-  readonly #places: Places
   readonly #closing = new AbortController()
   #renewals = 0
   #prepared: Prepared
 
   constructor(deps: EndpointDeps) {
-    const { egress, settings } = deps
     this.#deps = deps
-    this.#places = new Places(() => egress.connectionsOfEach, 'connections of webhooks')
-    this.#prepared = prepared(settings)
-    egress.join(this)
+    this.#prepared = prepared(deps.settings)
+    deps.egress.join(this)
   }
 
   /** Sets the settings of attempts that begin from now on, and of those that have no connection yet. */
@@ -67,17 +64,20 @@ export class Endpoint implements AttemptSender {
     for (const connection of [...this.#connections]) connection.retire()
   }
 
-  shareChanged(): void {
-    const { connectionsOfEach } = this.#deps.egress
-    while (this.#idle.length > 0 && this.#connections.size > connectionsOfEach) this.#idle.shift()!.retire()
-    this.#places.wake()
+  place(wake: () => void): Release | undefined {
+    const { places } = this.#deps.egress
+    const release = places.tryTake(this)
+    if (release === undefined) places.wait(this, wake)
+    return release
   }
 
-  async send(attempt: Attempt, left?: AbortSignal): Promise<AttemptResult> {
-    const time = new AttemptTime(attempt.timeoutMs, [left, this.#closing.signal])
+  async send(attempt: Attempt, left?: AbortSignal, place?: Release): Promise<AttemptResult> {
+    const { places, clock } = this.#deps.egress
+    const time = new AttemptTime(attempt.timeoutMs, clock, [left, this.#closing.signal])
     try {
       // The signal is made when it is asked for, so it is not where there is a free place.
-      const release = this.#places.tryTake() ?? (await this.#places.take({ signal: time.signal }))
+      const release = place ?? places.tryTake(this) ?? (await places.take(this, time.signal))
+      time.run()
       const outcome = await this.#sendIn(release, attempt, time)
       if (outcome.type === 'head') {
         const { status, retryAfter } = outcome.head
@@ -102,6 +102,7 @@ export class Endpoint implements AttemptSender {
   async #sendIn(release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
     try {
       const used = this.#idle.pop()
+      if (used !== undefined) this.#deps.egress.places.notIdle(used)
       // Cut without an answer, it leaves its place to the new one.
       const leave = (): void => (used?.isUnanswered ? undefined : release())
       const first = used && (await this.#ask(used, leave, attempt, time))
@@ -118,15 +119,20 @@ export class Endpoint implements AttemptSender {
   #ask(connection: Connection, release: () => void, attempt: Attempt, time: AttemptTime): Promise<Outcome> {
     time.whenOver(() => connection.destroy())
     return connection.send(this.#headOf(attempt), attempt.body, () => {
-      if (connection.isFree) this.#idle.push(connection)
+      if (connection.isFree) {
+        this.#idle.push(connection)
+        this.#deps.egress.places.idle(connection)
+      }
       release()
     })
   }
 
   async #open(time: AttemptTime): Promise<Connection> {
+    const { egress } = this.#deps
     for (;;) {
       const renewals = this.#renewals
-      const socket = await this.#deps.egress.open(this.#prepared.url, this, time.signal)
+      egress.places.makeRoom()
+      const socket = await egress.open(this.#prepared.url, this, time)
       // The settings that were checked have changed meanwhile.
       if (renewals !== this.#renewals || time.isOver) {
         socket.destroy()
@@ -135,6 +141,7 @@ export class Endpoint implements AttemptSender {
       }
       const connection = new Connection(socket, () => {
         this.#connections.delete(connection)
+        egress.places.notIdle(connection)
         this.#idle = this.#idle.filter(idle => idle !== connection)
       })
       this.#connections.add(connection)

@@ -17,6 +17,9 @@ export const LOCALHOST: readonly string[] = ['127.0.0.1', '::1']
 /** The part of Node's resolver that is used. */
 export type NameResolver = Pick<Resolver, 'resolve4' | 'resolve6' | 'cancel'>
 
+/** Passes a wait on. */
+type OursWait = <Result>(wait: Promise<Result>) => Promise<Result>
+
 interface LookUp {
   readonly result: Promise<readonly string[]>
   /** `undefined`: under way. */
@@ -45,9 +48,10 @@ export class Names {
   /**
    * The addresses of a name: IPv4 before IPv6. `localhost` has the two of loopback.
    *
+   * @param ours gets the wait for a turn among all look-ups, which is no wait for the name server
    * @throws AttemptFailure `name`, or the reason of the signal
    */
-  async addressesOf(name: string, signal: AbortSignal): Promise<readonly string[]> {
+  async addressesOf(name: string, signal: AbortSignal, ours: OursWait = wait => wait): Promise<readonly string[]> {
     const whole = name.toLowerCase().replace(/\.$/, '')
     if (whole === 'localhost') return LOCALHOST
     const now = this.#deps.clock()
@@ -55,7 +59,7 @@ export class Names {
       if (endedAt !== undefined && now - endedAt >= CACHED_MS) this.#lookUps.delete(key)
     const known = this.#lookUps.get(whole)
     if (known !== undefined) return unlessAborted(known.result, signal)
-    const release = await this.#places.take({ signal })
+    const release = await ours(this.#places.take({ signal }))
     const { result } = this.#lookUps.get(whole) ?? this.#begin(whole)
     result.finally(release).catch(() => undefined)
     return unlessAborted(result, signal)

@@ -104,8 +104,7 @@ describe('an attacker of addresses, by real sockets', () => {
     await Promise.all(Array.from({ length: 16 }, () => lookup('localhost').then(() => order.push('broker'))))
     expect(order).to.deep.equal(Array.from({ length: 16 }, () => 'broker'))
     for (const endpoint of silent) await endpoint
-    // Sixteen are looked up, for two seconds; the others have three seconds, with the wait for their turns.
-    const answers = Array.from({ length: 20 }, (_, at) => (at < 16 ? 'name' : 'late'))
-    expect(order.slice(16)).to.deep.equal(answers)
+    // Sixteen are looked up, for two seconds; then the others. The wait for their turns is no failure of theirs.
+    expect(order.slice(16)).to.deep.equal(Array.from({ length: 20 }, () => 'name'))
   })
 })

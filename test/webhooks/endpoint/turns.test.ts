@@ -58,7 +58,8 @@ describe('turns of endpoints', () => {
 
   it('end for an attempt whose time is over', async () => {
     const late = { kind: 'late', message: 'no answer within 1000 ms' }
-    const time = new AttemptTime(1_000, [])
+    const time = new AttemptTime(1_000, fake.now, [])
+    time.run()
     const turn = new Places(() => 0, 'places').take({ signal: time.signal }).catch(error => error)
     let calls = 0
     time.whenOver(() => calls--)
@@ -72,9 +73,29 @@ describe('turns of endpoints', () => {
     time.end()
   })
 
+  it('take nothing of the time of an attempt, which runs for what is the endpoint’s alone', async () => {
+    const time = new AttemptTime(1_000, fake.now, [])
+    await fake.pass(5_000)
+    time.run()
+    await fake.pass(600)
+    for (const _ of [1, 2, 3]) {
+      let come: () => void = () => undefined
+      const waited = time.ours(new Promise<void>(resolve => (come = resolve)))
+      await fake.pass(5_000)
+      come()
+      await waited
+      await fake.pass(100)
+    }
+    expect(time.isOver).to.equal(false)
+    await fake.pass(100)
+    expect(time.signal.reason).to.deep.include({ kind: 'late' })
+    time.end()
+    expect(fake.timers).to.equal(0)
+  })
+
   it('end for an attempt that is ended', async () => {
     const leaves = new AbortController()
-    const time = new AttemptTime(1_000, [undefined, leaves.signal])
+    const time = new AttemptTime(1_000, fake.now, [undefined, leaves.signal])
     time.throwIfOver()
     leaves.abort()
     let calls = 0
