@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyRequest, preParsingHookHandler } from 'fas
 import { type EndpointVerb, VERB_FACTS } from '../../verbs/facts.js'
 import { onlyMethods, UNKNOWN_PATH } from '../exchange/answers.js'
 import { type Exchange, hasBody, keepTurnUntilAnswered } from '../exchange/exchange.js'
+import { givesAway } from '../exchange/leaving-records.js'
 import type { Operation } from '../openapi/operation.js'
 import { ApiError, type ErrorAnswers } from './api-answers.js'
 import { byHand, type NamedRoute, nameRoutes, neverCalled, refusedBy } from './by-hand.js'
@@ -112,7 +113,7 @@ export function addRoutes(
   for (const { method: name, path, verb, preParsing: taken, refuse, isOpen } of routes) {
     if (name === 'head' && givesWithoutBody(verb)) continue
     const method = name.toUpperCase()
-    const preParsing = inOrder(verb, taken)
+    const preParsing = byFacts(verb, taken)
     methodsOf.set(path, (methodsOf.get(path) ?? new Set()).add(method))
     const own = refuse && { errorHandler: refusedBy(refuse) }
     const config = { isOpen } as NamedRoute
@@ -135,12 +136,17 @@ const givesWithoutBody = (verb: EndpointVerb): boolean => verb !== 'none' && VER
 
 /**
  * A request that changes what there is keeps its turn until it is answered: the next one of its connection finds what it has
- * made. Of those that are handed on in order, what reads their bodies knows when that is done.
+ * made. Of those that are handed on in order, what reads their bodies knows when that is done. What is given for good, or lent,
+ * must reach its client.
  */
-function inOrder(verb: EndpointVerb, taken: preParsingHookHandler): preParsingHookHandler {
-  if (verb === 'none' || VERB_FACTS[verb].order !== 'work') return taken
+function byFacts(verb: EndpointVerb, taken: preParsingHookHandler): preParsingHookHandler {
+  if (verb === 'none') return taken
+  const { order, gives } = VERB_FACTS[verb]
+  const [keepsTurn, isGiven] = [order === 'work', gives !== 'copies']
+  if (!keepsTurn && !isGiven) return taken
   return function (request, reply, payload, done) {
-    keepTurnUntilAnswered({ request: request.raw })
+    if (keepsTurn) keepTurnUntilAnswered({ request: request.raw })
+    if (isGiven) givesAway(reply.raw)
     taken.call(this, request, reply, payload, done)
   }
 }

@@ -432,11 +432,14 @@ export class Connection extends RequestsOfConnection {
     this.#setReading()
   }
 
-  /** The client sends nothing more. As with Node, an answer that has not begun is no longer written. */
+  /**
+   * The client sends nothing more. As with Node, an answer that has not begun is no longer written, unless it gives something away
+   * and the end comes right behind its request.
+   */
   #ended(): void {
     if (this.#state !== 'open') return
-    if (this.#times.isNew || !this.#times.isIncomplete) this.socket.end()
-    else this.broken('400 Bad Request')
+    if (!this.#times.isNew && this.#times.isIncomplete) this.broken('400 Bad Request')
+    else if (!this.#answers.outlastsEnd()) this.socket.end()
   }
 
   #closed(): void {

@@ -10,6 +10,7 @@ import type { RecordBudget } from '../../core/record-budget.js'
 import type { RefusalCounts } from '../../core/refusals.js'
 import { type AddressLimits, type AddressUse, ClientAddresses } from './client-addresses.js'
 import { Connection, ofConnection } from './connection.js'
+import { LoopWatch } from './loop-watch.js'
 import type {
   BodyHolder,
   ConnectionHost,
@@ -83,6 +84,7 @@ export class Connections implements ConnectionHost {
   readonly limits: ConnectionsLimits
   readonly now: MonotonicClock
   readonly records: RecordBudget | undefined
+  readonly #loop: LoopWatch
   readonly #refusals: RefusalCounts
   readonly #log: Logger
   readonly refusedHead: (refused: RefusedHead) => void
@@ -128,6 +130,7 @@ export class Connections implements ConnectionHost {
     this.limits = limits
     this.now = now
     this.records = records
+    this.#loop = new LoopWatch(now)
     this.#refusals = refusals
     this.#log = log
     this.refusedHead = onRefusedHead
@@ -328,6 +331,10 @@ export class Connections implements ConnectionHost {
   unheld({ method, url }: IncomingMessage): void {
     this.#unheld.series({}).value++
     this.#log.error({ method, url }, 'a connection was ended, since nothing held the bytes of its large answer')
+  }
+
+  stoodStill(): boolean {
+    return this.#loop.stoodStill()
   }
 
   endedUnread({ socket: { remoteAddress: address }, unreadBytes }: Parameters<ConnectionHost['endedUnread']>[0]): void {

@@ -36,6 +36,9 @@ export interface AnswersHost extends HeadContext {
   atEndOfTick(answer: WaitingAnswer): void
   /** The connection ends, because no budget holds the answer to this request, and it is large. */
   unheld(request: IncomingMessage): void
+  now(): number
+  /** Whether the event loop may have stood still before what it is doing now. */
+  stoodStill(): boolean
   endedUnread(connection: { readonly socket: Socket; readonly unreadBytes: number }): void
 }
 
@@ -50,7 +53,6 @@ export interface RefusedHead {
 
 export interface ConnectionHost extends AnswersHost {
   readonly limits: ConnectionLimits
-  now(): number
   /** Counts bytes of a body, or returns the error when there is no memory for them. */
   take(holder: BodyHolder, sizeBytes: number): OverloadedError | undefined
   give(holder: BodyHolder, sizeBytes: number): void

@@ -2,6 +2,7 @@ import type { OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'no
 import type { Socket } from 'node:net'
 import { noop } from '../../core/ending.js'
 import type { RecordBudget } from '../../core/record-budget.js'
+import { GivingAnswer } from './giving-answer.js'
 import { asServerResponse, QuietEmitter, type ResponseState } from './lazy-streams.js'
 import type { AnswersHost, WaitingAnswer } from './open-requests.js'
 import type { EngineRequest } from './request.js'
@@ -55,6 +56,8 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   isHeld = false
   /** Bytes of it that no budget holds, since all that was written had left. */
   unheldBytes = 0
+  /** Absent: what the answer brings is not lost where it does not reach the client. */
+  giving: GivingAnswer | undefined
   /** The answer to the next request of the connection, until this one has left. */
   next: EngineResponse | undefined
   /** Pieces that were written before the answer's turn. */
@@ -234,6 +237,12 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
     this.#line.context.atEndOfTick(answer)
   }
 
+  /** The request begins to wait for what its answer gives away. See {@link GivingAnswer}. */
+  givesAway(): void {
+    if (!this.closed)
+      this.giving = new GivingAnswer(this.#line.context, lastByte => this.#line.writeKept(this, lastByte))
+  }
+
   /** Calls back when all earlier answers have left; at once where they have. Not where the connection ends before. */
   atTurn(run: () => void): void {
     if (this.#line.isTurnOf(this)) run()
@@ -268,6 +277,7 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
     if (isWritten) this.emit('finish')
     this.closed = true
     this.destroyed = true
+    this.giving?.over()
     this.req.over()
     this.emit('close')
   }
@@ -306,6 +316,8 @@ export class AnswerLine {
   #isCorked = false
   #isEnded = false
   #hasLast = false
+  /** The client sends nothing more, and may be there all the same until the answer that leaves is over. */
+  #outlastsEnd = false
   /** Number of answers that have begun and not ended. */
   #streams = 0
 
@@ -418,11 +430,31 @@ export class AnswerLine {
     const last = !isEnd ? undefined : tail.done === undefined ? tail : NOTHING
     for (const piece of pieces) if (piece !== last) this.socket.write(piece.data, piece.encoding, piece.done)
     if (last !== undefined) {
-      this.#writing = response.next
-      this.#isEnded = response.isLast
-      this.socket.write(last.data, last.encoding, this.#written)
+      const rest = response.giving?.rest(last)
+      if (rest === undefined) this.#writeLast(response, last)
+      else this.socket.write(rest)
     }
     return !this.socket.writableNeedDrain
+  }
+
+  #writeLast(response: EngineResponse, { data, encoding }: Piece): void {
+    this.#writing = response.next
+    this.#isEnded = response.isLast
+    this.socket.write(data, encoding, this.#written)
+  }
+
+  /** Writes the last byte of an answer, which was kept. */
+  writeKept(response: EngineResponse, lastByte: Uint8Array): void {
+    // A connection whose both sides have ended closes by itself.
+    if (!this.socket.writable) return
+    this.#writeLast(response, { data: lastByte, encoding: 'latin1' })
+    this.#advance()
+  }
+
+  /** The client sends nothing more. @returns whether it may be there, so that the answer that leaves is to be written */
+  outlastsEnd(): boolean {
+    this.#outlastsEnd = this.#writing?.giving?.ended() === true
+    return this.#outlastsEnd
   }
 
   /** Makes the socket send the pieces of one tick together. */
@@ -446,6 +478,7 @@ export class AnswerLine {
     // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.socket.destroySoon()
     response.over(true)
+    if (this.#outlastsEnd) this.socket.end()
     if (!this.#isEnded && this.#first === this.#writing) this.#first?.turn()
     this.#reader.goOn()
   }

@@ -1,12 +1,16 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import { performanceClock } from '../../core/clocks.js'
 import type { HeldRecords, LeavingAnswer, RecordBudget } from '../../core/record-budget.js'
+import { afterNextReads, LoopWatch } from '../engine/loop-watch.js'
 import { sentBytesOf } from '../engine/time-limits.js'
 
 /** A response of a connection of ours. */
 interface OrderedResponse {
   /** Calls back when all earlier answers of its connection have left; at once where they have. */
   atTurn(run: () => void): void
+  /** The request begins to wait for what its answer gives away. */
+  givesAway(): void
   /** Ends the connection, because its client takes the answer too slowly. */
   endUnread(): void
   /** Whether a budget holds its bytes until they have left. */
@@ -20,6 +24,24 @@ interface OrderedResponse {
 export function whenNext(response: ServerResponse | (ServerResponse & OrderedResponse), run: () => void): void {
   if ('atTurn' in response) response.atTurn(run)
   else run()
+}
+
+/**
+ * To be called when a request is read whose answer gives messages away, or lends them: it makes sure that a client which had hung up
+ * before is not taken for one that is there.
+ */
+export const givesAway = (response: ServerResponse | (ServerResponse & OrderedResponse)): void => {
+  if ('givesAway' in response) response.givesAway()
+}
+
+/** For calls that are no requests of ours, and whose clients send the end of a call when they leave it. */
+export class StandStills {
+  readonly #loop = new LoopWatch(performanceClock)
+
+  /** Resolves when a client that had hung up while the event loop stood still is known to have left. */
+  async over(): Promise<void> {
+    if (this.#loop.stoodStill()) await new Promise<void>(afterNextReads)
+  }
 }
 
 /**

@@ -43,7 +43,15 @@ describe('the answers of one connection', () => {
     left = 0
     queue = new AnswerLine(
       socket as unknown as Socket,
-      { date: '', keepAliveTimeoutMs: 0, atEndOfTick, endedUnread: atEndOfTick, unheld: atEndOfTick },
+      {
+        date: '',
+        keepAliveTimeoutMs: 0,
+        atEndOfTick,
+        endedUnread: atEndOfTick,
+        unheld: atEndOfTick,
+        now: () => 0,
+        stoodStill: () => false
+      },
       { goOn: () => left++ }
     )
     socket.on('drain', () => queue.drained())

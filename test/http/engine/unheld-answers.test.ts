@@ -22,7 +22,9 @@ describe('an answer that no budget holds', () => {
         keepAliveTimeoutMs: 0,
         atEndOfTick: () => expect.fail(),
         endedUnread: () => expect.fail(),
-        unheld: () => ended++
+        unheld: () => ended++,
+        now: () => 0,
+        stoodStill: () => false
       },
       { goOn: () => undefined }
     )

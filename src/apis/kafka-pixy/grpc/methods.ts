@@ -9,6 +9,7 @@ import { LOOK_UP_TIMEOUT_MS } from '../../../http/api/api.js'
 import type { ApiProducer } from '../../../http/api/api-producer.js'
 import { seenBy } from '../../../http/api/endpoint.js'
 import { clientAt } from '../../../http/exchange/client.js'
+import { StandStills } from '../../../http/exchange/leaving-records.js'
 import { errorCodes } from '../../../kafka/error-codes.js'
 import type { VerbPath } from '../../../verbs/facts.js'
 import { sparseAcksOf } from '../../../verbs/offsets.js'
@@ -143,6 +144,7 @@ export class PixyMethods {
   readonly #producer: ApiProducer
   readonly #records: RecordBudget
   readonly #tracing: Tracing | undefined
+  readonly #standStills = new StandStills()
   /** Ends of the calls that wait for a message. */
   readonly #waiting = new Set<(error: StatusError) => void>()
 
@@ -189,6 +191,9 @@ export class PixyMethods {
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (acksAnother) void verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
+    // A client that had hung up before a stand-still is known to have left when the sockets were read once more.
+    await this.#standStills.over()
+    if (call.cancelled) throw gone()
     const given = await this.#next(verbs, group, topic, call)
     const message = given.messages[0]!
     // The next call of the client is refused when its quotas are used up.
