@@ -205,6 +205,8 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   /** Kafka's code with which records may not be read, and whether that passes. */
   readRefusal: { readonly errorCode: number; readonly retriable: boolean } | undefined
   createsTopics = 0
+  /** Brokers have reported that they create no topics. */
+  createsNone = false
   /** So many look-ups do not find a topic that brokers are about to create. */
   lateCreation = 0
   /** By topic, how many look-ups will not find it. */
@@ -220,6 +222,7 @@ export class FakeRouter implements ActorRef<RouterMessage> {
   constructor(topics: Record<string, number> = {}, settings: FakeTopicSettings = {}) {
     this.tables = new FakeTopics(settings, {
       latencyMs: () => this.latencyMs,
+      createsNone: () => this.createsNone,
       ask: (names, mayCreate) => this.#metadata(names, mayCreate)
     })
     for (const [topic, partitions] of Object.entries(topics)) this.create(topic, partitions)

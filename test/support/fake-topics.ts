@@ -20,9 +20,10 @@ export type FakeTopicSettings = Partial<
   >
 >
 
-/** How brokers are asked. `undefined`: nobody answers. */
+/** How brokers are asked. `undefined`: nobody answers. `createsNone`: whether they have reported that they create no topics. */
 export interface FakeLookUps {
   readonly latencyMs: () => number
+  readonly createsNone: () => boolean
   readonly ask: (topics: readonly string[], mayCreate: boolean) => readonly FakeMetadata[] | undefined
 }
 
@@ -39,7 +40,8 @@ export class FakeTopics {
   constructor(settings: FakeTopicSettings, brokers: FakeLookUps) {
     this.#settings = { ...defaultRouterSettings, ...settings }
     this.#brokers = brokers
-    const leaders = new LeaderTable({ ...this.#settings, onRecreated: () => undefined })
+    const { createsNone } = brokers
+    const leaders = new LeaderTable({ ...this.#settings, createsNone, onRecreated: () => undefined })
     this.#leaders = leaders
     this.#schedule = new RefreshSchedule({
       ...this.#settings,
@@ -76,10 +78,12 @@ export class FakeTopics {
   }
 
   /** What a Router answers for a batch without asking a broker. Marks the topic as used. */
-  refusalOf(topic: string, partition: number): 'unknownTopic' | 'unknownPartition' | undefined {
-    const { type } = this.#leaders.lookUp(topic, partition, performance.now(), this.#mayCreate)
+  refusalOf(topic: string, partition: number): 'unknownTopic' | 'uncreatedTopic' | 'unknownPartition' | undefined {
+    const found = this.#leaders.lookUp(topic, partition, performance.now(), this.#mayCreate)
+    const { type } = found
     this.#refreshStale()
     if (type === 'unknownPartition' && this.#leaders.isCountDoubted(topic)) return undefined
+    if (type === 'unknownTopic' && found.mayCome === true) return 'uncreatedTopic'
     return type === 'unknownTopic' || type === 'unknownPartition' ? type : undefined
   }
 

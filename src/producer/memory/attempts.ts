@@ -114,7 +114,9 @@ export class Attempts {
     this.#keep(answer)
     this.forget()
     this.#obstacle = answer.type === 'appended' ? undefined : obstacleOf(answer)
-    this.#isDenied = answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION
+    this.#isDenied =
+      (answer.type === 'rejected' && answer.errorCode === errorCodes.UNKNOWN_TOPIC_OR_PARTITION) ||
+      (answer.type === 'notSent' && answer.reason === 'uncreatedTopic')
     if (answer.type === 'appended' || answer.type === 'rejected') this.#lastError = undefined
   }
 

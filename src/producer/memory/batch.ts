@@ -125,6 +125,11 @@ export class Batch extends BatchRows {
     return this.recordCount === 0
   }
 
+  /** Whether requests of some of its records were answered; see {@link OutcomeReceiver.isAnswered}. */
+  get isPromised(): boolean {
+    return this.rows.some(({ receiver }) => receiver?.isAnswered === true)
+  }
+
   /** Size of the whole batch before compression, also when it is sealed. */
   get sizeBytes(): number {
     return this.#bytes === undefined ? this.#writer.sizeBytes : this.#sizeBytes
@@ -251,14 +256,28 @@ export class Batch extends BatchRows {
     topic?: string
   ): number {
     if (this.earliestDeadlineAt > nowMs) return 0
+    return this.#end(({ deadlineAt }) => deadlineAt <= nowMs, canWithdraw, failureOf(persistedOf(!canWithdraw)), topic)
+  }
+
+  /** Ends the waits of callers, like {@link expire}: those for outcomes, of requests that are not answered yet. */
+  failAwaited(failureOf: (persisted: Persisted) => RecordFailure, topic: string): number {
+    const failure = failureOf(persistedOf(this.maybeWritten))
+    return this.#end(({ isAnswered }) => isAnswered !== true, !this.maybeWritten, failure, topic)
+  }
+
+  #end(
+    isOver: (receiver: OutcomeReceiver) => boolean,
+    canWithdraw: boolean,
+    failure: RecordFailure,
+    topic: string | undefined
+  ): number {
     this.toSingleRecords()
     const withdrawnBefore = this.#withdrawn
-    const failure = failureOf(persistedOf(!canWithdraw))
     let earliest = Number.POSITIVE_INFINITY
     for (const row of this.rows) {
       const { receiver, index } = row
       if (receiver === undefined) continue
-      if (receiver.deadlineAt > nowMs) {
+      if (!isOver(receiver)) {
         if (receiver.deadlineAt < earliest) earliest = receiver.deadlineAt
         continue
       }

@@ -224,6 +224,28 @@ export class PartitionProducer extends PartitionSender {
     head.span?.failed(failure.code, this.sending.count)
   }
 
+  /** Fails the records whose callers wait for outcomes, unless the Router has them. Those of answered requests wait on. */
+  failAwaited(failureOf: (persisted: Persisted) => RecordFailure): void {
+    const drop = (batch: Batch): void => this.charge.releaseBatch(batch)
+    this.#countFailed(this.waiting.failAwaited(failureOf, drop, this.topic))
+    if (this.head !== undefined && this.current !== 'awaiting') this.failAwaitedOf(this.head, failureOf)
+  }
+
+  protected failAwaitedOf(head: Batch, failureOf: (persisted: Persisted) => RecordFailure): void {
+    const failed = head.failAwaited(failureOf, this.topic)
+    if (failed === 0) return
+    this.numbers.changeRecords()
+    this.#countFailed(failed)
+    if (!head.isEmpty) return
+    this.settled(head)
+    head.span?.failed('unknownTopic', this.sending.count)
+  }
+
+  #countFailed(records: number): void {
+    this.deps.counters.failed += records
+    this.charge.hold(0, -records)
+  }
+
   #countWithdrawn(records: number): void {
     if (records === 0) return
     this.deps.counters.withdrawn += records

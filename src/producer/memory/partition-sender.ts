@@ -1,8 +1,9 @@
-import type { Offset, RecordFailure } from '../../core/model.js'
+import type { Offset, Persisted, RecordFailure } from '../../core/model.js'
 import type { BatchAnswer, SealedBatch } from '../../router/messages/operations.js'
 import { Attempts } from './attempts.js'
 import type { Batch } from './batch.js'
 import { PartitionCharge } from './budget.js'
+import { failures } from './failures.js'
 import { PartitionSearch } from './log-search.js'
 import { PartitionNumbering } from './numbering.js'
 import type { BatchOwner, PartitionProducerDeps, PartitionProducerState, Siblings } from './partition-producer-deps.js'
@@ -51,6 +52,8 @@ export abstract class PartitionSender implements ScheduledProducer {
 
   abstract tick(nowMs: number): void
   abstract close(failureOf: (maybeWritten: boolean) => RecordFailure): void
+  /** Fails the records of the head whose callers wait for outcomes. Nothing may be left of it then. */
+  protected abstract failAwaitedOf(head: Batch, failureOf: (persisted: Persisted) => RecordFailure): void
 
   get state(): PartitionProducerState {
     return this.current
@@ -157,8 +160,14 @@ export abstract class PartitionSender implements ScheduledProducer {
     }
     const { owner, clock } = this.deps
     const { topic, partition } = this
+    const { isPromised } = head
+    if (isPromised && answer.type === 'notSent' && answer.reason === 'uncreatedTopic') {
+      this.failAwaitedOf(head, persisted => failures.unknownTopic(topic, persisted))
+      if (this.head !== head) return
+    }
     const { recordCount, maybeWritten, canRestamp, expiresAt } = head
-    const facts = { topic, partition, recordCount, maybeWritten, canRestamp, isExpired: clock() >= expiresAt }
+    const isExpired = clock() >= expiresAt
+    const facts = { topic, partition, recordCount, maybeWritten, isPromised, canRestamp, isExpired }
     const verdict = judge({ ...facts, isDurable: owner !== undefined, lastError: this.sending.cause }, answer)
     this.#carryOut(head, verdict)
   }

@@ -280,6 +280,11 @@ export interface OutcomeReceiver {
   /** The final failure of a record that is not known to be in Kafka. It is not sent again. */
   fail(index: number, failure: RecordFailure, topic?: string): void
   isSettled(index: number): boolean
+  /**
+   * The client was told that the records are accepted, or no caller waits for their outcomes: no answer comes sooner when
+   * delivery gives the records up before their time is over. Absent: false.
+   */
+  readonly isAnswered?: boolean
   /** The trace of the request to which the record belongs, as far as it is known. Absent: there is none. */
   traceOf?(index: number): TraceContext | undefined
   /** The partitioner that has placed the record; `undefined`: the caller named the partition. Absent: records are not moved. */
@@ -422,6 +427,10 @@ export class MemoryPendingProduce extends RequestOutcomes implements PendingProd
 
   protected override get isAccepted(): boolean {
     return this.#waiting === 0
+  }
+
+  get isAnswered(): boolean {
+    return this.#acceptance.answeredBy !== undefined || !this.isAwaited
   }
 
   acceptedAtOf(): number {

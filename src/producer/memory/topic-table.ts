@@ -66,6 +66,7 @@ export class ProducedTopics {
   /** Ends waits that are over, and forgets topics that are not used. */
   tick(nowMs: number): void {
     this.#unknown.tick(nowMs)
+    this.#subscription.tick(nowMs)
     // Under the one epoch of a transactional id, a topic that is forgotten would begin its sequences again, as duplicates.
     if (this.#deps.numbers.isFixed) return
     const unusedMs = IDLE_TOPICS_KEPT_AGES * this.#deps.settings.metadataMaxAgeMs

@@ -1,4 +1,4 @@
-import { LONG_AGO, type ProduceRecord, type RecordFailure } from '../../core/model.js'
+import { LONG_AGO, type Persisted, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import { type Budget, PARTITION_LIMITS, partitionFull } from './budget.js'
 import { failures, IN_TURNS } from './failures.js'
@@ -10,6 +10,7 @@ import { type MisplacedRecords, TopicProducers } from './topic-producers.js'
 import type { TopicSubscription } from './topic-subscription.js'
 import { isQuiet, type TopicView, type TroubledPartition, troubledOf, viewOf } from './topic-view.js'
 import type { UnknownTopic, UnknownTopics } from './unknown-topics.js'
+import { persistedOf } from './verdict.js'
 import { CapacityLine, type CapacityLines, roughSizeOf, WaitingRecords } from './waiting-records.js'
 
 /** For this time after a look-up has not found a partition, records for such partitions are refused without another one. */
@@ -19,6 +20,9 @@ const DENIAL_COUNTS_FOR_MS = 5_000
 
 /** What the limit of a topic that is not known may be at times. */
 const LESS = 'less while other such topics wait or the buffer fills'
+
+const LOOKING_UP = 'looking up the topic'
+const NOT_THERE = 'brokers report that there is no such topic, and are asked again'
 
 const NO_PRODUCERS: readonly undefined[] = []
 const NONE_WAIT = new WaitingRecords()
@@ -336,7 +340,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
         if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
         break
       case 'missing':
-        this.#missing(news.until)
+        this.#missing(news.until, news.mayCome === true, nowMs)
         break
       case 'refused':
         this.#giveUp(failures.rejected(news.errorCode, 'no'), news.until)
@@ -392,6 +396,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Ends waits whose time is over. */
   tick(nowMs: number): void {
+    // Of most topics, and there may be thousands, nothing is over.
+    if (this.#line.isEmpty && this.#deferred.recordCount > 0 && this.#deferred.earliestDeadlineAt > nowMs) return
     const { counters, unknown, cluster } = this.#deps
     const failure = !this.#isDenied(nowMs)
       ? failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
@@ -414,20 +420,42 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     this.failHeld(failure)
   }
 
-  #missing(until: number): void {
+  /** @param mayCome records whose requests were answered wait on: brokers may still create the topic */
+  #missing(until: number, mayCome: boolean, nowMs: number): void {
+    const failure = failures.unknownTopic(this.name)
     this.#partitionCount = 0
-    this.#giveUp(failures.unknownTopic(this.name), until)
+    this.#remembered = { failure, until }
+    if (mayCome) this.#failAwaited(failure, until, nowMs)
+    else this.failHeld(failure)
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
-      this.#deps.counters.refused += this.#deps.capacityLines.close(producer, failures.unknownTopic(this.name))
-      producer.failWaiting(maybeWritten => failures.unknownTopic(this.name, maybeWritten ? 'unknown' : 'no'))
+      this.#deps.counters.refused += this.#deps.capacityLines.close(producer, failure)
+      const failureOf = (persisted: Persisted): RecordFailure => failures.unknownTopic(this.name, persisted)
+      if (mayCome) producer.failAwaited(failureOf)
+      else producer.failWaiting(maybeWritten => failureOf(persistedOf(maybeWritten)))
     }
+  }
+
+  /** Fails the records whose requests still wait for an answer. For the others, brokers are asked again after a pause. */
+  #failAwaited(failure: RecordFailure, until: number, nowMs: number): void {
+    const { counters, unknown, lookUps } = this.#deps
+    counters.refused += this.#line.enterAll(() => failure)
+    counters.failed += this.#deferred.failAwaited(failure, (bytes, records) => this.#hold(-bytes, -records))
+    if (!this.#isWaitedFor) {
+      unknown.leave(this, nowMs)
+      return
+    }
+    // The topic counts as denied until it is looked up again.
+    this.#deniedAt = Math.floor(until)
+    this.#isToCome = false
+    lookUps.follow(this, { pauseMs: Math.max(0, until - nowMs) })
   }
 
   /** Why Kafka does not have a record of this topic yet, as far as it can be said for all of them. */
   whyWaiting(): string {
     if (!this.isKnown) {
-      const why = this.#isToCome ? `the topic waits for its creation: ${IN_TURNS}` : 'looking up the topic'
+      const isDenied = this.#isDenied(this.#deps.clock())
+      const why = this.#isToCome ? `the topic waits for its creation: ${IN_TURNS}` : isDenied ? NOT_THERE : LOOKING_UP
       return this.#deps.cluster.awayBecause ?? why
     }
     const busy = this.#producers.all.filter(producer => producer !== undefined && !producer.isIdle)

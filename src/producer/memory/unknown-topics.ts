@@ -6,8 +6,9 @@ import type { MemoryPendingProduce } from './pending-produce.js'
 import type { DeliverySettings } from './settings.js'
 
 /**
- * Share of `maxBytes` for records of topics that are being looked up; missing topics have another share of this size.
- * Overflowing records of unknown topics may take this share of the memory for waiting records, too.
+ * Share of `maxBytes` for records of topics that are being looked up. Records of missing topics have another share of this size,
+ * and half of it where brokers may create the topics, because they wait for longer then. Overflowing records of unknown topics may
+ * take this share of the memory for waiting records, too.
  */
 const SHARE_OF_WAITING = 1 / 4
 /** Share of the places for unknown topics that one request may take, so that others get some. */
@@ -103,9 +104,10 @@ export class UnknownTopics<Topic extends UnknownTopic> {
   hasCapacity(topic: Topic, bytes: number): boolean {
     const { pending, missing } = this.#pools
     // Topics that turn out to be missing keep their memory until they are created.
-    const areFull =
-      this.#newTopics !== undefined && pending.bytes.value + missing.bytes.value + bytes > 2 * this.#maxBytes
-    return !areFull && this.#poolOf(topic).bytes.value + bytes <= this.#maxBytes
+    const max = this.#maxBytes
+    if (this.#newTopics === undefined) return this.#poolOf(topic).bytes.value + bytes <= max
+    const areFull = pending.bytes.value + missing.bytes.value + bytes > max + max / 2
+    return !areFull && this.#poolOf(topic).bytes.value + bytes <= (this.#poolOf(topic) === missing ? max / 2 : max)
   }
 
   /** Overflowing records may take this many bytes more. */

@@ -10,6 +10,8 @@ export interface HeadFacts {
   readonly recordCount: number
   /** The outcome of an earlier attempt is unknown. Only an acknowledgement makes it certain again. */
   readonly maybeWritten: boolean
+  /** Whether requests of some of its records were answered: these records are sent until their time is over. */
+  readonly isPromised: boolean
   /** The batch has been tried for the whole delivery timeout. */
   readonly isExpired: boolean
   /** The records are in the durable log: they do not expire, and a refused record must not fail others. */
@@ -133,7 +135,8 @@ function judgeNotSent(head: HeadFacts, answer: BatchAnswer & { type: 'notSent' }
   const end = (failure: RecordFailure): Verdict => (head.isDurable ? { type: 'suspend', failure } : fail(head, failure))
   if (answer.reason === 'shuttingDown') return end(failures.shuttingDown(persisted))
   // The Router reports this only when brokers have confirmed it.
-  if (answer.reason === 'unknownTopic') return end(failures.unknownTopic(head.topic, persisted))
+  const isUncreated = answer.reason === 'uncreatedTopic' && !head.isPromised
+  if (answer.reason === 'unknownTopic' || isUncreated) return end(failures.unknownTopic(head.topic, persisted))
   if (answer.reason === 'unknownPartition') {
     return end(failures.unknownPartition(head.topic, head.partition, persisted))
   }

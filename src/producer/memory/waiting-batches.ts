@@ -156,6 +156,15 @@ export class WaitingBatches {
     return this.#takeOut(batch => batch.expire(nowMs, !batch.maybeWritten, failureOf, topic), onEmpty)
   }
 
+  /** Fails the records whose callers wait for outcomes. @returns how many */
+  failAwaited(
+    failureOf: (persisted: Persisted) => RecordFailure,
+    onEmpty: (batch: Batch) => void,
+    topic: string
+  ): number {
+    return this.#takeOut(batch => batch.failAwaited(failureOf, topic), onEmpty)
+  }
+
   /** Fails the records of a request. @returns how many */
   withdraw(receiver: OutcomeReceiver, failure: RecordFailure, onEmpty: (batch: Batch) => void): number {
     return this.#takeOut(batch => batch.withdraw(receiver, failure), onEmpty)

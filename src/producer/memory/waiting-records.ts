@@ -23,7 +23,8 @@ export class WaitingRecords {
   #deferred: Arrival[] = []
   /** Bytes held, bookkeeping included. */
   chargedBytes = 0
-  #earliestDeadlineAt = Number.POSITIVE_INFINITY
+  /** When {@link expire} will fail a record. */
+  earliestDeadlineAt = Number.POSITIVE_INFINITY
   /** The only request with records here; `undefined`: there are several or none. */
   #solePending: MemoryPendingProduce | undefined
 
@@ -49,7 +50,7 @@ export class WaitingRecords {
     else if (this.#deferred.length === 0) this.#solePending = deferred.pendingProduce
     this.#deferred.push({ ...deferred, record })
     this.chargedBytes += charge
-    this.#earliestDeadlineAt = Math.min(this.#earliestDeadlineAt, deferred.pendingProduce.deadlineAt)
+    this.earliestDeadlineAt = Math.min(this.earliestDeadlineAt, deferred.pendingProduce.deadlineAt)
     return charge
   }
 
@@ -72,9 +73,15 @@ export class WaitingRecords {
 
   /** Fails records whose deadline has passed. @param left see {@link TellLeft} @returns how many */
   expire(nowMs: number, failure: RecordFailure, left?: TellLeft): number {
-    if (this.#earliestDeadlineAt > nowMs) return 0
+    if (this.earliestDeadlineAt > nowMs) return 0
     const fail = ({ pendingProduce, index, record }: Arrival): void => pendingProduce.fail(index, failure, record.topic)
     return this.#takeOut(({ deadlineAt }) => deadlineAt <= nowMs, fail, left)
+  }
+
+  /** Fails the records whose callers wait for outcomes. @param left see {@link TellLeft} @returns how many */
+  failAwaited(failure: RecordFailure, left: TellLeft): number {
+    const fail = ({ pendingProduce, index, record }: Arrival): void => pendingProduce.fail(index, failure, record.topic)
+    return this.#takeOut(({ isAnswered }) => !isAnswered, fail, left)
   }
 
   /** Fails the records of a request. @param left see {@link TellLeft} @returns how many */
@@ -103,7 +110,7 @@ export class WaitingRecords {
   #keep(deferred: Arrival[]): void {
     this.#deferred = deferred
     this.chargedBytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
-    this.#earliestDeadlineAt = deferred.reduce(
+    this.earliestDeadlineAt = deferred.reduce(
       (earliest, { pendingProduce }) => Math.min(earliest, pendingProduce.deadlineAt),
       Number.POSITIVE_INFINITY
     )

@@ -68,12 +68,16 @@ export type BatchAnswer =
   | { readonly type: 'rejected'; readonly errorCode: number; readonly words?: string }
   /** The connection was lost, or the call timed out, after bytes may have left: the outcome is unknown. */
   | { readonly type: 'unanswered'; readonly error: Error }
-  /** No byte was sent in this attempt. `unknownTopic` is only given after refreshes have confirmed it. */
+  /**
+   * No byte was sent in this attempt. `unknownTopic` is only given after refreshes have confirmed it. `uncreatedTopic`: the same,
+   * but brokers were asked to create the topic, and may still do so.
+   */
   | {
       readonly type: 'notSent'
       readonly reason:
         | 'noLeader'
         | 'unknownTopic'
+        | 'uncreatedTopic'
         | 'unknownPartition'
         | 'brokerUnreachable'
         | 'overloaded'

@@ -272,9 +272,9 @@ export type TopicNews = { readonly topic: string } & (
   | { readonly type: 'denied'; readonly creation?: 'waits' | 'begun' | 'asked' }
   /**
    * Brokers have reported for long enough that there is no such topic. `until`: when this is forgotten, by the Router's
-   * clock.
+   * clock. `mayCome`: they were asked to create it, and may still do so. Absent: no broker creates it, or it was deleted.
    */
-  | { readonly type: 'missing'; readonly until: number }
+  | { readonly type: 'missing'; readonly until: number; readonly mayCome?: boolean }
   /** The name is not allowed, or Castellan has no permission for the topic. */
   | { readonly type: 'refused'; readonly errorCode: number; readonly until: number }
 )

@@ -226,7 +226,7 @@ export const produceBatch = {
     failed: (_, { errorCode, code, message }) =>
       errorCode === undefined ? { type: 'notSent', reason: reasonOf(code), message } : { type: 'rejected', errorCode },
     timedOut: ({ request, state }) => (state.inFlight ? undefined : notSentAnswer(request, state.obstacle)),
-    unknown: (batch, what) => notSentAnswer(batch, what === 'topic' ? 'unknownTopic' : 'unknownPartition')
+    unknown: (batch, what) => notSentAnswer(batch, UNKNOWN[what])
   }
 } as const satisfies OperationDescriptor<'produceBatch'>
 
@@ -245,9 +245,12 @@ const reasonOf = (code: ErrorCode): ReasonNotSent =>
     ? code
     : 'noLeader'
 
+const UNKNOWN = { topic: 'unknownTopic', uncreatedTopic: 'uncreatedTopic', partition: 'unknownPartition' } as const
+
 const OBSTACLES: Readonly<Record<ReasonNotSent, string>> = {
   noLeader: 'no leader was found for the partition in time',
   unknownTopic: 'the topic does not exist',
+  uncreatedTopic: 'brokers were asked to create the topic, and have not',
   unknownPartition: 'the topic has no such partition',
   brokerUnreachable: 'the leader could not be reached in time',
   overloaded: 'too many requests wait',

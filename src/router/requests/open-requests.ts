@@ -10,7 +10,15 @@ import { watchRejection } from '../../core/users-code.js'
 import type { Coordinated } from '../../kafka/protocol/groups.js'
 import type { AskedKind, Failure, RoutedKind } from '../messages/operations.js'
 import { Deadlines, type Due } from './deadlines.js'
-import type { AskedDescriptor, OperationDescriptor, Outcome, RequestFor, ResultFor, StateOf } from './operation.js'
+import type {
+  AskedDescriptor,
+  OperationDescriptor,
+  Outcome,
+  RequestFor,
+  ResultFor,
+  StateOf,
+  Unknown
+} from './operation.js'
 import type { PartitionOfRequest } from './partition.js'
 
 /** Holds a request while it waits. `release` is called when the request has been answered or has another holder. */
@@ -277,6 +285,6 @@ export function answerTimedOut(request: OpenRequest, awayBecause?: string): void
 }
 
 /** Answers a request for a topic or partition that does not exist in Kafka, which refreshes have confirmed. */
-export function answerUnknown(request: OpenRequest, what: 'topic' | 'partition'): void {
+export function answerUnknown(request: OpenRequest, what: Unknown): void {
   request.answer(request.operation.answers.unknown(request.request, what))
 }

@@ -101,13 +101,16 @@ export interface OperationDescriptor<Kind extends RoutedKind> {
   readonly answers: OwnAnswers<Kind>
 }
 
+/** What brokers do not have. `uncreatedTopic`: they were asked to create the topic, and may still do so. */
+export type Unknown = 'topic' | 'uncreatedTopic' | 'partition'
+
 /** The answers that do not come from Kafka. */
 export interface OwnAnswers<Kind extends RoutedKind> {
   failed(request: RequestFor<Kind>, failure: Failure): ResultFor<Kind>
   /** The answer at the deadline. `undefined`: the request is answered when its call ends. */
   timedOut(pending: Pending<Kind>, reason: string | undefined): ResultFor<Kind> | undefined
   /** The answer when the topic or partition does not exist in Kafka, which refreshes have confirmed. */
-  unknown(request: RequestFor<Kind>, what: 'topic' | 'partition'): ResultFor<Kind>
+  unknown(request: RequestFor<Kind>, what: Unknown): ResultFor<Kind>
 }
 
 /** The keys that all results of an operation share. Their values repeat the request. */

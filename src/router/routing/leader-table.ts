@@ -12,7 +12,8 @@ export type Lookup =
   | { readonly type: 'leader'; readonly partition: PartitionOfRequest; readonly checkedAt: number }
   /** The topic is known, but the partition has no leader at the moment, or its leader is in doubt. */
   | { readonly type: 'noLeader'; readonly partition: PartitionOfRequest }
-  | { readonly type: 'unknownTopic' }
+  /** `mayCome`: brokers were asked to create the topic, and may still do so. */
+  | { readonly type: 'unknownTopic'; readonly mayCome?: true }
   | { readonly type: 'unknownPartition' }
   | { readonly type: 'topicError'; readonly errorCode: number }
   /** The topic is not known yet and has to be looked up. */
@@ -258,6 +259,8 @@ export class LeaderTable {
   }
 }
 
-/** True when the topic itself is refused: its name or the access to it is not allowed. */
+/** True when the topic itself is refused: its name, the access to it or its creation is not allowed. */
 const isFinal = (errorCode: number): boolean =>
-  errorCode === errorCodes.INVALID_TOPIC_EXCEPTION || errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED
+  errorCode === errorCodes.INVALID_TOPIC_EXCEPTION ||
+  errorCode === errorCodes.TOPIC_AUTHORIZATION_FAILED ||
+  errorCode === errorCodes.POLICY_VIOLATION

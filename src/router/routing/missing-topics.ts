@@ -37,7 +37,8 @@ export interface MissingTopicsOptions {
 
 /** The remembered answer for a name. `ask`: the name has to be looked up. */
 export type MissingLookup =
-  | { readonly type: 'unknownTopic' }
+  /** `mayCome`: brokers were asked to create the topic, and may still do so. Absent: no broker creates it. */
+  | { readonly type: 'unknownTopic'; readonly mayCome?: true }
   | { readonly type: 'topicError'; readonly errorCode: number }
   | { readonly type: 'ask' }
 
@@ -62,6 +63,7 @@ export const FORGET_AFTER_MS = 10_000
 const CONFIRMED_AFTER_MS = 500
 const ASK: MissingLookup = { type: 'ask' }
 const UNKNOWN_TOPIC: MissingLookup = { type: 'unknownTopic' }
+const UNCREATED_TOPIC: MissingLookup = { type: 'unknownTopic', mayCome: true }
 
 /**
  * Names of topics that do not exist, according to brokers. A topic counts as missing after several look-ups, because a
@@ -87,7 +89,8 @@ export class MissingTopics {
     if (missing.errorCode !== errorCodes.NONE) {
       return missing.missingUntil > now ? { type: 'topicError', errorCode: missing.errorCode } : ASK
     }
-    return (mayBeCreated ? missing.uncreatableUntil : missing.missingUntil) > now ? UNKNOWN_TOPIC : ASK
+    if ((mayBeCreated ? missing.uncreatableUntil : missing.missingUntil) <= now) return ASK
+    return this.#mayCome(mayBeCreated) ? UNCREATED_TOPIC : UNKNOWN_TOPIC
   }
 
   /** The news of a name for writers. Writers wait longer than readers, so that they do not give up too early. */
@@ -103,9 +106,15 @@ export class MissingTopics {
       : missing.isGone
         ? missingUntil
         : untilForWriters(missing)
-    if (until > now) return { type: 'missing', topic, until }
-    if (!mayBeCreated || this.#createsNone) return { type: 'denied', topic }
+    const mayCome = this.#mayCome(mayBeCreated)
+    if (until > now) return mayCome ? { type: 'missing', topic, until, mayCome } : { type: 'missing', topic, until }
+    if (!mayCome) return { type: 'denied', topic }
     return { type: 'denied', topic, creation: this.#creationOf(missing, now) }
+  }
+
+  /** Whether brokers may create a topic of a request that lets them, however late. No answer of theirs says that they do not. */
+  #mayCome(mayBeCreated: boolean): boolean {
+    return mayBeCreated && !this.#createsNone
   }
 
   /**

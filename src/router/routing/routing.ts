@@ -262,7 +262,7 @@ export class Routing {
         this.#waitForTopic(request, topic, now)
         break
       case 'unknownTopic':
-        answerUnknown(request, 'topic')
+        answerUnknown(request, found.mayCome === true ? 'uncreatedTopic' : 'topic')
         break
       case 'unknownPartition':
         // A broker, which may lag, has contradicted the number of partitions among which keys were distributed.

@@ -68,7 +68,8 @@ describe('delivery: a verdict about records on disk', () => {
     recordCount: 1,
     maybeWritten: false,
     isExpired: false,
-    isDurable: true
+    isDurable: true,
+    isPromised: false
   }
   const notSent = (reason: 'unknownTopic' | 'unknownPartition' | 'shuttingDown' | 'clusterChanged' | 'noLeader') =>
     ({ type: 'notSent', reason, message: 'because' }) as const

@@ -58,14 +58,14 @@ describe('delivery: topics whose partitions are not known yet', () => {
 
   for (const isAway of [false, true]) {
     it(`fails records at their own deadlines, not at that of those before them: ${isAway ? 'away' : 'denied'}`, async () => {
-      stage = new DeliveryStage({}, { maxBytes: 400 * KIB, unknownTopicMaxBytes: 400 * KIB }, undefined, 16 * MIB)
+      stage = new DeliveryStage({}, { maxBytes: 840 * KIB, unknownTopicMaxBytes: 400 * KIB }, undefined, 16 * MIB)
       stage.router.isAway = isAway
-      const send = (deadlineMs: number) =>
-        Array.from({ length: 20 }, () => stage.send(record('nowhere', 'x'.repeat(4 * KIB)), deadlineMs, deadlineMs))
-      const [first, second] = [send(1_000), send(4_000)]
+      const send = (deadlineMs: number, length: number) =>
+        Array.from({ length }, () => stage.send(record('nowhere', 'x'.repeat(4 * KIB)), deadlineMs, deadlineMs))
+      const [first, second] = [send(1_000, 40), send(4_000, 20)]
       await stage.pass(1_100)
       expect([...first, ...second].map(({ outcomes }) => outcomes !== undefined)).to.deep.equal([
-        ...Array(20).fill(true),
+        ...Array(40).fill(true),
         ...Array(20).fill(false)
       ])
       await stage.pass(3_000)

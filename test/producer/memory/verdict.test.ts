@@ -8,12 +8,14 @@ const fresh: HeadFacts = {
   recordCount: 4,
   maybeWritten: false,
   isExpired: false,
-  isDurable: false
+  isDurable: false,
+  isPromised: false
 }
 const rejected = (errorCode: number) => ({ type: 'rejected', errorCode }) as const
 const lost = { type: 'unanswered', error: new Error('connection lost') } as const
-const notSent = (reason: 'noLeader' | 'unknownTopic' | 'unknownPartition' | 'shuttingDown' | 'overloaded') =>
-  ({ type: 'notSent', reason, message: 'because' }) as const
+const notSent = (
+  reason: 'noLeader' | 'unknownTopic' | 'uncreatedTopic' | 'unknownPartition' | 'shuttingDown' | 'overloaded'
+) => ({ type: 'notSent', reason, message: 'because' }) as const
 
 describe('verdict on an answer', () => {
   it('takes an acknowledgement, whatever went before', () => {
@@ -114,6 +116,8 @@ describe('verdict on an answer', () => {
 
   it('believes the Router that a topic is missing: it has been patient', () => {
     expect(judge(fresh, notSent('unknownTopic'))).to.have.nested.property('failure.code', 'unknownTopic')
+    expect(judge(fresh, notSent('uncreatedTopic'))).to.have.nested.property('failure.code', 'unknownTopic')
+    expect(judge({ ...fresh, isPromised: true }, notSent('uncreatedTopic')).type).to.equal('retry')
     expect(judge(fresh, notSent('unknownPartition'))).to.have.nested.property('failure.code', 'unknownPartition')
     expect(judge(fresh, notSent('noLeader')).type).to.equal('retry')
   })

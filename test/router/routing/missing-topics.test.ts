@@ -135,6 +135,22 @@ describe('missing topics', () => {
       expect(isMissing(100 + TIMEOUT_MS + REMEMBERED_MS, true)).to.equal(false)
     })
 
+    it('may still come after they count as missing, unless brokers have said that they create none, or for readers', () => {
+      for (const now of [0, 1, TIMEOUT_MS]) miss(now, true)
+      const tell = (mayBeCreated: boolean) => [
+        missing.newsOf('orders', mayBeCreated, TIMEOUT_MS),
+        missing.lookUp('orders', mayBeCreated, TIMEOUT_MS)
+      ]
+      const news = { type: 'missing', topic: 'orders', until: TIMEOUT_MS + REMEMBERED_MS }
+      expect(tell(true)).to.deep.equal([
+        { ...news, mayCome: true },
+        { type: 'unknownTopic', mayCome: true }
+      ])
+      expect(tell(false)).to.deep.equal([news, { type: 'unknownTopic' }])
+      createsNone = true
+      expect(tell(true)).to.deep.equal([news, { type: 'unknownTopic' }])
+    })
+
     it('are missing half a second after they were asked for where brokers create none, and three misses say so', () => {
       miss(0)
       miss(0, true)
