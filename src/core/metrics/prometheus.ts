@@ -75,7 +75,7 @@ export class PrometheusMetricsLogger implements MetricsLogger {
   }
 
   gauge(component: string, metricName: string, tags: MetricTags, value: number): void {
-    this.#gauges.get(component, metricName).series(tags).value = value
+    if (Number.isFinite(value)) this.#gauges.get(component, metricName).series(tags).value = value
   }
 }
 
@@ -119,6 +119,7 @@ export interface PrometheusReading {
   readonly value: number
 }
 
+/** A reading that is not finite is left out, because it would be the value of no alert. */
 export const registerScrapedGauge = (
   registry: Registry,
   name: string,
@@ -144,7 +145,8 @@ function registerScraped(
   help: string,
   read: () => PrometheusReading[]
 ): void {
-  registerFamily(registry, { name, get: () => ({ name, help, type, values: read() }) })
+  const values = (): PrometheusReading[] => read().filter(({ value }) => Number.isFinite(value))
+  registerFamily(registry, { name, get: () => ({ name, help, type, values: values() }) })
 }
 
 type Collector = (registry: Registry, config: object) => void

@@ -152,9 +152,9 @@ export abstract class PartitionSender implements ScheduledProducer {
     this.search.attempted(answer.type !== 'notSent', head.recordCount)
     if (answer.type === 'appended') {
       const { ownTime, clock } = this.deps
-      // A batch that was sent before may have been appended before.
+      // A batch that was sent before may have been appended before. Records of the log do not know when they were accepted.
       if (answer.logAppendTimeMs >= 0 && this.sending.count === 1 && !head.maybeWritten)
-        ownTime.appended(answer.logAppendTimeMs, clock() - head.oldestAt)
+        ownTime.appended(answer.logAppendTimeMs, clock() - this.headSince)
       this.#appended(head, answer.baseOffset, answer.logAppendTimeMs)
       return
     }

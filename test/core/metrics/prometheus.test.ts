@@ -5,7 +5,8 @@ import {
   createPrometheusMetrics,
   PrometheusMetricsLogger,
   registerFamily,
-  registerProcessMetrics
+  registerProcessMetrics,
+  registerScrapedGauge
 } from '../../../src/core/metrics/prometheus.js'
 
 describe('PrometheusMetricsLogger', () => {
@@ -46,6 +47,16 @@ describe('PrometheusMetricsLogger', () => {
     logger.gauge('delivery', 'waitingBytes', {}, 10)
     logger.gauge('delivery', 'waitingBytes', {}, 3)
     expect(await registry.metrics()).to.contain('castellan_delivery_waiting_bytes 3\n')
+  })
+
+  it('leaves out gauges that are not finite', async () => {
+    const values = [Number.POSITIVE_INFINITY, Number.NaN, 4]
+    registerScrapedGauge(registry, 'castellan_odd', 'Odd', () =>
+      values.map((value, at) => ({ labels: { at: `${at}` }, value }))
+    )
+    for (const value of values) logger.gauge('odd', 'pushed', { value: `${value}` }, value)
+    const lines = (await registry.metrics()).split('\n').filter(line => line.startsWith('castellan_odd'))
+    expect(lines).to.have.members(['castellan_odd{at="2"} 4', 'castellan_odd_pushed{value="4"} 4'])
   })
 
   it('keeps label values with quotes and line breaks on one line', async () => {

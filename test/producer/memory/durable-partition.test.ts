@@ -1,5 +1,7 @@
 import { expect } from 'chai'
+import { MemoryPendingProduce } from '../../../src/producer/memory/pending-produce.js'
 import type { BatchAnswer, SealedBatch } from '../../../src/router/messages/operations.js'
+import { record } from '../../support/delivery-stage.js'
 import {
   appended,
   contentsOf,
@@ -32,6 +34,15 @@ describe('delivery: a partition of records that are kept on disk', () => {
     owner.decide.shift()!(isDeadLetter)
     await stage.pass(0)
   }
+
+  it('compares the clock with that of a broker by the time since the batch was sent: records on disk know no other', async () => {
+    const receiver = new MemoryPendingProduce(1, Number.POSITIVE_INFINITY)
+    stage.producer.append(record('orders', 'A'), 1, receiver, 0)
+    const batch = stage.requireBatch()
+    await stage.pass(2_000)
+    await answer(batch, { type: 'appended', baseOffset: 0, logAppendTimeMs: Date.now() - 60_000 })
+    expect(stage.ownTime.clockAheadMs).to.equal(58_000)
+  })
 
   it('waits until it is woken when there is nowhere to send them', async () => {
     const pendingProduce = stage.append(['A', 'B'])
