@@ -165,7 +165,7 @@ export class Cluster {
       awayBecause: () => router.awayBecause,
       tracing
     }
-    this.#deliveryDeps = { ...deliveryDeps, waitingMaxBytes }
+    this.#deliveryDeps = { ...deliveryDeps, waitingMaxBytes, turns: deps.queues?.turns }
     const delivery = startDelivery(this.#deliveryDeps)
     this.delivery = delivery
     const ofLog = { ...shared, receipts: receipts?.ofLogs, now: Date.now, onBroken: onFatal }

@@ -35,6 +35,12 @@ export class Fifo<Item> {
     return first
   }
 
+  some(matches: (item: Item) => boolean): boolean {
+    for (let at = 0; at < this.#size; at++)
+      if (matches(this.#ring[(this.#first + at) & (this.#ring.length - 1)]!)) return true
+    return false
+  }
+
   takeAll(): Item[] {
     const items: Item[] = []
     for (; this.#size > 0; this.shift()) items.push(this.first!)

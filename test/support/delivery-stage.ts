@@ -1,4 +1,5 @@
 import sinon from 'sinon'
+import type { LoopTurns } from '../../src/core/loop-turns.js'
 import { type Logger, type ProduceRecord, type RecordOutcome, silentLogger } from '../../src/core/model.js'
 import type { Delivery, ProduceOptions } from '../../src/producer/memory/delivery.js'
 import { type MemoryDelivery, startDelivery } from '../../src/producer/memory/memory-delivery.js'
@@ -25,7 +26,8 @@ export class DeliveryStage {
     topics: Record<string, number>,
     settings: Partial<DeliverySettings> = {},
     random: () => number = () => 0.5,
-    waitingMaxBytes?: number
+    waitingMaxBytes?: number,
+    turns?: Pick<LoopTurns, 'run'>
   ) {
     const { metadataMaxAgeMs = defaultRouterSettings.metadataMaxAgeMs } = settings
     this.router = new FakeRouter(topics, { ...topicSettingsOf(settings), metadataMaxAgeMs })
@@ -33,6 +35,7 @@ export class DeliveryStage {
       router: this.router,
       settings,
       waitingMaxBytes,
+      turns,
       clock: () => performance.now(),
       now: () => Date.now(),
       random,

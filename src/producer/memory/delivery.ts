@@ -1,4 +1,5 @@
 import type { ActorRef } from '../../core/actor/actor.js'
+import type { LoopTurns } from '../../core/loop-turns.js'
 import { type MetricsLogger, NANOSECONDS_PER_MILLISECOND, StatsReporter } from '../../core/metrics/metrics-logger.js'
 import type { ClusterChange, Logger, MonotonicClock, ProduceRecord } from '../../core/model.js'
 import type { Notice } from '../../core/notice.js'
@@ -76,6 +77,8 @@ export interface DeliveryDeps {
   readonly random: () => number
   readonly log: Logger
   readonly metrics: MetricsLogger
+  /** Lets records that have waited for their topic enter it in turns with other long work. Default: in turns of their own. */
+  readonly turns?: Pick<LoopTurns, 'run'> | undefined
   /** Counts records that were accepted and are lost. Default: an account of its own. */
   readonly losses?: Losses | undefined
   /** Gives receipts for records whose caller does not wait for them. Absent: none are given. */

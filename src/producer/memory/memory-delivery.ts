@@ -1,6 +1,6 @@
 import { afterTicks, TICKS_OF_AN_ANSWER } from '../../core/actor/actor.js'
 import { inTime } from '../../core/in-time.js'
-import { costOf, type InPieces, PIECE_COST } from '../../core/loop-turns.js'
+import { costOf, type InPieces, LoopTurns, PIECE_COST } from '../../core/loop-turns.js'
 import {
   type ClusterChange,
   isLegalTopicName,
@@ -98,6 +98,7 @@ export class MemoryDelivery implements Delivery {
     this.#deps = {
       ...this.#sender.shared,
       waitingMaxBytes,
+      turns: deps.turns ?? new LoopTurns(),
       budget: this.#budget,
       capacityLines: this.#capacityLines,
       waitedInPartition: waitedMs => this.#metrics.waitedInPartition(waitedMs)

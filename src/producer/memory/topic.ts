@@ -1,3 +1,4 @@
+import { costOf, type InPieces, type LoopTurns, PIECE_COST } from '../../core/loop-turns.js'
 import { LONG_AGO, type Persisted, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import { type Budget, PARTITION_LIMITS, partitionFull } from './budget.js'
@@ -34,6 +35,7 @@ export interface MemoryDeps extends PartitionProducerDeps {
   readonly capacityLines: CapacityLines
   /** Memory for all records that wait for capacity. */
   readonly waitingMaxBytes: number
+  readonly turns: Pick<LoopTurns, 'run'>
 }
 
 export interface TopicDeps extends MemoryDeps {
@@ -53,6 +55,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   #deferred = NONE_WAIT
   /** Records for which `#deferred` or the whole buffer had no capacity. */
   #line = NONE_QUEUED
+  /** Whether records that have waited enter their partitions or fail now, in turns with other long work. */
+  #isEntering = false
+  /** Why the records that wait fail; `undefined`: they do not. */
+  #givenUp: RecordFailure | undefined
   /** 0: not known. */
   #partitionCount = 0
   /** The number of partitions among which records were placed last. */
@@ -160,18 +166,38 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   ): RecordFailure | undefined {
     this.#lastUsedAt = Math.floor(nowMs)
     const { partition } = record
-    const count = this.#partitionCount
-    if (count > 0 && (partition === undefined || partition < count)) {
-      const placed = this.#placed(record, partitioner)
-      if (!('topic' in placed)) return placed
-      const producer = this.#producers.withCapacity(placed, partitioner, count, pendingProduce)
-      if (producer === undefined)
-        return this.#waitForCapacity({ record: placed, partitioner, timestampMs, pendingProduce, index }, nowMs)
-      producer.append(placed, timestampMs, pendingProduce, index)
-      return undefined
-    }
-    if (count > 0 && nowMs - this.#absentAt < FRESH_MS) return failures.unknownPartition(this.name, partition)
-    return this.#enqueue({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
+    const isAbsent = this.#isAbsent(record)
+    if (this.isKnown && isAbsent && nowMs - this.#absentAt < FRESH_MS)
+      return failures.unknownPartition(this.name, partition)
+    if (!this.isKnown || isAbsent || this.#areOthersEntering)
+      return this.#enqueue({ record, partitioner, timestampMs, pendingProduce, index }, nowMs)
+    return this.#putInPartition(record, partitioner, timestampMs, pendingProduce, index, nowMs)
+  }
+
+  #isAbsent({ partition }: ProduceRecord): boolean {
+    return partition !== undefined && partition >= this.#partitionCount
+  }
+
+  /** Records that came before wait for their turn to enter partitions that are known. */
+  get #areOthersEntering(): boolean {
+    return this.#isEntering && this.#isWaitedFor
+  }
+
+  #putInPartition(
+    record: ProduceRecord,
+    partitioner: Partitioner,
+    timestampMs: number,
+    pendingProduce: MemoryPendingProduce,
+    index: number,
+    nowMs: number
+  ): RecordFailure | undefined {
+    const placed = this.#placed(record, partitioner)
+    if (!('topic' in placed)) return placed
+    const producer = this.#producers.withCapacity(placed, partitioner, this.#partitionCount, pendingProduce)
+    if (producer === undefined)
+      return this.#waitForCapacity({ record: placed, partitioner, timestampMs, pendingProduce, index }, nowMs)
+    producer.append(placed, timestampMs, pendingProduce, index)
+    return undefined
   }
 
   /**
@@ -183,7 +209,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
    */
   putRow(row: Row, partition: number | undefined, partitioner: Partitioner, bytes: number, nowMs: number): number {
     const count = this.#partitionCount
-    if (count === 0 || (partition !== undefined && partition >= count)) return 0
+    if (count === 0 || (partition !== undefined && partition >= count) || this.#areOthersEntering) return 0
     const producer = this.#producers.ofRow(partition, partitioner, count)
     // Each record takes some of the capacity, and of the share that is left to the partition.
     if (producer?.charge.allows(2 * bytes, row.pendingProduce) !== true) return 0
@@ -207,7 +233,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const isFirst = !this.#isWaitedFor
     if (isFirst) unknown.enter(this, 'pending')
     this.#hold(this.#waiting.addFirst(arrivals), arrivals.length)
-    if (isFirst) lookUps.follow(this, { anew: true })
+    if (isFirst || this.#isEntering) lookUps.follow(this, { anew: true })
     this.#partitionCount = 0
     this.#doubted = this.#placedAmong
   }
@@ -246,6 +272,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   }
 
   #enqueue(arrival: Arrival, nowMs: number): RecordFailure | undefined {
+    if (this.#givenUp !== undefined) return this.#givenUp
     if (this.#remembered !== undefined && nowMs < this.#remembered.until) return this.#remembered.failure
     this.#remembered = undefined
     const isFirst = !this.#isWaitedFor
@@ -274,7 +301,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** The record waits until the partitions are known. */
   #defer(arrival: Arrival): true {
-    this.#deps.unknown.takePlace(this, arrival.pendingProduce)
+    if (!this.#isEntering) this.#deps.unknown.takePlace(this, arrival.pendingProduce)
     this.#hold(this.#waiting.add(arrival), 1)
     return true
   }
@@ -304,7 +331,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const bytes = roughSizeOf(record)
     if (!budget.hasCapacity(bytes))
       return failures.overloaded('the buffer of records for kafka is', maxBytes, 'delivery.maxBytes')
-    const noPlace = unknown.placeRefusal(this, pendingProduce)
+    const noPlace = this.#isEntering ? undefined : unknown.placeRefusal(this, pendingProduce)
     if (noPlace !== undefined) return noPlace
     const limit = isDenied ? unknownTopicMaxBytes : budget.shareOf(maxPartitionBytes)
     const mayWait = unknown.hasCapacity(this, bytes) && (!isDenied || budget.mayHold(bytes))
@@ -357,32 +384,102 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     }
     this.#partitionCount = this.#placedAmong = partitionCount
     this.#forgetDenial()
+    this.#givenUp = undefined
+    const taken = gone.flatMap(producer => this.#takeFrom(producer!))
+    if (taken.length === 0 && !this.#isWaitedFor) return
+    this.#deps.unknown.enter(this, 'pending')
     // Records of removed partitions came before those that wait.
-    for (const arrival of gone.flatMap(producer => this.#takeFrom(producer!))) this.#enterProducer(arrival, nowMs)
-    if (!this.#isWaitedFor) return
-    for (const arrival of this.#takeWaiting(nowMs)) this.#enterProducer(arrival, nowMs)
-    this.#deps.counters.refused += this.#line.enterAll(({ record, partitioner, timestampMs, pendingProduce, index }) =>
-      this.put(record, partitioner, timestampMs, pendingProduce, index, nowMs)
-    )
-    if (this.#line.isEmpty) this.#line = NONE_QUEUED
+    if (taken.length > 0) this.#hold(this.#waiting.addFirst(taken), taken.length)
+    this.#endWaits()
+  }
+
+  #endWaits(): void {
+    if (this.#isEntering) return
+    this.#isEntering = true
+    this.#deps.turns.run(this.#enterInTurns(), this)
+  }
+
+  /** Ends when no record waits, or when it is not known any more what becomes of them. */
+  *#enterInTurns(): InPieces<void> {
+    while (this.#isDecided && this.#isWaitedFor) yield this.#enterSome()
+    this.#isEntering = false
+    this.#givenUp = undefined
+    if (this.#isWaitedFor) return
+    this.#deferred = NONE_WAIT
+    this.#line = NONE_QUEUED
+    this.#deps.unknown.leave(this, this.#deps.clock())
+  }
+
+  get #isDecided(): boolean {
+    return this.isKnown || this.#givenUp !== undefined
+  }
+
+  /** @returns the cost */
+  #enterSome(): number {
+    const { counters, clock } = this.#deps
+    const nowMs = clock()
+    const left = (bytes: number, records: number): void => this.#hold(-bytes, -records)
+    let cost = 0
+    const enterFromLine = (arrival: Arrival): RecordFailure | undefined => {
+      cost += costOf(roughSizeOf(arrival.record), 1)
+      return this.#givenUp ?? this.#enterFromLine(arrival, nowMs)
+    }
+    // A caller that has heard of its records may have changed what waits.
+    while (cost < PIECE_COST && this.#isDecided) {
+      const arrival = this.#deferred.takeFirst(left)
+      if (arrival !== undefined) {
+        cost += costOf(roughSizeOf(arrival.record), 1)
+        if (this.#givenUp === undefined) this.#enter(arrival, nowMs)
+        else this.#fail(arrival, this.#givenUp)
+        continue
+      }
+      const isRefused = this.#line.enterFirst(enterFromLine)
+      if (isRefused === undefined) break
+      if (isRefused) counters.refused++
+    }
+    return cost
+  }
+
+  /** A bug in one record does not affect others. */
+  #enter(arrival: Arrival, nowMs: number): void {
+    try {
+      this.#enterProducer(arrival, nowMs)
+    } catch (error) {
+      this.#deps.log.error({ err: error, topic: this.name }, 'the placing of a record in its partition met a bug')
+      arrival.pendingProduce.fail(arrival.index, failures.bug('unknown'), this.name)
+    }
+  }
+
+  #enterFromLine(
+    { record, partitioner, timestampMs, pendingProduce, index }: Arrival,
+    nowMs: number
+  ): RecordFailure | undefined {
+    if (!this.#isAbsent(record))
+      return this.#putInPartition(record, partitioner, timestampMs, pendingProduce, index, nowMs)
+    this.#absentAt = Math.floor(nowMs)
+    return failures.unknownPartition(this.name, record.partition)
   }
 
   /** A record that has been accepted is not refused because its partition is full. */
   #enterProducer({ record, partitioner, timestampMs, pendingProduce, index }: Arrival, nowMs: number): void {
     const { partition } = record
     const count = this.#partitionCount
-    const isAbsent = partition !== undefined && partition >= count
+    const isAbsent = this.#isAbsent(record)
     if (isAbsent) this.#absentAt = Math.floor(nowMs)
     const placed = isAbsent ? failures.unknownPartition(this.name, partition) : this.#placed(record, partitioner)
     if (!('topic' in placed)) {
-      this.#deps.counters.failed++
-      pendingProduce.fail(index, placed, this.name)
+      this.#fail({ pendingProduce, index }, placed)
       return
     }
     this.#lastUsedAt = Math.floor(nowMs)
     const producer = this.#producers.withCapacity(placed, partitioner, count, pendingProduce)
     const chosen = producer ?? this.#producers.of(this.#producers.partitionOf(placed, partitioner, count))
     chosen.append(placed, timestampMs, pendingProduce, index)
+  }
+
+  #fail({ pendingProduce, index }: Pick<Arrival, 'pendingProduce' | 'index'>, failure: RecordFailure): void {
+    this.#deps.counters.failed++
+    pendingProduce.fail(index, failure, this.name)
   }
 
   #takeWaiting(nowMs: number): readonly Arrival[] {
@@ -408,6 +505,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
       unknown.placeRefusal(this, pendingProduce) ?? this.#noCapacity(this.#isDenied(nowMs))
     counters.refused += this.#line.refuseOver(nowMs, refusalOfQueued)
     this.#deferred.expire(nowMs, failure, (bytes, records) => this.#withdrawn(bytes, records))
+    // Those that enter now find their places in their partitions.
+    if (this.#isEntering) return
     const isDenied = this.#isDenied(nowMs)
     this.#line.enterWhile(arrival => this.#overflowRefusal(arrival, isDenied) === undefined && this.#defer(arrival))
     if (this.#isWaitedFor) return
@@ -417,16 +516,20 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   #giveUp(failure: RecordFailure, until: number): void {
     this.#remembered = { failure, until }
-    this.failHeld(failure)
+    if (!this.#isWaitedFor) {
+      this.#deps.unknown.leave(this, this.#deps.clock())
+      return
+    }
+    this.#givenUp = failure
+    this.#endWaits()
   }
 
   /** @param mayCome records whose requests were answered wait on: brokers may still create the topic */
   #missing(until: number, mayCome: boolean, nowMs: number): void {
     const failure = failures.unknownTopic(this.name)
     this.#partitionCount = 0
-    this.#remembered = { failure, until }
-    if (mayCome) this.#failAwaited(failure, until, nowMs)
-    else this.failHeld(failure)
+    if (mayCome && this.#deferred.hasAnswered) this.#failAwaited(failure, until, nowMs)
+    else this.#giveUp(failure, until)
     for (const producer of this.#producers.all) {
       if (producer === undefined) continue
       this.#deps.counters.refused += this.#deps.capacityLines.close(producer, failure)
@@ -438,13 +541,10 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   /** Fails the records whose requests still wait for an answer. For the others, brokers are asked again after a pause. */
   #failAwaited(failure: RecordFailure, until: number, nowMs: number): void {
-    const { counters, unknown, lookUps } = this.#deps
+    const { counters, lookUps } = this.#deps
+    this.#remembered = { failure, until }
     counters.refused += this.#line.enterAll(() => failure)
     counters.failed += this.#deferred.failAwaited(failure, (bytes, records) => this.#hold(-bytes, -records))
-    if (!this.#isWaitedFor) {
-      unknown.leave(this, nowMs)
-      return
-    }
     // The topic counts as denied until it is looked up again.
     this.#deniedAt = Math.floor(until)
     this.#isToCome = false
@@ -478,6 +578,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** Another cluster is connected: the topic is looked up there. */
   clusterChanged(): void {
     this.#partitionCount = 0
+    this.#givenUp = undefined
     this.forgetMissing()
     if (this.#isWaitedFor) this.#deps.lookUps.follow(this)
     for (const producer of this.#producers.all) producer?.clusterChanged()

@@ -1,4 +1,5 @@
 import { ownCopyOf } from '../../core/bytes.js'
+import { Fifo } from '../../core/fifo.js'
 import { getOrAdd } from '../../core/maps.js'
 import type { Bytes, ProduceRecord, RecordFailure, RecordHeader } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
@@ -20,7 +21,7 @@ type TellLeft = (bytes: number, records: number) => void
 
 /** Records of one topic that wait until its partitions are known, in order. */
 export class WaitingRecords {
-  #deferred: Arrival[] = []
+  readonly #deferred = new Fifo<Arrival>()
   /** Bytes held, bookkeeping included. */
   chargedBytes = 0
   /** When {@link expire} will fail a record. */
@@ -29,43 +30,62 @@ export class WaitingRecords {
   #solePending: MemoryPendingProduce | undefined
 
   get recordCount(): number {
-    return this.#deferred.length
+    return this.#deferred.size
   }
 
   /** When its oldest record was accepted. */
   get oldestAt(): number {
-    return this.#deferred[0]?.pendingProduce.acceptedAt ?? Number.POSITIVE_INFINITY
+    return this.#deferred.first?.pendingProduce.acceptedAt ?? Number.POSITIVE_INFINITY
+  }
+
+  /** Whether the request of one of its records was answered. */
+  get hasAnswered(): boolean {
+    return this.#deferred.some(({ pendingProduce }) => pendingProduce.isAnswered)
   }
 
   /** No record of another request waits here. */
   isOnlyOf(pendingProduce: MemoryPendingProduce): boolean {
-    return this.#deferred.length === 0 || this.#solePending === pendingProduce
+    return this.#deferred.size === 0 || this.#solePending === pendingProduce
   }
 
   /** Copies what the record points to. @returns the bytes to charge to the budget */
   add(deferred: Arrival): number {
     const record = ownCopyOf(deferred.record)
-    const charge = roughSizeOf(record) + overheadOf(deferred.index)
+    const own = { ...deferred, record }
     if (!this.isOnlyOf(deferred.pendingProduce)) this.#solePending = undefined
-    else if (this.#deferred.length === 0) this.#solePending = deferred.pendingProduce
-    this.#deferred.push({ ...deferred, record })
-    this.chargedBytes += charge
-    this.earliestDeadlineAt = Math.min(this.earliestDeadlineAt, deferred.pendingProduce.deadlineAt)
-    return charge
+    else if (this.#deferred.size === 0) this.#solePending = deferred.pendingProduce
+    this.#deferred.push(own)
+    return this.#charge(own)
   }
 
   /** Like {@link add}, for records that came before all others, and own their bytes or are copied. */
   addFirst(arrivals: readonly Arrival[]): number {
-    const later = this.takeAll()
-    let charge = 0
-    for (const arrival of arrivals) charge += this.add(arrival)
-    for (const arrival of later) this.add(arrival)
+    const own = arrivals.map(arrival => ({ ...arrival, record: ownCopyOf(arrival.record) }))
+    this.#deferred.putBack(own)
+    this.#solePending = undefined
+    return own.reduce((charge, arrival) => charge + this.#charge(arrival), 0)
+  }
+
+  #charge(arrival: Arrival): number {
+    const charge = sizeOf(arrival)
+    this.chargedBytes += charge
+    this.earliestDeadlineAt = Math.min(this.earliestDeadlineAt, arrival.pendingProduce.deadlineAt)
     return charge
+  }
+
+  /** Takes the record out that came first. @param left see {@link TellLeft} @returns `undefined`: none waits */
+  takeFirst(left: TellLeft): Arrival | undefined {
+    const first = this.#deferred.shift()
+    if (first === undefined) return undefined
+    const charge = sizeOf(first)
+    this.chargedBytes -= charge
+    left(charge, 1)
+    return first
   }
 
   /** Takes all records out, in the order they came. */
   takeAll(): readonly Arrival[] {
-    const all = this.#deferred
+    const all = this.#deferred.takeAll()
     this.#keep([])
     this.#solePending = undefined
     return all
@@ -98,29 +118,28 @@ export class WaitingRecords {
     fail: (one: Arrival) => void,
     left?: TellLeft
   ): number {
-    const leaving = this.#deferred.filter(({ pendingProduce }) => isOver(pendingProduce))
-    if (leaving.length === 0) return 0
+    const all = this.#deferred.takeAll()
     const before = this.chargedBytes
-    this.#keep(this.#deferred.filter(({ pendingProduce }) => !isOver(pendingProduce)))
+    this.#keep(all.filter(({ pendingProduce }) => !isOver(pendingProduce)))
+    const leaving = all.filter(({ pendingProduce }) => isOver(pendingProduce))
+    if (leaving.length === 0) return 0
     left?.(before - this.chargedBytes, leaving.length)
     for (const one of leaving) fail(one)
     return leaving.length
   }
 
-  #keep(deferred: Arrival[]): void {
-    this.#deferred = deferred
-    this.chargedBytes = deferred.reduce((sum, { record, index }) => sum + roughSizeOf(record) + overheadOf(index), 0)
-    this.earliestDeadlineAt = deferred.reduce(
-      (earliest, { pendingProduce }) => Math.min(earliest, pendingProduce.deadlineAt),
-      Number.POSITIVE_INFINITY
-    )
+  #keep(deferred: readonly Arrival[]): void {
+    this.#deferred.putBack(deferred)
+    this.chargedBytes = 0
+    this.earliestDeadlineAt = Number.POSITIVE_INFINITY
+    for (const arrival of deferred) this.#charge(arrival)
   }
 }
 
 /** Records that wait for capacity, in order: those of a topic that is being looked up, or of a partition. */
 export class CapacityLine {
   readonly #hold: (bytes: number) => void
-  #arrivals: Arrival[] = []
+  readonly #arrivals = new Fifo<Arrival>()
 
   /** @param hold called with the bytes that were added or, negative, removed */
   constructor(hold: (bytes: number) => void) {
@@ -128,7 +147,7 @@ export class CapacityLine {
   }
 
   get isEmpty(): boolean {
-    return this.#arrivals.length === 0
+    return this.#arrivals.size === 0
   }
 
   /** Copies the record. */
@@ -145,12 +164,19 @@ export class CapacityLine {
 
   /** Passes records to `enter`, in order, up to the first that it does not take. */
   enterWhile(enter: (arrival: Arrival) => boolean): void {
-    const stays = this.#arrivals.findIndex(arrival => !enter(arrival))
-    const entered = this.#arrivals.splice(0, stays < 0 ? this.#arrivals.length : stays)
+    const entered: Arrival[] = []
+    for (let first = this.#arrivals.first; first !== undefined && enter(first); first = this.#arrivals.first)
+      entered.push(this.#arrivals.shift()!)
     for (const arrival of entered) {
       this.#hold(-sizeOf(arrival))
       arrival.pendingProduce.waited()
     }
+  }
+
+  /** Like {@link enterAll}, for the first record alone. @returns whether it was refused; `undefined`: none waits */
+  enterFirst(enter: (arrival: Arrival) => RecordFailure | undefined): boolean | undefined {
+    const first = this.#arrivals.shift()
+    return first === undefined ? undefined : this.#enter(first, enter)
   }
 
   /** Refuses records whose wait is over. @returns how many */
@@ -167,20 +193,19 @@ export class CapacityLine {
   }
 
   #takeOut(isOver: (arrival: Arrival) => boolean, enter: (arrival: Arrival) => RecordFailure | undefined): number {
-    const leaving = this.#arrivals.filter(isOver)
-    if (leaving.length === 0) return 0
-    this.#arrivals = this.#arrivals.filter(arrival => !isOver(arrival))
-    let refused = 0
-    for (const arrival of leaving) {
-      this.#hold(-sizeOf(arrival))
-      const failure = enter(arrival)
-      if (failure !== undefined) {
-        arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
-        refused++
-      }
-      arrival.pendingProduce.waited()
-    }
-    return refused
+    if (this.isEmpty) return 0
+    const all = this.#arrivals.takeAll()
+    this.#arrivals.putBack(all.filter(arrival => !isOver(arrival)))
+    return all.filter(arrival => isOver(arrival) && this.#enter(arrival, enter)).length
+  }
+
+  /** Lets a record in that was taken out of the line. @returns whether it was refused */
+  #enter(arrival: Arrival, enter: (arrival: Arrival) => RecordFailure | undefined): boolean {
+    this.#hold(-sizeOf(arrival))
+    const failure = enter(arrival)
+    if (failure !== undefined) arrival.pendingProduce.refuseLate(arrival.index, failure, arrival.record.topic)
+    arrival.pendingProduce.waited()
+    return failure !== undefined
   }
 }
 

@@ -42,7 +42,7 @@ export interface KafkaDeps {
   readonly records?: RecordBudget | undefined
   /** Names the process in tokens of queues. Absent: its gateway is not known again. */
   readonly giver?: TokenGiver | undefined
-  /** Lets queues take turns with other long work. */
+  /** Lets queues, and records that have waited for their topic, take turns with other long work. */
   readonly turns?: LoopTurns | undefined
   readonly tracing?: Tracing | undefined
 }
