@@ -25,6 +25,9 @@ export function toRecord(format: LineFormat, emptyIsNull: boolean, topic: string
 /** A half of a character, for which there are no bytes. */
 const HALF_CHARACTER = /\p{Surrogate}/u
 
+/** As Kafka has it, and `castellan read` writes it. It writes `null` where a number does not have the timestamp exactly. */
+const NO_TIMESTAMP = -1
+
 type Members = Readonly<Record<string, unknown>>
 
 function fromJson(topic: string, line: Buffer): ProduceRecord {
@@ -46,7 +49,7 @@ function fromJson(topic: string, line: Buffer): ProduceRecord {
     value: toBytes('the value', value),
     headers: headers.map(toHeader),
     partition: toNumber('the partition', partition),
-    timestampMs: toNumber('timestampMs', timestampMs)
+    timestampMs: timestampMs === NO_TIMESTAMP || timestampMs === null ? undefined : toNumber('timestampMs', timestampMs)
   }
 }
 

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { NOTHING } from '../core/bytes.js'
+import { exactTimestamp } from '../core/instants.js'
 import type { KafkaRecord, RecordContent, TopicPartition } from '../core/model.js'
 import { printable, printableJson, printableLines } from '../core/printable.js'
 import type { RecordJson } from '../schemas/record-json.js'
@@ -47,7 +48,7 @@ export function formatRecord(
   }
   const { offset, timestampMs } = record
   const { topic, partition } = topicPartition
-  const place = { topic, partition, offset, timestampMs }
+  const place = { topic, partition, offset, timestampMs: exactTimestamp(timestampMs) }
   const line = json === undefined ? JSON.stringify({ ...place, ...contentToJson(record) }) : lineOf(place, record, json)
   return Buffer.from(`${printableJson(line)}\n`)
 }

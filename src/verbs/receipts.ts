@@ -1,4 +1,5 @@
 import { onAbort } from '../core/ending.js'
+import { exactTimestamp, isoOf } from '../core/instants.js'
 import { MAX_TIMER_MS } from '../core/model.js'
 import type { ReceiptClaims } from '../producer/receipts/receipt-ids.js'
 import type { ReceiptAnswer, Receipts, RecordSpan, RecordState } from '../producer/receipts/receipts.js'
@@ -195,14 +196,14 @@ function stateJson(state: RecordState): object {
       return {
         state: 'waiting',
         topic,
-        since: sinceMs === undefined ? undefined : new Date(sinceMs).toISOString(),
+        since: sinceMs === undefined ? undefined : isoOf(sinceMs)!,
         why
       }
     }
     case 'inKafka': {
       const { topic, partition, offset, timestampMs } = state
       const place = { topic, partition, offset: offset < 0 ? null : offset }
-      return { state: 'inKafka', ...place, timestamp: timestampMs < 0 ? null : timestampMs }
+      return { state: 'inKafka', ...place, timestamp: timestampMs < 0 ? null : exactTimestamp(timestampMs) }
     }
     default:
       return state

@@ -94,6 +94,11 @@ describe('a line as a record', () => {
     expect(read('json', '{"key":"","value":null}')).to.deep.equal({ ...rest, key: Buffer.alloc(0), value: null })
   })
 
+  it('has no time where castellan read has written that there is none, or that a number does not have it', () => {
+    for (const timestampMs of [-1, null])
+      expect(read('json', JSON.stringify({ value: '', timestampMs }))).to.include({ timestampMs: undefined })
+  })
+
   it('that is no record is refused with the reason', () => {
     const reasons: readonly (readonly [string | Buffer, RegExp])[] = [
       ['', /JSON/],

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { formatRecord, type LineStyle } from '../../src/cli/record-format.js'
 import type { KafkaRecord } from '../../src/core/model.js'
+import { ODD_TIMES } from '../support/odd-times.js'
 
 const record = (key: Buffer | null, value: Buffer | null): KafkaRecord => ({
   offset: 7,
@@ -32,6 +33,14 @@ describe('record formats', () => {
     expect(look('json')).to.not.match(/(?!\n$)\p{Cc}/u)
     expect(JSON.parse(look('json'))).to.deep.include({ key: 'k\u001b[2J\nx', value: '{\n\t"a": "\u009b\r\u202e"\n}' })
     expect(formatRecord({ format: 'value', isTerminal: true }, place, record(null, null)).toString()).to.equal('\n')
+  })
+
+  it('write a timestamp in JSON as it is in Kafka, and null where a number does not have it exactly', () => {
+    for (const { timestampMs, number } of ODD_TIMES) {
+      const odd = { ...record(null, null), timestampMs: Number(timestampMs) }
+      const line = formatRecord({ format: 'json' }, place, odd).toString()
+      expect(JSON.parse(line), `${timestampMs}`).to.include({ timestampMs: number })
+    }
   })
 
   it('write JSON that tells null from empty and text from bytes', () => {

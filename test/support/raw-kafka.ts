@@ -102,7 +102,7 @@ export interface BatchOptions {
   readonly producerId?: number
   readonly producerEpoch?: number
   readonly baseSequence?: number
-  readonly timestampMs?: number
+  readonly timestampMs?: number | bigint
   readonly isTransactional?: boolean
   readonly isControl?: boolean
   readonly recordCount?: number

@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../core/errors.js'
+import { isoOf } from '../../core/instants.js'
 import type { RecordFailure } from '../../core/model.js'
 import { sendAnswer } from '../../http/exchange/answers.js'
 import type { Exchange } from '../../http/exchange/exchange.js'
@@ -15,7 +16,7 @@ let lastTime = ''
 function time(epochMs: number): string {
   if (epochMs !== lastMs) {
     lastMs = epochMs
-    lastTime = new Date(epochMs).toISOString()
+    lastTime = isoOf(epochMs)!
   }
   return lastTime
 }

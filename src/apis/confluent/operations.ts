@@ -51,7 +51,7 @@ const placed = {
   topic_name: text,
   partition_id: z.int(),
   offset: z.int(),
-  timestamp: text,
+  timestamp: text.nullable().describe('ISO-8601; null: of no year from 0000 to 9999'),
   key: size.optional(),
   value: size.optional()
 }

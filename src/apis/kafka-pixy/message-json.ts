@@ -1,4 +1,5 @@
 import { ownCopyOf } from '../../core/bytes.js'
+import { exactTimestamp } from '../../core/instants.js'
 import { base64Part, type JsonPart } from '../../core/json/json-parts.js'
 import { type KafkaRecord, type RecordHeader, sizeOfRecord } from '../../core/model.js'
 import { ApiError } from '../../http/api/api-answers.js'
@@ -53,7 +54,7 @@ export function addMessage(
   body.add(value)
   body.add(`${line}"partition": ${partition}${line}"offset": ${offset}${line}"headers": `)
   addHeaders(body, headers, asText, indent)
-  const timestamp = withTimestamp ? `${line}"timestamp": ${timestampMs}` : ''
+  const timestamp = withTimestamp ? `${line}"timestamp": ${exactTimestamp(timestampMs)}` : ''
   const causes = undecodable === undefined ? '' : `${line}"undecodable": ${undecodable}`
   body.add(`${timestamp}${causes}\n${indent}}`)
 }
@@ -81,7 +82,7 @@ export function lineJson(
     body.add(bytesJson(value, asText))
     body.add('}')
   }
-  const timestamp = withTimestamp ? `,"timestamp":${timestampMs}` : ''
+  const timestamp = withTimestamp ? `,"timestamp":${exactTimestamp(timestampMs)}` : ''
   const causes = undecodable === undefined ? '' : `,"undecodable":${undecodable}`
   body.add(`]${timestamp}${causes}}`)
   return body.text ?? body

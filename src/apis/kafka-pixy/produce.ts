@@ -1,4 +1,5 @@
 import { CastellanError, type ErrorCode } from '../../core/errors.js'
+import { exactTimestamp } from '../../core/instants.js'
 import type { ProduceRecord, RecordFailure, RecordHeader, RecordOutcome } from '../../core/model.js'
 import { recordRefusal } from '../../core/refusals.js'
 import { refusalStatus } from '../../http/access/access.js'
@@ -234,7 +235,7 @@ function refused(head: PixyHead, status: number, code: ErrorCode, message: strin
 
 /** The place of a message. Members that the original does not have are written only when the client asks for them. */
 function placeOf({ partition, offset, timestampMs }: RecordOutcome & { type: 'delivered' }, values: Values): string {
-  const timestamp = values.has('timestamp') ? `,\n  "timestamp": ${timestampMs}` : ''
+  const timestamp = values.has('timestamp') ? `,\n  "timestamp": ${exactTimestamp(timestampMs)}` : ''
   const persisted = values.has('persisted') ? ',\n  "persisted": "yes"' : ''
   return `{\n  "partition": ${partition},\n  "offset": ${offset}${timestamp}${persisted}\n}`
 }

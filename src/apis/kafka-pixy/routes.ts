@@ -43,7 +43,11 @@ const consumed = z.object({
   partition: z.int(),
   offset: z.int(),
   headers: z.array(z.object({ key: text, value: bytesOrNull })),
-  timestamp: z.int().optional().describe('with `timestamp`: epoch milliseconds'),
+  timestamp: z
+    .int()
+    .nullable()
+    .optional()
+    .describe('with `timestamp`: epoch milliseconds, as in Kafka; null: a number does not have it exactly'),
   undecodable: z
     .object({ key: text.optional(), value: text.optional() })
     .optional()
@@ -115,7 +119,7 @@ const routes: Readonly<Record<string, PixyRoute>> = {
             .object({
               partition: z.int(),
               offset: z.int(),
-              timestamp: z.int().describe('with `timestamp`: epoch milliseconds'),
+              timestamp: z.int().nullable().describe('with `timestamp`: epoch milliseconds'),
               persisted: z.enum(['yes']).describe('with `persisted`')
             })
             .partial()

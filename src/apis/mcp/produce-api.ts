@@ -1,3 +1,4 @@
+import { exactTimestamp } from '../../core/instants.js'
 import type { ProduceRecord } from '../../core/model.js'
 import type { ProduceAnswer, ProduceApi, ProduceHead, RefusedRequest } from '../../http/api/produce-route.js'
 import { type Outcomes, produceOptionsOf } from '../../http/api/produce-route.js'
@@ -50,7 +51,8 @@ export class AgentRecords implements ProduceApi<Head> {
     const [outcome] = outcomes as Exclude<Outcomes, string>
     if (outcome === undefined || outcome === 'pending') return { status: 202, type: JSON_TYPE, body: '{}' }
     if (outcome.type === 'delivered') {
-      const { partition, offset, timestampMs: timestamp } = outcome
+      const { partition, offset } = outcome
+      const timestamp = exactTimestamp(outcome.timestampMs)
       return { status: 200, type: JSON_TYPE, body: JSON.stringify({ partition, offset, timestamp } satisfies Written) }
     }
     const { code, errorCode, message } = outcome

@@ -38,7 +38,7 @@ export type Wanted = Omit<z.output<typeof produceInput>, 'idempotency_key'> & { 
 export interface Written {
   readonly partition: number
   readonly offset: number
-  readonly timestamp: number
+  readonly timestamp: number | null
 }
 
 /** Answer of that route if the record is not, or may not be, in Kafka; possibly a problem document. */

@@ -23,7 +23,7 @@ const offsets = z.record(z.string().regex(/^(0|[1-9]\d{0,8})$/), z.int().min(0))
 const entry = z.looseObject({
   partition: z.int(),
   offset: z.int(),
-  timestamp: z.int().describe('epoch milliseconds'),
+  timestamp: z.int().nullable().describe('epoch milliseconds, as in Kafka; null: a number does not have it exactly'),
   key: z.string().nullable().optional(),
   value: z.string().nullable().optional()
 })

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 import { inTime } from '../../core/in-time.js'
+import { exactTimestamp } from '../../core/instants.js'
 import type { KafkaRecord } from '../../core/model.js'
 import { toMatcher } from '../../http/access/rules.js'
 import { type RecordJson, recordJson } from '../../schemas/record-json.js'
@@ -32,7 +33,7 @@ export const shownOf = (values: McpSettings['values'], topic: string): Show =>
 export interface RecordEntry {
   readonly partition: number
   readonly offset: number
-  readonly timestamp: number
+  readonly timestamp: number | null
   readonly [member: string]: unknown
 }
 
@@ -70,8 +71,8 @@ export class RecordShower {
 
   /** @param most bytes of a key or a value */
   #shown({ partition, record }: ReadRecord, json: RecordJson | undefined, most: number): RecordEntry {
-    const { offset, timestampMs: timestamp, key, value, headers } = record
-    const place = { partition, offset, timestamp }
+    const { offset, timestampMs, key, value, headers } = record
+    const place = { partition, offset, timestamp: exactTimestamp(timestampMs) }
     const shown = this.#show
     if (shown === 'none') return { ...place, ...sizeOf('key', key), ...sizeOf('value', value), shown }
     const ofKey = this.#part('key', key, json, most)

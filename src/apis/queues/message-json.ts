@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { CastellanError } from '../../core/errors.js'
 import { inTime } from '../../core/in-time.js'
+import { exactTimestamp } from '../../core/instants.js'
 import { base64Part, type JsonPart, sizeOfPart, stringPart, textPart } from '../../core/json/json-parts.js'
 import type { KafkaRecord, MonotonicClock } from '../../core/model.js'
 import { shortened } from '../../core/printable.js'
@@ -36,7 +37,7 @@ export function addMessage(body: SegmentedBody, message: QueueMessage, parts: Pa
   const last = lastDelivery === undefined ? '' : `,"lastDelivery":${lastDelivery}`
   const why = undecodable === undefined ? '' : `,"undecodable":${JSON.stringify(undecodable)}`
   body.add(
-    `{"token":"${token}","partition":${partition},"offset":${record.offset},"timestamp":${record.timestampMs},"key":`
+    `{"token":"${token}","partition":${partition},"offset":${record.offset},"timestamp":${exactTimestamp(record.timestampMs)},"key":`
   )
   body.add(key)
   body.add(',"value":')

@@ -35,7 +35,7 @@ const message = z.object({
   token: text.describe('settles this delivery of the message'),
   partition: z.int(),
   offset: z.int(),
-  timestamp: z.int().describe('epoch milliseconds'),
+  timestamp: z.int().nullable().describe('epoch milliseconds, as in Kafka; null: a number does not have it exactly'),
   key: content,
   value: content,
   headers: z.array(z.object({ key: text, value: text.nullable() })),

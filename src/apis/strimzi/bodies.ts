@@ -114,7 +114,10 @@ export const consumedRecords = model(
         value: z.unknown(),
         partition: z.int(),
         offset: z.int(),
-        timestamp: z.int(),
+        timestamp: z
+          .int()
+          .nullable()
+          .describe('epoch milliseconds, as in Kafka; null: a number does not have it exactly'),
         headers: headers.optional().describe('absent: there are none'),
         error_code: z
           .int()

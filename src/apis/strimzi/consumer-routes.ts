@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { TLSSocket } from 'node:tls'
 import { z } from 'zod'
+import { exactTimestamp } from '../../core/instants.js'
 import { groupBy } from '../../core/maps.js'
 import { ApiError } from '../../http/api/api-answers.js'
 import { answerWork } from '../../http/api/endpoint.js'
@@ -361,7 +362,7 @@ function wholeIn(query: URLSearchParams, name: string): number | undefined {
 }
 
 const timestampAndHeadersOf = (record: InstanceRecord): string =>
-  `,"timestamp":${record.timestampMs}${headersOf(record)}`
+  `,"timestamp":${exactTimestamp(record.timestampMs)}${headersOf(record)}`
 
 function headersOf({ headers }: InstanceRecord): string {
   if (headers === undefined || headers.length === 0) return ''

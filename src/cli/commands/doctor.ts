@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander'
+import { isoNow } from '../../core/instants.js'
 import { printable, printableJson } from '../../core/printable.js'
 import type { Client } from '../client.js'
 import { type CommandDescription, EXIT_FAILURE, EXIT_OK, type Process } from '../command.js'
@@ -114,7 +115,7 @@ async function adviseGrants(
 /** Whether a record can be written and read back, and what its time says of this clock. */
 async function writeOne(client: Client, topic: string): Promise<readonly DoctorFinding[]> {
   const { finding } = await import('../doctor/findings.js')
-  const value = `castellan doctor ${new Date().toISOString()}`
+  const value = `castellan doctor ${isoNow()}`
   const [outcome] = await client.verbs
     .produce([{ topic, key: null, value }], { partitioner: 'murmur2', deadlineMs: client.timeoutMs })
     .outcomes()

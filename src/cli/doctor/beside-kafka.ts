@@ -4,6 +4,7 @@ import { resolve } from 'node:path'
 import { toBrokerAddress } from '../../client/open-options.js'
 import { ownerOf } from '../../core/files/directory-lock.js'
 import { readTlsFiles } from '../../core/files/tls-files.js'
+import { isoOf } from '../../core/instants.js'
 import { type BrokerAddress, DAY_MS } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { certificateViewOf } from '../../http/server/certificates.js'
@@ -44,7 +45,7 @@ function examineCertificates(
     const about = `certificate ${section}`
     try {
       const { validTo } = certificateViewOf(section, readFileSync(certFile, 'utf8'))
-      const ends = `ends ${new Date(validTo).toISOString()}`
+      const ends = `ends ${isoOf(validTo)}`
       return [finding(about, validTo - now > CERTIFICATE_BAD_MS ? 'works' : 'needs', ends)]
     } catch (error) {
       return [finding(about, 'needs', messageOf(error))]

@@ -1,4 +1,5 @@
 import { Argument, type Command, Option } from 'commander'
+import { isoOf } from '../../core/instants.js'
 import { printable, printableJson } from '../../core/printable.js'
 import type { DeadLetter } from '../../producer/log/dead-letters.js'
 import type * as operator from '../../producer/log/operator.js'
@@ -142,8 +143,8 @@ async function redrive(
 const toDeadRow = ({ sequence, destination, acceptedAtMs, reason, body }: DeadLetter) => ({
   sequence,
   ...toPlace(destination),
-  accepted: new Date(acceptedAtMs).toISOString(),
-  died: new Date(reason.diedAtMs).toISOString(),
+  accepted: isoOf(acceptedAtMs),
+  died: isoOf(reason.diedAtMs),
   sizeBytes: body.length,
   code: reason.code,
   message: reason.message

@@ -1,5 +1,6 @@
 import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs'
 import { Argument, type Command, Option } from 'commander'
+import { isoOf } from '../../core/instants.js'
 import type { TellProgress } from '../../core/model.js'
 import { printable, printableJson } from '../../core/printable.js'
 import type * as operator from '../../producer/log/operator.js'
@@ -69,7 +70,7 @@ async function write(path: string, logs: readonly operator.ExistingLog[], tell: 
       for (const { sequence, destination, acceptedAtMs, body, letter } of readAside(directory, tell)) {
         const record = readLoggedRecord(letter?.body ?? body)
         const { partition, timestampMs } = record
-        const accepted = new Date(acceptedAtMs).toISOString()
+        const accepted = isoOf(acceptedAtMs)
         const why = letter && { code: letter.reason.code, message: letter.reason.message }
         const place = { sequence, ...toPlace(destination), accepted, ...why, partition, timestampMs }
         writeFileSync(file, `${printableJson(JSON.stringify({ ...place, ...contentToJson(record) }))}\n`)

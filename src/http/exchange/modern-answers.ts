@@ -1,5 +1,6 @@
 import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import type { CastellanError, ErrorCode } from '../../core/errors.js'
+import { exactTimestamp } from '../../core/instants.js'
 import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { type InPieces, joined } from '../../core/loop-turns.js'
 import type { RecordOutcome } from '../../core/model.js'
@@ -49,7 +50,7 @@ function statusOf(known: readonly OutcomeSoFar[]): number {
 function entryOf(known: OutcomeSoFar): object {
   if (known === 'pending') return { persisted: 'pending' }
   if (known.type === 'delivered') {
-    return { partition: known.partition, offset: known.offset, timestamp: known.timestampMs }
+    return { partition: known.partition, offset: known.offset, timestamp: exactTimestamp(known.timestampMs) }
   }
   const { code, message, persisted, retriable } = known
   return { error: { code, message, persisted, retriable } }

@@ -155,7 +155,7 @@ const failure = z.object({
   retriable: z.boolean()
 })
 const record = z.union([
-  z.object({ partition: z.int(), offset: z.int(), timestamp: z.int() }),
+  z.object({ partition: z.int(), offset: z.int(), timestamp: z.int().nullable() }),
   z.object({ persisted: z.enum(['pending']) }),
   z.object({ error: failure })
 ])

@@ -1,13 +1,14 @@
 import htm from 'htm'
 import { h, type VNode } from 'preact'
 import { useState } from 'preact/hooks'
+import { isoNow } from '../../core/instants.js'
 import { countText, instantText } from '../status/units.js'
 
 /** Templates of the page: `<p class=${name}>…</p>` between backquotes. */
 export const html: (strings: TemplateStringsArray, ...values: unknown[]) => VNode = htm.bind(h) as never
 
 /** An instant in UTC, as in the rows of troubles; with its date where that is not today's. */
-export const instantOf = (instant: string | number): string => instantText(instant, new Date(Date.now()).toISOString())
+export const instantOf = (instant: string | number): string => instantText(instant, isoNow())
 
 /** A column of a table. Numbers stand at the right; rows can be sorted by a column that says by what. */
 export interface TableColumn<Row> {

@@ -2,6 +2,7 @@ import { constants, X509Certificate } from 'node:crypto'
 import { createSecureContext, type Server, type TlsOptions } from 'node:tls'
 import { ConfigError } from '../../core/errors.js'
 import { foreignTexts } from '../../core/foreign-texts.js'
+import { isInstant } from '../../core/instants.js'
 import type { Logger } from '../../core/model.js'
 import type { ListenerTlsSettings } from './settings.js'
 
@@ -29,7 +30,7 @@ export function certificateViewOf(of: string, pem: string): CertificateView {
     .filter(([, kind]) => kind!.endsWith('CERTIFICATE'))
     .map(([block]) => new X509Certificate(block))
     .map(one => ({ of, subject: subjectOf(one), validTo: Date.parse(one.validTo) }))
-    .filter(({ validTo }) => !Number.isNaN(validTo))
+    .filter(({ validTo }) => isInstant(validTo))
     .sort((one, other) => one.validTo - other.validTo)
   if (first === undefined) throw new Error('no certificate of a PEM file says when it ends')
   return first

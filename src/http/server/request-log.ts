@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { ErrorCode } from '../../core/errors.js'
 import { HeldAmount } from '../../core/held-amount.js'
+import { isoOf } from '../../core/instants.js'
 import { type Cell, counterFamily, type Durations, durationFamily } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, registerFamily, registerGauge } from '../../core/metrics/prometheus.js'
 import { type Logger, SECOND_MS } from '../../core/model.js'
@@ -187,7 +188,7 @@ export class AccessLines {
     const second = Math.floor(nowMs / SECOND_MS)
     if (second !== this.#second) {
       this.#second = second
-      this.#start = `{"time":"${new Date(nowMs).toISOString().slice(0, -'000Z'.length)}`
+      this.#start = `{"time":"${isoOf(nowMs)!.slice(0, -'000Z'.length)}`
     }
     const last = this.#last
     if (last?.api !== api || last.method !== method || last.route !== route || last.status !== status) {

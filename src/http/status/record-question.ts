@@ -32,7 +32,10 @@ export const foundRecords = z.object({
     z.object({
       partition: z.int(),
       offset: z.int(),
-      timestamp: z.number().optional().describe('Epoch milliseconds'),
+      timestamp: z
+        .number()
+        .optional()
+        .describe('Epoch milliseconds, as in Kafka; absent: it is below 0, or a number does not have it exactly'),
       valueBytes: z.int().nullable().optional().describe('The size of the value; null: it has none')
     })
   ),

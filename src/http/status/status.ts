@@ -121,7 +121,9 @@ const webhook = z.object({
   state: z.enum(['running', 'waiting', 'paused', 'gone', 'broken']),
   because: maybe.describe('Why it is broken'),
   open: count.describe('Records that were read and are neither delivered nor given up'),
-  oldestOpenMs: amount.describe('Age of the oldest of them, by its timestamp; 0: there is none'),
+  oldestOpenMs: amount
+    .nullable()
+    .describe('Age of the oldest of them, by its timestamp; 0: there is none; null: their times are below 0 or ahead'),
   retentionMs: amount.optional().describe('`retention.ms` of the topic; absent: not known, or no limit'),
   stalledPartitions: count.describe('Partitions of which no further record is read, since too many are open'),
   inFlight: count.describe('Requests under way'),

@@ -414,9 +414,9 @@ const troubles = {
     })
   ),
   webhookRetention: ofWebhook(
-    ({ oldestOpenMs, retentionMs = Number.POSITIVE_INFINITY }) => oldestOpenMs > retentionMs * RETENTION_SHARE,
+    ({ oldestOpenMs, retentionMs = Number.POSITIVE_INFINITY }) => (oldestOpenMs ?? 0) > retentionMs * RETENTION_SHARE,
     ({ oldestOpenMs, retentionMs = 0, topic }) => ({
-      cause: `Its oldest record is ${durationText(oldestOpenMs)} old, and topic ${topic} keeps records for ${durationText(retentionMs)}.`,
+      cause: `Its oldest record is ${durationText(oldestOpenMs ?? 0)} old, and topic ${topic} keeps records for ${durationText(retentionMs)}.`,
       next: 'Raise retention.ms of the topic, mend the endpoint, or skip the record: castellan webhooks describe names it.',
       see: 'docs/webhooks.md#skip'
     })

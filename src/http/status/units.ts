@@ -1,3 +1,5 @@
+import { isoOf } from '../../core/instants.js'
+
 const KIB = 1024
 const BYTE_UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const
 
@@ -40,9 +42,14 @@ export function firstOf(names: readonly string[], most: number): string {
 const rounded = (value: number): string =>
   Math.abs(value) >= ROUNDED_FROM || Number.isInteger(value) ? String(Math.round(value)) : value.toFixed(1)
 
-/** `2026-11-20T21:00:00.000Z` => `21:00:00 UTC`; on another day than `now`: `2026-11-20 21:00:00 UTC`. */
+/**
+ * `2026-11-20T21:00:00.000Z` => `21:00:00 UTC`; on another day than `now`: `2026-11-20 21:00:00 UTC`.
+ *
+ * @param instant in milliseconds since 1970 where it is a number: of a year beyond 9999 it is shown as a number
+ */
 export function instantText(instant: string | number, now: string): string {
-  const text = new Date(instant).toISOString()
+  const text = isoOf(typeof instant === 'number' ? instant : Date.parse(instant))
+  if (text === null) return `timestamp ${instant}`
   const isToday = text.slice(0, 10) === now.slice(0, 10)
   return `${isToday ? '' : `${text.slice(0, 10)} `}${text.slice(11, 19)} UTC`
 }

@@ -34,7 +34,7 @@ export const weightOfQueue = ({
 
 /** Weight of a webhook's row in the sort order. */
 export const weightOfWebhook = ({ state, lost, failingMs = 0, oldestOpenMs }: WebhookRow): number =>
-  (lost > 0 ? 2 * STATE_WEIGHT : 0) + (state === 'broken' ? STATE_WEIGHT : 0) + failingMs + oldestOpenMs
+  (lost > 0 ? 2 * STATE_WEIGHT : 0) + (state === 'broken' ? STATE_WEIGHT : 0) + failingMs + (oldestOpenMs ?? 0)
 
 export const weightOfOpenTransaction = ({ openMs }: OpenTransactionRow): number => openMs
 

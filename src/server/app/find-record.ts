@@ -3,6 +3,7 @@ import { BackwardScan } from '../../consumer/partition/backward-scan.js'
 import { PartitionLog } from '../../consumer/partition/partition-log.js'
 import { requireTopic } from '../../consumer/stream/topic-readers.js'
 import { CastellanError, InvalidRequestError } from '../../core/errors.js'
+import { ageMsOf, exactTimestamp, isoNow } from '../../core/instants.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { isLegalTopicName, type KafkaRecord } from '../../core/model.js'
 import { ANONYMOUS } from '../../http/access/access.js'
@@ -92,7 +93,7 @@ function ofReceipt(reply: ReceiptReply): FoundRecords {
     records: inKafka
       .filter(({ offset }) => offset >= 0)
       .slice(0, MAX_FOUND)
-      .map(({ partition, offset, timestampMs: at }) => ({ partition, offset, ...(at >= 0 && { timestamp: at }) }))
+      .map(({ partition, offset, timestampMs }) => ({ partition, offset, timestamp: toldTime(timestampMs) }))
   }
 }
 
@@ -201,8 +202,12 @@ class KeySearch {
     const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))
     if (!isAsAsked && spelling < 0) return false
     this.#isFoundAsAsked ||= isAsAsked || spelling === 0
-    const timestamp = timestampMs >= 0 ? timestampMs : undefined
-    this.#found.push({ partition, offset, timestamp, valueBytes: value === null ? null : value.length })
+    this.#found.push({
+      partition,
+      offset,
+      timestamp: toldTime(timestampMs),
+      valueBytes: value === null ? null : value.length
+    })
     return true
   }
 }
@@ -242,15 +247,25 @@ export function partitionsOf(key: Buffer, topic: string, count: number): readonl
   return [...new Set(choices.filter(choice => typeof choice === 'number'))]
 }
 
+/** `undefined`: the record has no time, or none that a number has exactly. */
+const toldTime = (timestampMs: number): number | undefined =>
+  timestampMs < 0 ? undefined : (exactTimestamp(timestampMs) ?? undefined)
+
+/** The time, and how long ago it was: `21:00:00 UTC, 3 s ago`. A time that is ahead has no age. */
+function whenText(timestampMs: number | undefined, nowMs: number): string {
+  if (timestampMs === undefined) return ''
+  const ageMs = ageMsOf(timestampMs, nowMs)
+  return instantText(timestampMs, isoNow()) + (ageMs === null ? '' : `, ${agoText(ageMs)}`)
+}
+
 /** @param records the newest first */
 function foundText(records: FoundRecords['records'], topic: string, isAsAsked: boolean): string {
-  const [at, now] = [records[0]?.timestamp, Date.now()]
-  const when = at && `${instantText(at, new Date(now).toISOString())}, ${agoText(Math.max(0, now - at))}`
+  const when = whenText(records[0]?.timestamp, Date.now())
   const count = `${records.length >= MAX_FOUND ? 'At least ' : ''}${records.length}`
   const where =
     records.length === 1
-      ? `A record with this key is in topic ${topic}${when ? `, of ${when}` : ''}.`
-      : `${count} records with this key are in topic ${topic}${when ? `, the newest of ${when}` : ''}.`
+      ? `A record with this key is in topic ${topic}${when && `, of ${when}`}.`
+      : `${count} records with this key are in topic ${topic}${when && `, the newest of ${when}`}.`
   const asOther = ' Its key is stored in another form than was asked for: JSON has quotes around a text.'
   return isAsAsked ? where : where + asOther
 }

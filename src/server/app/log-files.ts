@@ -1,4 +1,5 @@
 import pino from 'pino'
+import { isoNow } from '../../core/instants.js'
 import { counterFamily } from '../../core/metrics/family.js'
 import type { Logger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
@@ -211,7 +212,7 @@ export function openDescriptor(dest: 1 | 2, textOf: (line: string) => string): A
     retry = undefined
     lines.write('')
     if (retry !== undefined || dropped === 0) return
-    const time = new Date(Date.now()).toISOString()
+    const time = isoNow()
     const fields = { level: 'warn', time, droppedLines: dropped - 1, msg: 'log lines were dropped: nothing took them' }
     const text = dropped > 1 ? textOf(`${JSON.stringify(fields)}\n`) + last : last
     dropped = 0

@@ -1,5 +1,6 @@
 import pino, { type DestinationStream, type Logger as Pino } from 'pino'
 import { CastellanError } from '../../core/errors.js'
+import { isoNow } from '../../core/instants.js'
 import { messageOf } from '../../core/node-errors.js'
 import { printable, printableJson, printableLines } from '../../core/printable.js'
 import { type AppendedFile, openDescriptor, openLogFile } from './log-files.js'
@@ -76,7 +77,7 @@ const formats = {
   json: ourFields,
   kprf: {
     base: { service: 'kprf' },
-    timestamp: () => `,"ts":"${new Date(Date.now()).toISOString()}"`,
+    timestamp: () => `,"ts":"${isoNow()}"`,
     formatters: { level: (label: string) => ({ level: kprfLevels.get(label) ?? label }) }
   }
 }

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { briefOf } from '../../client/kafka-watch.js'
 import type { QueueView } from '../../consumer/queue/queue.js'
 import { performanceClock } from '../../core/clocks.js'
+import { isoNow, isoOf } from '../../core/instants.js'
 import type { PrometheusMetrics } from '../../core/metrics/prometheus.js'
 import { sumOfSeries, sumOfTimes } from '../../core/metrics/sums.js'
 import type { MonotonicClock } from '../../core/model.js'
@@ -184,7 +185,7 @@ function lagOf(source: LagSource | undefined): StatusPart['lag'] {
   if (source?.everyMs === undefined) return undefined
   const { total, rows } = worst(source.lagOf(), ({ lag, trouble }) => lag ?? (trouble === undefined ? 0 : 1))
   const named = rows.map(({ trouble: problem, asOf, partitions: _, ...rest }) => {
-    return { ...rest, problem, asOf: asOf === undefined ? undefined : new Date(asOf).toISOString() }
+    return { ...rest, problem, asOf: asOf === undefined ? undefined : isoOf(asOf)! }
   })
   return { total, rows: named }
 }
@@ -263,7 +264,7 @@ export function clockRows(ofGateways: number | undefined, clusters: readonly Con
 export const toCertificateRow = ({ of, subject, validTo }: CertificateView, now: number): CertificateRow => ({
   of,
   subject,
-  validTo: new Date(validTo).toISOString(),
+  validTo: isoOf(validTo)!,
   remainingMs: validTo - now
 })
 
@@ -438,7 +439,7 @@ export function servedStatus(
       reasons: textsOf(reasons),
       warnings: textsOf(warnings)
     }
-    const judged = { version: STATUS_VERSION, at: new Date(Date.now()).toISOString(), gateway, ...whole } as const
+    const judged = { version: STATUS_VERSION, at: isoNow(), gateway, ...whole } as const
     return { ...judged, trouble: troubleOf(judged, [...reasons, ...warnings]) }
   }
   const source = sharedStatus(look, performanceClock)

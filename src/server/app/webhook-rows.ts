@@ -1,18 +1,26 @@
+import { ageMsOf } from '../../core/instants.js'
 import {
   type PrometheusMetrics,
   type PrometheusReading,
   registerScrapedCounter,
   registerScrapedGauge
 } from '../../core/metrics/prometheus.js'
+
 import type { WebhookRow } from '../../http/status/status.js'
 import type { WebhookStatus } from '../../webhooks/webhook-status.js'
 
 type Statuses = () => readonly WebhookStatus[]
 
-/** Age of the oldest open record, by its timestamp; 0: there is none. @param now epoch milliseconds */
-function oldestOpenMs({ partitions }: WebhookStatus, now: number): number {
-  const times = partitions.flatMap(({ oldest }) => (oldest === undefined ? [] : [oldest.timestampMs]))
-  return times.length === 0 ? 0 : Math.max(0, now - Math.min(...times))
+/**
+ * Age of the oldest open record, by its timestamp; 0: there is none.
+ *
+ * @param now epoch milliseconds
+ * @returns `null`: no timestamp of the oldest records has an age
+ */
+function oldestOpenMs({ partitions }: WebhookStatus, now: number): number | null {
+  const open = partitions.flatMap(({ oldest }) => oldest ?? [])
+  const ages = open.flatMap(({ timestampMs }) => ageMsOf(timestampMs, now) ?? [])
+  return open.length > 0 && ages.length === 0 ? null : Math.max(0, ...ages)
 }
 
 const openOf = ({ partitions }: WebhookStatus): number => partitions.reduce((sum, { open }) => sum + open, 0)
@@ -44,7 +52,7 @@ export function toWebhookRow(status: WebhookStatus, now: number): WebhookRow {
 }
 
 export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Statuses): void {
-  const gauge = (name: string, help: string, of: (status: WebhookStatus) => number): void =>
+  const gauge = (name: string, help: string, of: (status: WebhookStatus) => number | null): void =>
     registerScrapedGauge(registry, `castellan_webhook_${name}`, help, () => readings(statuses, of))
   const counter = (name: string, help: string, of: (status: WebhookStatus) => number): void =>
     registerScrapedCounter(registry, `castellan_webhook_${name}_total`, help, () => readings(statuses, of))
@@ -60,8 +68,12 @@ export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Stat
   gauge('in_flight', 'Requests to the endpoint that are under way', ({ inFlight }) => inFlight)
   gauge('window', 'Requests that may be under way at once', ({ window }) => window)
   gauge('open', 'Records that were read and are neither delivered nor given up', openOf)
-  const oldest = 'Age of the oldest of these records, by its timestamp'
-  gauge('oldest_open_seconds', oldest, status => oldestOpenMs(status, Date.now()) / 1_000)
+  const oldest =
+    'Age of the oldest of these records, by its timestamp; no reading: their timestamps are below 0, or ahead'
+  gauge('oldest_open_seconds', oldest, status => {
+    const ageMs = oldestOpenMs(status, Date.now())
+    return ageMs === null ? null : ageMs / 1_000
+  })
   const retention = '`retention.ms` of the topic, in seconds; 0: not known, or no limit'
   gauge('retention_seconds', retention, ({ retentionMs = 0 }) => retentionMs / 1_000)
   const failing = 'How long no request got a 2xx; 0: the last one did, or no record is open'
@@ -81,5 +93,9 @@ export function registerWebhooks({ registry }: PrometheusMetrics, statuses: Stat
   counter('headers_left_out', 'Headers of records that HTTP forbids', one => one.totals.headersLeftOut)
 }
 
-const readings = (statuses: Statuses, of: (status: WebhookStatus) => number): PrometheusReading[] =>
-  statuses().map(status => ({ labels: { webhook: status.name }, value: of(status) }))
+/** @param of `null`: there is no reading of this webhook */
+const readings = (statuses: Statuses, of: (status: WebhookStatus) => number | null): PrometheusReading[] =>
+  statuses().flatMap(status => {
+    const value = of(status)
+    return value === null ? [] : [{ labels: { webhook: status.name }, value }]
+  })

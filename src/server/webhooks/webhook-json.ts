@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { isInstant } from '../../core/instants.js'
+import { isoOf } from '../../core/instants.js'
 import type { WebhookPartition } from '../../webhooks/webhook-status.js'
 import type { ToldWebhook } from '../../webhooks/webhooks-of-all.js'
 
@@ -17,7 +17,7 @@ const partitionSchema = z.object({
   oldest: z
     .object({
       offset,
-      timestamp: time.nullable().describe('null: no date has it'),
+      timestamp: time.nullable().describe('null: it is in no year from 0000 to 9999'),
       attempts: z.int().describe('of this gateway'),
       nextAttempt: time.nullable().describe('null: it is under way, or waits for another one'),
       key: text.nullable().optional().describe('base64; only for those who may consume, and where it is in memory')
@@ -69,7 +69,8 @@ export const gatewaySchema = z.object({
   attempts: z.array(attemptSchema).describe('the last 20, newest first')
 })
 
-const timeOf = (at: number): string => new Date(at).toISOString()
+/** @param at a time that this gateway has made, or another one whose answers are checked */
+const timeOf = (at: number): string => isoOf(at)!
 const timeOrNull = (at: number | undefined): string | null => (at === undefined ? null : timeOf(at))
 
 export function summaryOf({ gateway, status }: ToldWebhook): z.output<typeof summarySchema> {
@@ -115,7 +116,7 @@ function partitionOf(
     ...row,
     oldest: {
       offset: oldest.offset,
-      timestamp: isInstant(oldest.timestampMs) ? timeOf(oldest.timestampMs) : null,
+      timestamp: isoOf(oldest.timestampMs),
       attempts: oldest.attempts,
       nextAttempt: timeOrNull(oldest.nextAttemptAt),
       ...(showsKeys && key !== undefined && { key: key === null ? null : Buffer.from(key).toString('base64') })

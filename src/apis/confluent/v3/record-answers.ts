@@ -1,4 +1,5 @@
 import { errorCodeOf } from '../../../core/error-code-of.js'
+import { isoOf } from '../../../core/instants.js'
 import type { RecordFailure, RecordOutcome } from '../../../core/model.js'
 import type { ApiError } from '../../../http/api/api-answers.js'
 import { withPersisted } from '../../../verbs/persisted.js'
@@ -46,10 +47,10 @@ export class RecordAnswers {
   }
 }
 
-/** `null` for a time that is no date: a broker may answer any number. */
+/** `null` for a time that has no text: a broker may answer any number. */
 function timestampJson(timestampMs: number): string {
-  const date = new Date(timestampMs)
-  return Number.isNaN(date.getTime()) ? 'null' : `"${date.toISOString().replace('.000Z', 'Z')}"`
+  const text = isoOf(timestampMs)
+  return text === null ? 'null' : `"${text.replace('.000Z', 'Z')}"`
 }
 
 const sizeJson = (name: string, data: DataSize | undefined): string =>
