@@ -1,20 +1,20 @@
 import { z } from 'zod'
+import { groupBy } from '../../core/maps.js'
 import type { Offset } from '../../core/model.js'
 import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
 import { takeAnswerBytes } from './answer-budget.js'
+import type { Block } from './block-read.js'
 import { ToolError } from './failures.js'
-import { READ_ENCODINGS, type RecordEntry, RecordShower, shownOf } from './record-entry.js'
+import { ReadMemory } from './read-memory.js'
+import { READ_ENCODINGS, type ReadRecord, type RecordEntry, RecordShower, shownOf } from './record-entry.js'
 import { requireRight, type ToolCall, tool, topicName } from './tool.js'
-import { type ReadPlace, type ReadResult, TopicRead } from './topic-read.js'
+import { MAX_KEPT_BYTES, type ReadPart, TopicRead, type TopicReadResult } from './topic-read.js'
 import { requireTopic } from './topic-tools.js'
 
 /** Records of one call. */
 const COUNT = { most: 100, usual: 20 }
 /** Bytes of the records in the answer, which has them twice, as text and as structured content. */
 const BYTES = { most: 128 * 1024, usual: 32 * 1024 }
-/** How many times further back it looks for the last records, and how far at most. */
-const WIDER = 16
-const MAX_BACK = 1_000
 /** Partitions that one call reads. */
 const MAX_PARTITIONS = 64
 
@@ -46,7 +46,9 @@ export const readMessages = tool(
       topic: z.string(),
       records: z.array(entry),
       next: offsets.describe('offsets for the next call'),
-      at_end: z.boolean().describe('the topic had no later records')
+      at_end: z.boolean().describe('the topic had no later records'),
+      truncated: z.boolean().optional().describe('more was wanted, and not read: one call reads 16 MiB at most'),
+      partitions_not_read: z.array(z.int()).optional().describe('those without a record here; next has where to begin')
     }),
     rights: ['consume']
   },
@@ -56,31 +58,80 @@ export const readMessages = tool(
     const isNamed = partition === undefined || Object.keys(offsets ?? {}).length === 0 || partition in offsets!
     if (!isNamed) throw new ToolError('invalidArguments', ['partition', 'offsets'])
     const partitions = await partitionsOf(call, topic, partition, offsets)
-    await takeAnswerBytes(call, call.parts.records, maxBytes)
-    const bounds = await boundsOf(call, topic, partitions)
-    const isLatest = from === 'latest' && Object.keys(offsets ?? {}).length === 0
-    const { places, records, positions, hasSkipped } = isLatest
-      ? await lastOf(call, { topic, bounds, count, maxBytes })
-      : await firstOf(call, { topic, bounds, count, maxBytes }, offsets)
-    const shower = new RecordShower(call, show, encoding)
-    const entries = await shower.entriesOf(records)
-    const kept = isLatest ? fitting([...entries].reverse(), maxBytes).reverse() : fitting(entries, maxBytes)
-    const [first] = kept
-    if (first !== undefined && bytesOf(first) > maxBytes)
-      kept[0] = await shower.cutEntryOf(records.at(isLatest ? -1 : 0)!, entry => bytesOf(entry) <= maxBytes)
-    const next = new Map(positions)
-    const cut = isLatest ? [] : records.slice(kept.length).reverse()
-    for (const { partition, record } of cut) next.set(partition, record.offset)
-    const isAtEnd = places.every(({ partition, end }) => (next.get(partition) ?? end) >= end)
-    return {
-      topic,
-      records: kept,
-      next: Object.fromEntries(next),
-      at_end: isAtEnd,
-      ...(hasSkipped && { skipped: true })
+    await takeAnswerBytes(call, call.parts.records, maxBytes + MAX_KEPT_BYTES)
+    const memory = new ReadMemory(call.held, MAX_KEPT_BYTES)
+    try {
+      const bounds = await boundsOf(call, topic, partitions)
+      const isLatest = from === 'latest' && Object.keys(offsets ?? {}).length === 0
+      const keep = isLatest ? 'last' : 'first'
+      const places = isLatest ? bounds : bounds.map(one => beginningAt(one, offsets?.[one.partition]))
+      const read = await new TopicRead(call, { topic, places, keep, count, maxBytes }, memory).run()
+      const shower = new RecordShower(call, show, encoding)
+      const entries = await shownRecords(shower, inTurns(read.parts, keep), maxBytes)
+      return { topic, ...resultOf(read, { keep, count, entries }) }
+    } finally {
+      memory.release()
     }
   }
 )
+
+/** Records of all partitions: the one that matters most of each, then the next one of each. */
+function inTurns(parts: readonly ReadPart[], keep: 'first' | 'last'): readonly ReadRecord[] {
+  const most = Math.max(0, ...parts.map(({ records }) => records.length))
+  const turn = (nth: number): readonly ReadRecord[] =>
+    parts.flatMap(({ place: { partition }, records }) => {
+      const record = records.at(keep === 'first' ? nth : -1 - nth)
+      return nth < records.length && record !== undefined ? [{ partition, record }] : []
+    })
+  return Array.from({ length: most }, (_, nth) => turn(nth)).flat()
+}
+
+/** The first ones that fit into the answer. One is there in any case: of a larger one less is shown. */
+async function shownRecords(
+  shower: RecordShower,
+  records: readonly ReadRecord[],
+  maxBytes: number
+): Promise<readonly RecordEntry[]> {
+  const kept = fitting(await shower.entriesOf(records), maxBytes)
+  const [first] = kept
+  if (first !== undefined && bytesOf(first) > maxBytes)
+    kept[0] = await shower.cutEntryOf(records[0]!, entry => bytesOf(entry) <= maxBytes)
+  return kept
+}
+
+interface Shown {
+  readonly keep: 'first' | 'last'
+  readonly count: number
+  /** The first ones of each partition that were read; with `last` the last ones. */
+  readonly entries: readonly RecordEntry[]
+}
+
+function resultOf({ parts, hasSkipped, isCut }: TopicReadResult, { keep, count, entries }: Shown): object {
+  const ofPartition = groupBy(entries, ({ partition }) => partition)
+  const next = new Map<number, Offset>()
+  const missing: number[] = []
+  for (const part of parts) {
+    const { partition } = part.place
+    const shown = ofPartition.get(partition)?.length ?? 0
+    const isMissing =
+      shown === 0 && (keep === 'first' ? isCut && isUnread(part) : part.records.length > 0 || !part.isDone)
+    if (isMissing) missing.push(partition)
+    const begin =
+      part.records[0]?.offset ?? Math.max(part.place.start, part.place.end - Math.ceil(count / parts.length))
+    const afterLast = isMissing ? begin : part.place.end
+    next.set(partition, keep === 'first' ? (part.records[shown]?.offset ?? part.rest.start) : afterLast)
+  }
+  return {
+    records: entries.toSorted((one, other) => one.partition - other.partition || one.offset - other.offset),
+    next: Object.fromEntries(next),
+    at_end: parts.every(({ place: { partition, end } }) => next.get(partition)! >= end),
+    ...((isCut || missing.length > 0) && { truncated: true }),
+    ...(missing.length > 0 && { partitions_not_read: missing }),
+    ...(hasSkipped && { skipped: true })
+  }
+}
+
+const isUnread = ({ place, rest, isDone }: ReadPart): boolean => !isDone && rest.start === place.start
 
 /** Size of an entry in the result, which contains its JSON twice: as JSON, and escaped as a text. */
 function bytesOf(one: RecordEntry): number {
@@ -113,7 +164,7 @@ async function partitionsOf(
 }
 
 /** Partitions without a leader fail the call: what they have is not known. */
-async function boundsOf({ verbs }: ToolCall, topic: string, partitions: readonly number[]): Promise<readonly Bounds[]> {
+async function boundsOf({ verbs }: ToolCall, topic: string, partitions: readonly number[]): Promise<readonly Block[]> {
   const asked = partitions.map(partition => ({ topic, partition }))
   const ends = await verbs.admin.logEnds(asked, LOOK_UP_TIMEOUT_MS)
   return partitions.flatMap((partition, at) => {
@@ -122,40 +173,8 @@ async function boundsOf({ verbs }: ToolCall, topic: string, partitions: readonly
   })
 }
 
-/** The offsets of a partition's first record and of its next one. */
-type Bounds = ReadPlace
-
-interface Wanted {
-  readonly topic: string
-  readonly bounds: readonly Bounds[]
-  readonly count: number
-  readonly maxBytes: number
-}
-
-type Found = ReadResult & { readonly places: readonly ReadPlace[] }
-
-/** @param offsets where it begins, by partition; the others: with their first records */
-async function firstOf(
-  call: ToolCall,
-  { bounds, ...wanted }: Wanted,
-  offsets: Readonly<Record<string, Offset>> = {}
-): Promise<Found> {
-  const places = bounds.map(({ partition, start, end }) => ({
-    partition,
-    start: Math.min(end, Math.max(start, offsets[partition] ?? start)),
-    end
-  }))
-  return { ...(await new TopicRead(call, { ...wanted, places }).run()), places }
-}
-
-/** The last offsets may have no records: behind transactions, and in compacted topics. Then it looks further back. */
-async function lastOf(call: ToolCall, { bounds, ...wanted }: Wanted): Promise<Found> {
-  const filled = bounds.filter(({ start, end }) => end > start).length
-  const lastOfEach = Math.max(1, Math.ceil(wanted.count / Math.max(1, filled)))
-  for (let back = lastOfEach; ; back *= WIDER) {
-    const places = bounds.map(({ partition, start, end }) => ({ partition, start: Math.max(start, end - back), end }))
-    const found = await new TopicRead(call, { ...wanted, places, lastOfEach }).run()
-    const isWhole = bounds.every(({ start, end }) => end - back <= start)
-    if (found.records.length > 0 || isWhole || back > MAX_BACK) return { ...found, places }
-  }
-}
+/** @param offset where it begins. Absent: with its first record */
+const beginningAt = (bounds: Block, offset = bounds.start): Block => ({
+  ...bounds,
+  start: Math.min(bounds.end, Math.max(bounds.start, offset))
+})

@@ -6,7 +6,6 @@ import { toMatcher } from '../../http/access/rules.js'
 import { type RecordJson, recordJson } from '../../schemas/record-json.js'
 import type { McpSettings } from './settings.js'
 import type { ToolCall } from './tool.js'
-import type { ReadRecord } from './topic-read.js'
 import { visible } from './words.js'
 
 export const READ_ENCODINGS = ['auto', 'base64'] as const
@@ -28,6 +27,16 @@ const NAMES_SCHEMA = /^__(?:key|value)_schema_id$/
 /** How much agents see of the records of a topic: the first entry that fits decides. */
 export const shownOf = (values: McpSettings['values'], topic: string): Show =>
   values.find(({ topics }) => topics.some(pattern => toMatcher(pattern)(topic)))?.show ?? 'full'
+
+/** Bytes of key and value that an entry shows; their size counts where it shows none. */
+export const shownBytesOf = ({ key, value }: KafkaRecord): number =>
+  Math.min(key?.length ?? 0, MAX_PART_BYTES) + Math.min(value?.length ?? 0, MAX_PART_BYTES)
+
+/** A record that was read, with bytes of its own. */
+export interface ReadRecord {
+  readonly partition: number
+  readonly record: KafkaRecord
+}
 
 /** A record as agents get it. */
 export interface RecordEntry {

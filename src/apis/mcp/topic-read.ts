@@ -1,174 +1,183 @@
-import { memoryOfRecord, ownRecordOf } from '../../core/bytes.js'
-import { onAbort } from '../../core/ending.js'
-import type { CastellanError } from '../../core/errors.js'
-import { type KafkaRecord, type Offset, sizeOfRecord } from '../../core/model.js'
-import { LOOK_UP_TIMEOUT_MS } from '../../http/api/api.js'
-import type { FollowSink, ReadSubscription } from '../../verbs/verbs.js'
+import { MIB, memoryOfRecords } from '../../core/bytes.js'
+import type { KafkaRecord } from '../../core/model.js'
+import { type Block, type BlockLimits, BlockRead, type BlockResult } from './block-read.js'
 import { ToolError } from './failures.js'
+import type { ReadMemory } from './read-memory.js'
+import { shownBytesOf } from './record-entry.js'
 import type { ToolCall } from './tool.js'
 
 /** Time limit of reading. Records that were read by then are the answer. */
 const READ_MS = 10_000
-/** How often it is looked whether all was read: the end of a log may have no record of its own. */
-const LOOK_MS = 20
-/** Bytes of records that are held for an answer, where one record has fewer. */
-const MAX_HELD_BYTES = 2 * 1024 * 1024
+/** Limit of the bytes of batches that one call reads. The last batch may go beyond it. */
+const MAX_READ_BYTES = 16 * MIB
+/** Limit of the memory of records that one call keeps. The last record may go beyond it. */
+export const MAX_KEPT_BYTES = 2 * MIB
+/** How much longer the next block may be, and how far back the last records of a partition are looked for. */
+const GROWTH = 16
+const MAX_BACK = 1_000
 
-/** Start and end of reading in a partition: `end` is the offset after the last record that is wanted. */
-export interface ReadPlace {
-  readonly partition: number
-  readonly start: Offset
-  readonly end: Offset
-}
-
-/** A record that was read, with bytes of its own. */
-export interface ReadRecord {
-  readonly partition: number
-  readonly record: KafkaRecord
-}
-
-interface TopicReadOptions {
+export interface TopicReadOptions {
   readonly topic: string
-  readonly places: readonly ReadPlace[]
+  /** The offsets that are wanted of each partition. */
+  readonly places: readonly Block[]
+  /** `first`: the first records of each partition. `last`: the last ones. */
+  readonly keep: 'first' | 'last'
+  /** Records in all. With `last`, each partition gives one in any case. */
   readonly count: number
-  /** Limit of the bytes of records in the answer. */
+  /** Bytes of keys and values that the answer shows. */
   readonly maxBytes: number
-  /** Keep only so many of the last records of each partition; reading goes to the ends. Absent: the first records are kept. */
-  readonly lastOfEach?: number | undefined
 }
 
-export interface ReadResult {
-  /** Records, in the order of each partition. */
-  readonly records: readonly ReadRecord[]
-  /** The offset after the last record that is given, or that has none before the end, by partition. */
-  readonly positions: ReadonlyMap<number, Offset>
-  /** Whether records were passed over that cannot be read. */
+/** What was read of one partition. */
+export interface ReadPart {
+  readonly place: Block
+  /** In their order, without a gap. */
+  readonly records: readonly KafkaRecord[]
+  /** What is not read yet, which is before the records (`last`) or behind them. */
+  readonly rest: Block
+  /** There is nothing more to read. */
+  readonly isDone: boolean
+}
+
+export interface TopicReadResult {
+  readonly parts: readonly ReadPart[]
+  /** Records were passed over that cannot be read. */
   readonly hasSkipped: boolean
+  /** More was wanted, and not read: the bytes, the memory or the time of the call were used up. */
+  readonly isCut: boolean
 }
 
-/** Reads some records of a topic that are there now, once. */
-export class TopicRead implements FollowSink {
+interface OpenPart {
+  readonly place: Block
+  records: KafkaRecord[]
+  rest: Block
+  /** Bytes of the batches that were read for its records. */
+  readBytes: number
+  isDone: boolean
+}
+
+/**
+ * Reads some records of a topic that are there now, once. The partitions are read one after another, and each one gets an equal
+ * share of what is left of records and bytes. What it leaves goes to the next ones, and then round once more.
+ */
+export class TopicRead {
   readonly #call: ToolCall
   readonly #options: TopicReadOptions
-  readonly #records: ReadRecord[] = []
-  #positions: ReadonlyMap<number, Offset>
-  readonly #ends: ReadonlyMap<number, Offset>
-  #bytes = 0
-  #heldBytes = 0
-  #takenRecords = 0
-  #takenBytes = 0
+  readonly #memory: ReadMemory
+  readonly #parts: OpenPart[]
+  readonly #endsAt: number
+  #count: number
+  #bytes: number
+  #readBytes = MAX_READ_BYTES
   #hasSkipped = false
-  #isOver = false
-  #finish: (error?: Error) => void = () => undefined
+  #isCut = false
 
-  constructor(call: ToolCall, options: TopicReadOptions) {
+  /** @param memory counts what is kept */
+  constructor(call: ToolCall, options: TopicReadOptions, memory: ReadMemory) {
     this.#call = call
     this.#options = options
-    this.#positions = new Map(options.places.map(({ partition, start }) => [partition, start]))
-    this.#ends = new Map(options.places.map(({ partition, end }) => [partition, end]))
+    this.#memory = memory
+    this.#parts = options.places.map(place => ({
+      ...{ place, records: [], rest: place, readBytes: 0 },
+      isDone: place.start >= place.end
+    }))
+    this.#endsAt = call.parts.clock() + READ_MS
+    this.#count = options.count
+    this.#bytes = options.maxBytes
   }
 
-  /** @throws CastellanError when Kafka does not answer; ToolError when the client has left or the process stops */
-  async run(): Promise<ReadResult> {
-    const open = this.#options.places.filter(({ start, end }) => start < end)
-    try {
-      if (open.length > 0) await this.#read(new Map(open.map(({ partition, start }) => [partition, start])))
-    } finally {
-      // Records that were read and dropped are charged, too: reading them has taken its time.
-      this.#call.caller.spend(this.#takenRecords, this.#takenBytes)
-    }
-    const positions = new Map(this.#options.places.map(({ partition, start }) => [partition, start]))
-    // Records behind the end were passed, and are not in the answer.
-    for (const [partition, offset] of this.#positions)
-      positions.set(partition, Math.min(offset, this.#ends.get(partition)!))
-    return { records: this.#records, positions, hasSkipped: this.#hasSkipped }
+  /** @throws CastellanError when Kafka does not answer; ToolError when it is too late, the client has left or the process stops */
+  async run(): Promise<TopicReadResult> {
+    for (let round = 0; this.#open.length > 0 && !this.#isCut && (round === 0 || this.#isMoreWanted); round++)
+      await this.#goRound(this.#open, round === 0)
+    const isLate = this.#leftMs <= 0 && this.#open.length > 0
+    if (isLate && this.#parts.every(({ records }) => records.length === 0)) throw new ToolError('timedOut')
+    return { parts: this.#parts, hasSkipped: this.#hasSkipped, isCut: this.#isCut }
   }
 
-  async #read(positions: ReadonlyMap<number, Offset>): Promise<void> {
-    const { verbs, signal } = this.#call
-    const ends = this.#ends
-    const partitions = [...positions.keys()]
-    let subscription: ReadSubscription | undefined
-    const over = new Promise<void>((resolve, reject) => {
-      this.#finish = error => {
-        this.#isOver = true
-        if (error === undefined) resolve()
-        else reject(error)
+  get #open(): readonly OpenPart[] {
+    return this.#parts.filter(({ isDone }) => !isDone)
+  }
+
+  get #isMoreWanted(): boolean {
+    return this.#count > 0 && this.#bytes > 0
+  }
+
+  get #leftMs(): number {
+    return this.#endsAt - this.#call.parts.clock()
+  }
+
+  get #isUsedUp(): boolean {
+    return this.#readBytes <= 0 || this.#memory.bytes >= MAX_KEPT_BYTES || this.#leftMs <= 0
+  }
+
+  async #goRound(open: readonly OpenPart[], isFirst: boolean): Promise<void> {
+    const { keep } = this.#options
+    for (const [at, part] of open.entries()) {
+      if (!this.#isMoreWanted && !(isFirst && keep === 'last')) return
+      if (this.#isUsedUp) {
+        this.#isCut = true
+        return
       }
-    })
-    const limit = setTimeout(
-      () => this.#finish(this.#records.length > 0 ? undefined : new ToolError('timedOut')),
-      READ_MS
-    )
-    const look = setInterval(() => this.flush(), LOOK_MS)
-    const unlisten = onAbort(signal, () => this.#finish(signal.reason as Error))
-    try {
-      const options = { partitions, maxPartitions: partitions.length, from: 'earliest', positions, ends } as const
-      verbs.follow(this.#options.topic, { ...options, timeoutMs: LOOK_UP_TIMEOUT_MS }, this).then(
-        begun => {
-          subscription = begun
-          if (this.#isOver) begun.stop()
-        },
-        error => this.#finish(error as Error)
-      )
-      await over
-    } finally {
-      clearTimeout(limit)
-      clearInterval(look)
-      unlisten()
-      subscription?.stop()
+      const sharers = open.length - at
+      const shareOf = (left: number): number => Math.max(1, Math.ceil(left / sharers))
+      const [records, bytes, readBytes] = [this.#count, this.#bytes, this.#readBytes].map(shareOf) as [
+        number,
+        number,
+        number
+      ]
+      const share = { keep, records, bytes, readBytes }
+      if (keep === 'first') await this.#readOn(part, share)
+      else await this.#readBack(part, share)
     }
   }
 
-  begins(positions: ReadonlyMap<number, Offset>): void {
-    this.#positions = positions
+  async #readOn(part: OpenPart, share: Omit<BlockLimits, 'timeoutMs'>): Promise<void> {
+    const { records, position } = await this.#read(part, part.rest, share)
+    part.records.push(...records)
+    part.rest = { ...part.rest, start: position }
+    part.isDone = position >= part.rest.end
   }
 
-  take(partition: number, record: KafkaRecord): void {
-    // Records that were written since the call began are left to the next call.
-    if (record.offset >= this.#ends.get(partition)!) return
-    const own = ownRecordOf(record)
-    this.#records.push({ partition, record: own })
-    this.#bytes += sizeOfRecord(own)
-    this.#takenRecords++
-    this.#takenBytes += sizeOfRecord(own)
-    this.#heldBytes += memoryOfRecord(own)
-    this.#call.held.add(memoryOfRecord(own))
-    const { lastOfEach } = this.#options
-    if (lastOfEach !== undefined) this.#dropOlder(partition, lastOfEach)
+  /** The last offsets may have no records: behind transactions, and in compacted topics. Then it looks further back. */
+  async #readBack(part: OpenPart, share: Omit<BlockLimits, 'timeoutMs'>): Promise<void> {
+    let { records, bytes, readBytes } = share
+    for (let step = 1; !part.isDone && step > 0 && records > 0 && bytes > 0 && !this.#isUsedUp; ) {
+      const { start, end } = part.rest
+      const block = { ...part.rest, start: Math.max(start, end - step) }
+      const found = await this.#read(part, block, { keep: 'last', records, bytes, readBytes })
+      readBytes -= found.readBytes
+      // Behind what was read of the block, there would be a gap.
+      if (found.position < end) return
+      part.records.unshift(...found.records)
+      records -= found.records.length
+      bytes -= shownBytesOfAll(found.records)
+      // Older ones of the block were dropped where they are more than is wanted.
+      const isWhole = records > 0 && bytes > 0
+      part.rest = { ...part.rest, end: isWhole ? block.start : (found.records[0]?.offset ?? block.start) }
+      const isNothing = part.records.length === 0 && part.place.end - part.rest.end > MAX_BACK
+      part.isDone = part.rest.end <= start || isNothing
+      step = part.records.length === 0 ? GROWTH * step : Math.min(GROWTH * step, records, fittingOf(part, readBytes))
+    }
   }
 
-  #dropOlder(partition: number, most: number): void {
-    const own = this.#records.filter(one => one.partition === partition)
-    if (own.length > most) this.#drop(this.#records.indexOf(own[0]!))
-    while (this.#heldBytes > MAX_HELD_BYTES && this.#records.length > 1) this.#drop(0)
-  }
-
-  #drop(at: number): void {
-    const [{ record }] = this.#records.splice(at, 1) as [ReadRecord]
-    this.#bytes -= sizeOfRecord(record)
-    this.#heldBytes -= memoryOfRecord(record)
-    this.#call.held.add(-memoryOfRecord(record))
-  }
-
-  get isFull(): boolean {
-    const { count, maxBytes, lastOfEach } = this.#options
-    if (lastOfEach !== undefined) return this.#isOver
-    const isEnough = this.#records.length >= count || this.#bytes >= maxBytes
-    return this.#isOver || isEnough || this.#heldBytes >= MAX_HELD_BYTES
-  }
-
-  flush(): void {
-    if (this.#isOver) return
-    const isRead = [...this.#positions].every(([partition, offset]) => offset >= this.#ends.get(partition)!)
-    if (this.isFull || isRead) this.#finish()
-  }
-
-  warn(): void {
-    this.#hasSkipped = true
-  }
-
-  ended(problem: CastellanError): void {
-    this.#finish(problem)
+  async #read(part: OpenPart, block: Block, share: Omit<BlockLimits, 'timeoutMs'>): Promise<BlockResult> {
+    const limits = { ...share, timeoutMs: Math.max(1, this.#leftMs) }
+    const found = await new BlockRead(this.#call, this.#options.topic, block, limits, this.#memory).run()
+    this.#readBytes -= found.readBytes
+    this.#hasSkipped ||= found.hasSkipped
+    part.readBytes += found.readBytes
+    const isKept = this.#options.keep === 'first' || found.position >= block.end
+    if (isKept) this.#count -= found.records.length
+    if (isKept) this.#bytes -= shownBytesOfAll(found.records)
+    else this.#memory.add(-memoryOfRecords(found.records))
+    return found
   }
 }
+
+const shownBytesOfAll = (records: readonly KafkaRecord[]): number =>
+  records.reduce((sum, record) => sum + shownBytesOf(record), 0)
+
+/** How many further records may be read with so many bytes, by the size of those that were. */
+const fittingOf = ({ readBytes, records }: OpenPart, leftBytes: number): number =>
+  Math.floor((leftBytes * records.length) / Math.max(1, readBytes))

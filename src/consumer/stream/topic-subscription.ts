@@ -20,6 +20,8 @@ export interface FollowSink {
    * record was taken, it has the offset after this record.
    */
   begins(positions: ReadonlyMap<number, Offset>): void
+  /** Called with the bytes of each batch that was read, before its records. */
+  batchRead?(bytes: number): void
   /** Takes a record. Its bytes are views of a batch, which must be copied to be used after the call. */
   take(partition: number, record: KafkaRecord): void
   /** Called when all available records have been taken. */
@@ -96,6 +98,7 @@ class FollowedTopic implements ReadSubscription {
   }
 
   #write(partition: number, batch: RecordBatch): Promise<Offset> {
+    this.#sink.batchRead?.(batch.sizeBytes)
     const isTaken = this.#hand(partition, batch)
     this.#sink.flush()
     const next = (): Offset => this.#positions.get(partition)!
