@@ -1,8 +1,8 @@
 import { getHeapStatistics } from 'node:v8'
 import { MIB } from './bytes.js'
+import { type BytesWaiter, BytesWaiters } from './bytes-waiters.js'
 import { OverloadedError } from './errors.js'
 import { Line } from './line.js'
-import { deleteFrom, getOrAdd } from './maps.js'
 import type { MonotonicClock } from './model.js'
 import { Shares } from './shares.js'
 
@@ -49,14 +49,6 @@ class Leaving {
   }
 }
 
-/** A request, or a queue, that cannot go on before a client may take some bytes. */
-interface BytesWaiter {
-  readonly client: string
-  readonly bytes: number
-  readonly since: number
-  readonly goOn: () => void
-}
-
 /**
  * The bytes of records of one process, from their fetch until the answer with them has left or they were given back.
  * One client may have about half of them, as with {@link Shares}, and gets no more while a client waits that holds
@@ -70,15 +62,12 @@ export class RecordBudget {
   readonly maxBytes: number
   readonly #now: MonotonicClock
   readonly #shares: Shares
-  /** Waiters by client, the client that has waited longest first. */
-  readonly #waiting = new Map<string, Set<BytesWaiter>>()
+  readonly #waiting = new BytesWaiters(bytes => this.#isLarge(bytes))
   /** The waiter for which freed bytes are kept; others get none of them. */
   #kept: BytesWaiter | undefined
   readonly #leaving = new Line<Leaving>()
   /** An answer that is larger than a share. There is one at a time. */
   #oversized: HeldRecords | undefined
-  /** The last result of {@link #poorest}; `undefined`: it has to be computed again. */
-  #leastWaiting: number | undefined
   /** Callbacks of those that use bytes only while no client waits for them. */
   readonly #spare = new Set<() => void>()
   #isServing = false
@@ -133,22 +122,13 @@ export class RecordBudget {
     const problem = this.#problemAlone(client, bytes, free)
     if (problem !== undefined || client === undefined || this.#isLarge(bytes)) return problem
     const own = this.bytesOf(client)
-    return own > 0 && own > this.#poorest ? 'greedy' : undefined
+    return own > 0 && own > this.#waiting.leastHeldBytes ? 'greedy' : undefined
   }
 
   /** Like {@link problemOf}, without regard to clients that wait. */
   #problemAlone(client: string | undefined, bytes: number, free: number): 'full' | 'greedy' | undefined {
     if (this.#isLarge(bytes)) return this.#oversized === undefined ? undefined : 'full'
     return this.#shares.problemOf(client, bytes, free)
-  }
-
-  /** Bytes that the waiting client with the fewest bytes holds. Free bytes go to this client first. */
-  get #poorest(): number {
-    if (this.#leastWaiting === undefined) {
-      this.#leastWaiting = Number.POSITIVE_INFINITY
-      for (const client of this.#waiting.keys()) this.#leastWaiting = Math.min(this.#leastWaiting, this.bytesOf(client))
-    }
-    return this.#leastWaiting
   }
 
   #isLarge(bytes: number): boolean {
@@ -196,10 +176,7 @@ export class RecordBudget {
 
   #count(client: string | undefined, by: number): void {
     this.#shares.change(client, by)
-    if (client === undefined || this.#leastWaiting === undefined || !this.#waiting.has(client)) return
-    const own = this.bytesOf(client)
-    if (own <= this.#leastWaiting) this.#leastWaiting = own
-    else if (own - by <= this.#leastWaiting) this.#leastWaiting = undefined
+    if (client !== undefined && this.#waiting.has(client)) this.#waiting.holds(client, this.bytesOf(client))
   }
 
   #noteOversized(held: HeldRecords): void {
@@ -215,17 +192,14 @@ export class RecordBudget {
    */
   whenFree(client: string, bytes: number, goOn: () => void): () => void {
     const waiter = { client, bytes, since: this.#now(), goOn }
-    getOrAdd(this.#waiting, client, () => new Set()).add(waiter)
-    if (this.#leastWaiting !== undefined) this.#leastWaiting = Math.min(this.#leastWaiting, this.bytesOf(client))
+    this.#waiting.add(waiter, this.bytesOf(client))
     this.#serveSoon()
     this.#lookLater()
     return () => this.#left(waiter)
   }
 
   #left(waiter: BytesWaiter): void {
-    const { client } = waiter
-    const isLast = deleteFrom(this.#waiting, client, waiter) && !this.#waiting.has(client)
-    if (isLast && this.bytesOf(client) === this.#leastWaiting) this.#leastWaiting = undefined
+    this.#waiting.delete(waiter)
     if (this.#kept === waiter) {
       this.#kept = undefined
       this.#serveSoon()
@@ -256,33 +230,48 @@ export class RecordBudget {
     })
   }
 
-  /** One look at each client: there may be thousands. */
+  /** One waiter of each client, those of clients first that hold least, until the bytes do not suffice. */
   #serve(): void {
-    let poorest = Number.POSITIVE_INFINITY
-    for (const waiter of this.#inTurn()) {
+    this.#waiting.inTurn(() => {
+      this.#serveSmall()
+      for (let next = this.#waiting.nextLarge; next && this.#oversized === undefined; next = this.#waiting.nextLarge)
+        this.#goOn(next.waiter)
+    })
+  }
+
+  #serveSmall(): void {
+    const waiting = this.#waiting
+    // Those that wait for large bytes have a turn, too.
+    let poorest = this.#oversized === undefined ? Number.POSITIVE_INFINITY : (waiting.nextLarge?.heldBytes ?? Infinity)
+    let below = Number.POSITIVE_INFINITY
+    for (let next = waiting.nextBelow(below); next && next.heldBytes <= poorest; next = waiting.nextBelow(below)) {
+      const { waiter, heldBytes } = next
       const { client, bytes } = waiter
-      const waits = this.#waiting.get(client)?.has(waiter) === true
       const problem = this.#problemAlone(client, bytes, this.#freeTo(client))
-      const isInTurn = waits && this.bytesOf(client) <= poorest
-      if (waits && problem === undefined && (this.#isLarge(bytes) || isInTurn)) {
-        this.#left(waiter)
-        waiter.goOn()
-      } else if (isInTurn && problem === 'full' && !this.#isLarge(bytes) && this.#now() - waiter.since >= KEEP_AFTER_MS)
-        this.#kept ??= waiter
-      if (this.#waiting.has(client)) poorest = Math.min(poorest, this.bytesOf(client))
+      if (problem === undefined) {
+        this.#goOn(waiter)
+        if (waiting.has(client)) poorest = Math.min(poorest, this.bytesOf(client))
+        continue
+      }
+      poorest = Math.min(poorest, heldBytes)
+      if (problem === 'full' && this.#now() - waiter.since >= KEEP_AFTER_MS) this.#kept ??= waiter
+      // Others may wait for less.
+      below = bytes
     }
+    const kept = this.#kept
+    if (kept && this.bytesOf(kept.client) <= poorest && this.problemOf(kept.client, kept.bytes) === undefined)
+      this.#goOn(kept)
+  }
+
+  #goOn(waiter: BytesWaiter): void {
+    this.#left(waiter)
+    waiter.goOn()
   }
 
   #serveSpare(): void {
     const spare = [...this.#spare]
     this.#spare.clear()
     for (const goOn of spare) goOn()
-  }
-
-  /** One waiter of each client, those of clients that have least first. */
-  #inTurn(): readonly BytesWaiter[] {
-    const first = Array.from(this.#waiting.values(), own => own.values().next().value as BytesWaiter)
-    return first.sort((a, b) => this.bytesOf(a.client) - this.bytesOf(b.client))
   }
 
   /** An answer leaves from now on. @returns to be called when it is over */
@@ -311,7 +300,7 @@ export class RecordBudget {
     let { free } = this.#shares
     // Clients that come later in the turn hold more: an answer that was passed over is not ended for them.
     let at = 0
-    for (const { client, bytes } of this.#inTurn()) {
+    for (const { client, bytes } of this.#waiting.all) {
       const own = this.bytesOf(client)
       const needed = Math.max(Math.min(bytes, this.maxBytes / 2), own)
       while (at < slow.length && free < needed) {

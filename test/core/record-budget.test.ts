@@ -199,6 +199,34 @@ describe('the budget of records', () => {
     for (const end of [...slow, ...waits]) end()
   })
 
+  for (const n of [10, 1_000, 10_000])
+    it(`looks at about log2 n of ${n} clients that wait for each one that is served`, async () => {
+      let looks = 0
+      class Watched extends RecordBudget {
+        override bytesOf(client: string): number {
+          looks++
+          return super.bytesOf(client)
+        }
+      }
+      const watched = new Watched(100 * n, () => now)
+      const full = watched.hold(100 * n)
+      const taken: HeldRecords[] = []
+      for (let at = 0; at < n; at++) {
+        const client = `client ${at}`
+        watched.whenFree(client, 1 + (at % 100), () => taken.push(watched.take(client, 1 + (at % 100))!))
+      }
+      await nextTick()
+      expect(taken).to.deep.equal([])
+      looks = 0
+      for (let served = 1; served <= n; served++) {
+        full.add(-50.5)
+        await nextTick()
+      }
+      expect(taken).to.have.length(n)
+      expect(looks / n).to.be.at.most(4 + Math.log2(n))
+      for (const one of [full, ...taken]) one.release()
+    })
+
   it('tells another one of capacity that was told of and not used', async () => {
     const all = hold(64)
     const told: string[] = []

@@ -67,8 +67,6 @@ export class KprfMetrics {
     'Bytes of keys and values of records delivered'
   )
   readonly #byTopic = new Map<string, TopicMetrics>()
-  /** Topics whose series are removed => the labels of the series that stay. */
-  readonly #goneErrors = new Map<string, readonly Readonly<Record<string, string>>[]>()
   readonly #syncByCode = new Map<number, Durations>()
   readonly #asyncByCode = new Map<number, Durations>()
   readonly queuedInAll: Cell
@@ -121,17 +119,15 @@ export class KprfMetrics {
     const known = this.#byTopic.get(topic)
     if (known) return known
     const tags = { topic }
-    const kept = this.#goneErrors.get(topic) ?? []
     const added = {
       topic,
       sent: this.#sent.series(tags),
       queued: this.#queued.series(tags),
       duration: this.#durations.series(tags),
       goneAt: Number.POSITIVE_INFINITY,
-      errors: new Map(kept.map(labels => [Number(labels.error_code), this.#errors.series(labels)]))
+      errors: new Map<number, Cell>()
     }
     this.#byTopic.set(topic, added)
-    this.#goneErrors.delete(topic)
     return added
   }
 
@@ -174,15 +170,13 @@ export class KprfMetrics {
   }
 
   #forget(known: TopicMetrics): void {
-    const { topic, queued, errors } = known
+    const { topic, queued } = known
     // Another look-up, which was answered at the same time, may have found the same.
     if (this.#byTopic.get(topic) !== known) return
     // Records of the topic are still to be counted when their outcome is known.
     if (queued.value > 0) return
     this.#byTopic.delete(topic)
     for (const family of [this.#sent, this.#queued, this.#durations]) family.remove({ topic })
-    const kept = [...errors.keys()].map(code => ({ topic, error_code: String(code) }))
-    this.#goneErrors.set(topic, kept)
     this.#nameDurations()
   }
 
@@ -196,26 +190,25 @@ export class KprfMetrics {
 
   /** Removes counts of deleted topics when present ones need the places. */
   #freePlaces(): void {
-    for (const [topic, kept] of this.#goneErrors) {
-      this.#rateLimited.remove({ topic })
-      for (const labels of kept) this.#errors.remove(labels)
-    }
-    this.#goneErrors.clear()
+    for (const family of [this.#rateLimited, this.#errors])
+      for (const tags of family.tags)
+        if (tags['topic'] !== OTHER && !this.#byTopic.has(tags['topic']!)) family.remove(tags)
   }
 
   failed(name: string, { number }: ClientError): void {
     const { topic, errors } = this.topic(name)
     let cell = errors.get(number)
     if (!cell) {
-      if (this.#errors.isFull) this.#freePlaces()
-      errors.set(number, (cell = this.#errors.series({ topic, error_code: String(number) })))
+      const tags = { topic, error_code: String(number) }
+      if (this.#errors.isFull && !this.#errors.has(tags)) this.#freePlaces()
+      errors.set(number, (cell = this.#errors.series(tags)))
     }
     cell.value++
   }
 
   rateLimited(name: string): void {
     const { topic } = this.topic(name)
-    if (this.#rateLimited.isFull) this.#freePlaces()
+    if (this.#rateLimited.isFull && !this.#rateLimited.has({ topic })) this.#freePlaces()
     addOne(this.#rateLimited, { topic })
   }
 

@@ -85,6 +85,11 @@ export class Family<Series> implements Exportable {
     return this.#byText.has(textOf(tags))
   }
 
+  /** The tags of each series, at most {@link MAX_SERIES}. */
+  get tags(): readonly MetricTags[] {
+    return Array.from(this.#byText.values(), ({ labels }) => labels)
+  }
+
   /** Takes a series away. The caller holds it no longer, and asks for it by a new object if it comes again. */
   remove(tags: MetricTags): void {
     this.#byText.delete(textOf(tags))

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { KprfMetrics, RecordCounts, sizesOf } from '../../../src/apis/kprf/kprf-metrics.js'
 import type { PushRecord } from '../../../src/apis/kprf/push-parse.js'
+import { Family } from '../../../src/core/metrics/family.js'
 import { createPrometheusMetrics } from '../../../src/core/metrics/prometheus.js'
 import { type RecordOutcome, silentLogger } from '../../../src/core/model.js'
 import { contextFor } from '../../support/api-context.js'
@@ -242,6 +243,27 @@ describe('kprf: series of topics that are gone from Kafka', () => {
     for (let at = 0; at < 1_000; at++) send(`new-${at % 500}`, failure(at < 500 ? 'timedOut' : 'overloaded'))
     expect(await linesOf('new-400'), 'losses of topics that are gone make room').to.include('kafka_errors_count')
     expect(await linesOf('old-0')).to.deep.equal([])
+  })
+
+  it('are looked through by their number, not by that of all topics that ever were', async () => {
+    const { send, passMinutes, linesOf } = stage()
+    for (let round = 0; round < 3; round++) {
+      for (let at = 0; at < 900; at++) send(`old-${round}-${at}`)
+      await passMinutes(7)
+      expect(await linesOf(`old-${round}-0`)).to.deep.equal([])
+    }
+    const { remove } = Family.prototype
+    let removed = 0
+    Family.prototype.remove = function (tags) {
+      removed++
+      remove.call(this, tags)
+    }
+    try {
+      for (let at = 0; at < 1_000; at++) send(`new-${at % 500}`, failure(at < 500 ? 'timedOut' : 'overloaded'))
+    } finally {
+      Family.prototype.remove = remove
+    }
+    expect(removed).to.equal(0)
   })
 
   it('leave once where a new name and a scrape look for them, and both are answered at the same time', async () => {

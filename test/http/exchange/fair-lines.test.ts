@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import fc from 'fast-check'
 import { FairLines } from '../../../src/http/exchange/fair-lines.js'
 
 const KIB = 1024
@@ -87,4 +88,56 @@ describe('a fair queue', () => {
     queue.add(a, 'a2', 60 * KIB)
     expect(served()).to.deep.equal(['b1', 'a2'])
   })
+
+  it('gives back what its owner has saved up for an item that is deleted', () => {
+    queue.add(a, 'large', 1024 * KIB)
+    queue.add(a, 'small', KIB)
+    for (let at = 1; at <= 8; at++) queue.add(b, `b${at}`, 32 * KIB)
+    expect(queue.delete(a, 'large')).to.equal(true)
+    expect(served()[0]).to.equal('small')
+  })
+
+  it('gives owners that have something waiting about the same, whatever their items cost', () => {
+    const costs = fc.array(fc.integer({ min: 1, max: 1024 * KIB }), { minLength: 1, maxLength: 20 })
+    const property = fc.property(fc.array(costs, { minLength: 2, maxLength: 6 }), all => {
+      const lines = new FairLines<readonly [owner: number, cost: number]>()
+      const left = all.map(items => items.length)
+      for (const [owner, items] of all.entries()) {
+        const name = {}
+        for (const cost of items) lines.add(name, [owner, cost], cost)
+      }
+      const given = all.map(() => 0)
+      lines.serve(([owner, cost]) => {
+        given[owner]! += cost
+        left[owner]!--
+        const waiting = given.filter((_, at) => left[at]! > 0)
+        expect(Math.max(...waiting, 0) - Math.min(...waiting)).to.be.at.most(2 * (1024 + 64) * KIB)
+        return true
+      })
+      expect(lines.size).to.equal(0)
+    })
+    fc.assert(property)
+  })
+
+  for (const n of [10, 1_000, 10_000])
+    it(`takes one of ${n} items in about log2 n steps, also where each one costs more than a turn`, () => {
+      for (const kib of [[1_024], [1, 100, 1_024], [16]]) {
+        let steps = 0
+        class Counted extends FairLines<number> {
+          protected override isBefore(...lines: Parameters<FairLines<number>['isBefore']>): boolean {
+            steps++
+            return super.isBefore(...lines)
+          }
+        }
+        const lines = new Counted()
+        for (let at = 0; at < n; at++) lines.add({}, at, kib[at % kib.length]! * KIB)
+        steps = 0
+        for (let at = 0; at < n; at++) {
+          let left = 1
+          lines.serve(() => left-- > 0)
+        }
+        expect(lines.size).to.equal(0)
+        expect(steps / n).to.be.at.most(4 + Math.log2(n))
+      }
+    })
 })
