@@ -33,7 +33,7 @@ export const findRecord = tool(
     const leave = parts.searches.take(client)
     try {
       const spend = caller.spend.bind(caller)
-      const found = await findRecord({ by: 'key', topic, key, cluster }, caller.principal, spend)
+      const found = await findRecord({ by: 'key', topic, key, cluster }, { principal: caller.principal, client }, spend)
       const { verdict, message, caveat, words, records, searched, notSearched } = found
       return { topic, verdict, message, caveat, words, records, searched, partitions_not_searched: notSearched }
     } finally {

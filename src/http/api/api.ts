@@ -16,7 +16,7 @@ import type { SilenceLimit } from '../engine/silence-limit.js'
 import type { Admission } from '../exchange/admission.js'
 import type { CountedCalls } from '../exchange/other-protocols.js'
 import type { Operation } from '../openapi/operation.js'
-import type { OnRead, RecordQuestion } from '../status/record-question.js'
+import type { OnRead, RecordAsker, RecordQuestion } from '../status/record-question.js'
 import type { FoundApart, TroubleApart } from '../status/words-apart.js'
 import type { Idempotency } from './idempotency.js'
 import type { RefusedRecordCounts } from './refused-records.js'
@@ -70,7 +70,7 @@ export interface ForMcp {
   readonly issuers: readonly string[]
   /** Looks for a record, on behalf of a client who may read its topic. */
   readonly findRecord?:
-    | ((question: RecordQuestion, principal: string, onRead: OnRead) => Promise<FoundApart>)
+    | ((question: RecordQuestion, asker: RecordAsker, onRead: OnRead) => Promise<FoundApart>)
     | undefined
   /** Present troubles of the gateway. Absent: it has no status, as in tests of the API alone. */
   readonly trouble?: (() => Promise<readonly TroubleApart[]>) | undefined

@@ -5,11 +5,17 @@ import { MAX_PARSED_BYTES } from '../../core/json/parsed-json.js'
 import { Shares } from '../../core/shares.js'
 import { ANONYMOUS } from '../access/access.js'
 import type { RequestAccess } from '../access/request-access.js'
-import { isOfThisMachine } from '../exchange/client.js'
+import { clientOf, isOfThisMachine } from '../exchange/client.js'
 import { isHeldApart } from '../exchange/leaving-records.js'
 import { SharedRendering } from '../exchange/shared-rendering.js'
 import { json, type Operation, reading } from '../openapi/operation.js'
-import { type FoundRecords, foundRecords, type RecordQuestion, recordQuestion } from '../status/record-question.js'
+import {
+  type FoundRecords,
+  foundRecords,
+  type RecordAsker,
+  type RecordQuestion,
+  recordQuestion
+} from '../status/record-question.js'
 import { type StatusSource, statusSchema } from '../status/status.js'
 import { answerRefusal, deny, JSON_UTF8_TYPE } from './access-hooks.js'
 import { PAGE_HEADERS, policyOf } from './page-policy.js'
@@ -31,7 +37,7 @@ export interface PageSource {
    *
    * @throws CastellanError when Kafka does not answer
    */
-  findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords>
+  findRecord(question: RecordQuestion, asker: RecordAsker): Promise<FoundRecords>
 }
 
 const STATUS_SUMMARY = 'What is wrong with the gateway, and what waits'
@@ -87,12 +93,13 @@ export function addPageRoutes(app: FastifyInstance, source: PageSource, access: 
       reply.headers(FOUND_HEADERS)
       const parsed = recordQuestion.safeParse(request.body)
       if (!parsed.success) return deny(reply, 400, 'invalidRequest', WRONG_QUESTION)
-      const principal = requireReader(request, parsed.data, access)
+      const asker = requireReader(request, parsed.data, access)
+      const { principal } = asker
       if (searches.problemOf(principal) !== undefined)
         throw new OverloadedError('too many records are looked for at the same time')
       const release = searches.take(principal)
       try {
-        const found = await source.findRecord(parsed.data, principal)
+        const found = await source.findRecord(parsed.data, asker)
         return reply.type(JSON_UTF8_TYPE).send(JSON.stringify(found))
       } catch (error) {
         if (!(error instanceof CastellanError)) throw error
@@ -122,10 +129,15 @@ function answerUnreadable(error: FastifyError | CastellanError, request: Fastify
  *
  * @throws ForbiddenError
  */
-function requireReader(request: FastifyRequest, question: RecordQuestion, access: RequestAccess | undefined): string {
+function requireReader(
+  request: FastifyRequest,
+  question: RecordQuestion,
+  access: RequestAccess | undefined
+): RecordAsker {
   const caller = access?.callerOf(request.raw)
   const principal = caller?.principal ?? ANONYMOUS
-  if (question.by === 'receipt') return principal
+  const asker = { principal, client: clientOf(request.raw, { principal }) }
+  if (question.by === 'receipt') return asker
   const refusal = caller?.refusalOf('consume', { topic: question.topic })
   if (refusal !== undefined) throw refusal
   if (principal === ANONYMOUS && !isOfThisMachine(request.raw)) {
@@ -133,5 +145,5 @@ function requireReader(request: FastifyRequest, question: RecordQuestion, access
       'without credentials, keys are looked for on the machine of the gateway only, and not through a proxy; credentials with the permission consume (access.rules) are served everywhere'
     )
   }
-  return principal
+  return asker
 }

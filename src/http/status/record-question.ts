@@ -52,6 +52,14 @@ export const foundRecords = z.object({
   notSearched: z.int().describe('Partitions of the topic that were not looked at')
 })
 
+/** The client that asks. */
+export interface RecordAsker {
+  /** The name of the client, in which its receipts were given. */
+  readonly principal: string
+  /** The client to which the work of the search is counted: clients take turns. `undefined`: it came by a unix socket. */
+  readonly client: string | undefined
+}
+
 /** Is told how many records, and bytes of batches, were read from Kafka. */
 export type OnRead = (records: number, bytes: number) => void
 

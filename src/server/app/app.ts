@@ -39,7 +39,7 @@ import { createHttpContext } from '../../http/server/context.js'
 import { Http, type HttpUrls } from '../../http/server/http.js'
 import type { ProcessStatus, Readiness } from '../../http/server/management-port.js'
 import type { AccessLog } from '../../http/server/request-log.js'
-import type { FoundRecords, OnRead, RecordQuestion } from '../../http/status/record-question.js'
+import type { FoundRecords, OnRead, RecordAsker, RecordQuestion } from '../../http/status/record-question.js'
 import type { CertificateRow, ClockRow, QueueRow, StatusPart, WebhookRow } from '../../http/status/status.js'
 import { quietTroubleOf } from '../../http/status/trouble.js'
 import { caveatApartOf, troubleApartOf } from '../../http/status/words-apart.js'
@@ -133,7 +133,7 @@ export interface App {
    *
    * @throws CastellanError when Kafka does not answer, or the topic does not exist
    */
-  findRecord(question: RecordQuestion, principal: string): Promise<FoundRecords>
+  findRecord(question: RecordQuestion, asker: RecordAsker): Promise<FoundRecords>
   /**
    * Reads certificates and keys of token issuers again, and opens the audit file again.
    *
@@ -618,13 +618,13 @@ class ProcessParts implements App {
       uptimeSeconds: () => (performance.now() - this.#startedAt) / 1_000,
       ...this.readiness
     } as const
-    return servedStatus(facts, this.status, (question, principal) => this.findRecord(question, principal))
+    return servedStatus(facts, this.status, (question, asker) => this.findRecord(question, asker))
   }
 
-  findRecord(question: RecordQuestion, principal: string, onRead?: OnRead): Promise<FoundRecords> {
+  findRecord(question: RecordQuestion, asker: RecordAsker, onRead?: OnRead): Promise<FoundRecords> {
     const { all: clusters } = this.#clusters
     const deps = { clusters, receipts: this.#receipts?.desk, schemas: this.#schemas }
-    return findRecord(deps, question, principal, onRead)
+    return findRecord(deps, question, asker, onRead)
   }
 
   readonly #certificates = (): CertificateView[] =>

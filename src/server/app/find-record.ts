@@ -7,7 +7,7 @@ import { ageMsOf, exactTimestamp, isoNow } from '../../core/instants.js'
 import { parsedJson } from '../../core/json/parsed-json.js'
 import { isLegalTopicName, type KafkaRecord } from '../../core/model.js'
 import { ANONYMOUS } from '../../http/access/access.js'
-import type { FoundRecords, OnRead, RecordQuestion } from '../../http/status/record-question.js'
+import type { FoundRecords, OnRead, RecordAsker, RecordQuestion } from '../../http/status/record-question.js'
 import { agoText, countText, firstOf, instantText } from '../../http/status/units.js'
 import { type PartitionerName, partitioners } from '../../producer/memory/partitioners.js'
 import type { RouterHandle } from '../../router/routing/router.js'
@@ -47,7 +47,7 @@ export interface FindRecordDeps {
 export async function findRecord(
   { clusters, receipts, schemas }: FindRecordDeps,
   question: RecordQuestion,
-  principal: string,
+  { principal, client }: RecordAsker,
   onRead: OnRead = () => undefined
 ): Promise<FoundRecords> {
   if (question.by === 'receipt') {
@@ -55,10 +55,10 @@ export async function findRecord(
     const principals = [...new Set([principal, ANONYMOUS])]
     return ofReceipt(await receipts.read({ id: question.receipt, principals }))
   }
-  const { topic, key, cluster: name = 'default' } = question
+  const { cluster: name = 'default' } = question
   const cluster = clusters.find(one => one.name === name)
   if (cluster === undefined) throw new InvalidRequestError(`there is no cluster ${name}`)
-  const search = new KeySearch(cluster, topic, key, schemas)
+  const search = new KeySearch(cluster, question, client, schemas)
   try {
     return await search.run()
   } finally {
@@ -98,6 +98,7 @@ function ofReceipt(reply: ReceiptReply): FoundRecords {
 }
 
 type Searched = FoundRecords['searched'][number]
+type QuestionByKey = Extract<RecordQuestion, { readonly by: 'key' }>
 
 /**
  * Looks for a key from the ends of partitions backwards, within bounds of records, bytes and time. The partitions in
@@ -110,6 +111,7 @@ class KeySearch {
   readonly #topic: string
   readonly #spellings: readonly Buffer[]
   readonly #schemas: Decoding | undefined
+  readonly #owner: string | undefined
   /** The JSON that a key with a schema may have. */
   readonly #jsons: ReadonlySet<string>
   readonly #scan = new BackwardScan({
@@ -123,8 +125,15 @@ class KeySearch {
   readonly #searched: Searched[] = []
   #isFoundAsAsked = false
 
-  constructor({ router, verbs }: FindRecordDeps['clusters'][number], topic: string, key: string, schemas?: Decoding) {
+  /** @param owner whose work decoding is */
+  constructor(
+    { router, verbs }: FindRecordDeps['clusters'][number],
+    { topic, key }: QuestionByKey,
+    owner: string | undefined,
+    schemas?: Decoding
+  ) {
     this.#schemas = schemas
+    this.#owner = owner
     this.#jsons = new Set([key, JSON.stringify(key), sameJson(key)])
     this.#router = router.ref
     this.#verbs = verbs
@@ -196,7 +205,7 @@ class KeySearch {
   async #look(partition: number, { key, offset, timestampMs, value, headers }: KafkaRecord): Promise<boolean> {
     let isAsAsked = false
     if (this.#schemas !== undefined && key?.[0] === 0 && !this.#scan.isLate) {
-      const { key: json } = await recordJson(this.#schemas, { key, value: null, headers })
+      const { key: json } = await recordJson(this.#schemas, { key, value: null, headers }, false, this.#owner)
       isAsAsked = this.#jsons.has(json) || this.#jsons.has(sameJson(json))
     }
     const spelling = key === null ? -1 : this.#spellings.findIndex(one => key.equals(one))

@@ -15,7 +15,7 @@ import { type CertificateView, certificateViewOf } from '../../http/server/certi
 import type { LoadShedder } from '../../http/server/load-shedder.js'
 import type { ProcessStatus } from '../../http/server/management-port.js'
 import type { PageSource } from '../../http/server/page-routes.js'
-import { type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
+import { type RecordAsker, type RecordQuestion, withCaveat } from '../../http/status/record-question.js'
 import {
   type CertificateRow,
   type ClockRow,
@@ -445,8 +445,8 @@ export function servedStatus(
   const source = sharedStatus(look, performanceClock)
   const page = {
     html: readPage,
-    findRecord: async (question: RecordQuestion, principal: string) =>
-      withCaveat(await findRecord(question, principal), question, await source())
+    findRecord: async (question: RecordQuestion, asker: RecordAsker) =>
+      withCaveat(await findRecord(question, asker), question, await source())
   }
   return { ...facts, source, page }
 }

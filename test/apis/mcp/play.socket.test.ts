@@ -83,7 +83,11 @@ describe('tools for agents', () => {
     const verbs = new FollowedVerbs(1)
     const searches: (() => void)[] = []
     const found = { verdict: 'no', message: '', records: [], searched: [], notSearched: 0 } as const
-    const findRecord = () => new Promise(resolve => searches.push(() => resolve(found)))
+    const askers: unknown[] = []
+    const findRecord = (_: unknown, asker: unknown) => {
+      askers.push(asker)
+      return new Promise(resolve => searches.push(() => resolve(found)))
+    }
     const callerOf = (request: IncomingMessage): Caller => ({
       ...openAccess.callerOf(request),
       principal: request.headers.authorization!
@@ -98,6 +102,7 @@ describe('tools for agents', () => {
     expect((await find('c')).structuredContent.error).to.equal('overloaded')
     for (const end of searches) end()
     await Promise.all(running)
+    expect(askers.at(-1), 'whose work it is').to.deep.equal({ principal: 'b', client: 'principal b' })
   })
 
   it('end their wait for records when the client leaves', async () => {

@@ -48,6 +48,16 @@ describe('the page of the management port', () => {
     expect(response.headers.get('access-control-allow-origin')).to.equal(null)
   })
 
+  it('counts the work of a search to the client that asks', async () => {
+    const askers: unknown[] = []
+    find = async (_, asker) => {
+      askers.push(asker)
+      return { ...FOUND, records: [], searched: [] }
+    }
+    await post(aKey)
+    expect(askers).to.deep.equal([{ principal: 'anonymous', client: 'address 127.0.0.1' }])
+  })
+
   it('has a HEAD; other methods of the port are answered 405 with those that the path takes', async () => {
     expect((await fetch(`${started.http.urls.management}/`, { method: 'HEAD' })).status).to.equal(200)
     const answered = async (method: string, path: string): Promise<string> => {

@@ -1,6 +1,7 @@
 import { expect } from 'chai'
 import { startEmbeddedCluster } from '../../../src/embedded-broker/start-embedded-cluster.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
+import type { Decoding } from '../../../src/schemas/record-json.js'
 import { Schemas } from '../../../src/schemas/schemas.js'
 import { schemasSettings } from '../../../src/schemas/settings.js'
 import { findRecord, partitionsOf, spellingsOf } from '../../../src/server/app/find-record.js'
@@ -9,12 +10,14 @@ import { startCastellan } from '../../support/castellan.js'
 import { CodecsInPlace } from '../../support/codecs-in-place.js'
 import { onBroker } from '../../support/stage.js'
 
+const ANN = { principal: 'ann', client: 'principal ann' }
+
 describe('the search for a record', () => {
   const stage = onBroker()
 
   const find = (topic: string, key: string) => {
     const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.verbs }]
-    return findRecord({ clusters }, { by: 'key', topic, key }, 'ann')
+    return findRecord({ clusters }, { by: 'key', topic, key }, ANN)
   }
   const write = (topic: string, records: readonly { key: string | null; value: string | null }[]) =>
     stage.reader.produce(records.map(record => ({ topic, partition: 0, ...record })))
@@ -48,7 +51,7 @@ describe('the search for a record', () => {
     const records = keys.map((key, at) => ({ topic: 'typed', partition: at % 2, key, value: 'v' }))
     await stage.reader.produce([...records, { topic: 'typed', partition: 0, key: 'plain', value: null }])
     const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.verbs }]
-    const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, 'ann')
+    const ask = (key: string) => findRecord({ clusters, schemas }, { by: 'key', topic: 'typed', key }, ANN)
     for (const key of ['{"n":5}', '{ "n": 5 }']) {
       const found = await ask(key)
       expect(found.records.map(({ partition, offset }) => [partition, offset])).to.have.deep.members([
@@ -61,7 +64,27 @@ describe('the search for a record', () => {
     registry.script = () => Promise.reject(new Error('away'))
     const unknown = new Schemas(settings, { transport: registry, host: new CodecsInPlace(), clock: () => 0 })
     const asked = { by: 'key', topic: 'typed', key: 'plain' } as const
-    expect((await findRecord({ clusters, schemas: unknown }, asked, 'ann')).verdict).to.equal('yes')
+    expect((await findRecord({ clusters, schemas: unknown }, asked, ANN)).verdict).to.equal('yes')
+  })
+
+  it('decodes keys in the line of the client that asks, so that each client waits for its own work alone', async () => {
+    stage.cluster.createTopic('owned', { partitions: 1 })
+    await stage.reader.produce([{ topic: 'owned', partition: 0, key: Buffer.from([0, 0, 0, 0, 7, 1]), value: 'v' }])
+    const clusters = [{ name: 'default', router: stage.reader.router, verbs: stage.reader.verbs }]
+    const owners: (string | undefined)[] = []
+    const schemas: Decoding = {
+      decode: async (_bytes, _header, owner) => {
+        owners.push(owner)
+        return { type: 'decoded', format: 'AVRO', id: 7, json: '5' }
+      },
+      decodeEach: () => Promise.reject(new Error('keys are decoded one by one'))
+    }
+    for (const client of ['principal ann', 'address 127.0.0.1', undefined]) {
+      const asker = { principal: 'ann', client }
+      const found = await findRecord({ clusters, schemas }, { by: 'key', topic: 'owned', key: '5' }, asker)
+      expect(found.verdict).to.equal('yes')
+    }
+    expect(owners).to.deep.equal(['principal ann', 'address 127.0.0.1', undefined])
   })
 
   it('waits for no answer longer than a search may take, also where the records are deleted before they are read', async () => {
@@ -79,7 +102,7 @@ describe('the search for a record', () => {
       }
     }
     const clusters = [{ name: 'default', verbs, router: { ...router, ref: { ...router.ref, tell } } }]
-    await findRecord({ clusters }, { by: 'key', topic: 'cleared', key: 'a' }, 'ann')
+    await findRecord({ clusters }, { by: 'key', topic: 'cleared', key: 'a' }, ANN)
     expect([...limits.keys()]).to.include('fetchOffset')
     expect(Math.max(...limits.values())).to.be.at.most(15_000)
   })
@@ -107,14 +130,10 @@ describe('the search for a record', () => {
       expect(twoNodes.leaderOf('audit', gone)).not.to.equal(twoNodes.leaderOf('audit', left))
       await twoNodes.stopNode(twoNodes.leaderOf('audit', gone))
       const clusters = [{ name: 'default', router: other.router, verbs: other.verbs }]
-      const { verdict, message, records } = await findRecord(
-        { clusters },
-        { by: 'key', topic: 'audit', key: 'a' },
-        'ann'
-      )
+      const { verdict, message, records } = await findRecord({ clusters }, { by: 'key', topic: 'audit', key: 'a' }, ANN)
       expect([verdict, records.map(({ partition }) => partition)]).to.deep.equal(['yes', [left]])
       expect(message).to.match(/ Not looked at, because no broker leads it now: audit\/1\.$/)
-      const none = await findRecord({ clusters }, { by: 'key', topic: 'audit', key: 'z' }, 'ann')
+      const none = await findRecord({ clusters }, { by: 'key', topic: 'audit', key: 'z' }, ANN)
       expect([none.verdict, none.notSearched]).to.deep.equal(['notFound', 1])
     } finally {
       await other.close()
@@ -287,7 +306,7 @@ describe('the search for a record', () => {
   it('tells what became of the records of a receipt', async () => {
     const of = (records: readonly object[]) => {
       const receipts = { read: async () => ({ type: 'found', records, isSettled: true }) as never }
-      return findRecord({ clusters: [], receipts }, { by: 'receipt', receipt: 'r1' }, 'ann')
+      return findRecord({ clusters: [], receipts }, { by: 'receipt', receipt: 'r1' }, ANN)
     }
     const inKafka = { state: 'inKafka', partition: 1, offset: 7, timestampMs: 5 }
     expect(await of([inKafka])).to.deep.include({
