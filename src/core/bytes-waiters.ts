@@ -1,4 +1,5 @@
 import { Heap, type HeapItem } from './heap.js'
+import { Line, type LinePlace } from './line.js'
 
 /** A request, or a queue, that cannot go on before a client may take some bytes. */
 export interface BytesWaiter {
@@ -11,7 +12,7 @@ export interface BytesWaiter {
 /** A client with what it waits for, oldest first. */
 interface WaitingClient extends HeapItem {
   readonly client: string
-  readonly waiters: Set<BytesWaiter>
+  readonly waiters: Line<BytesWaiter>
   readonly order: number
   heldBytes: number
   /** Where it stands: by the bytes of its first waiter, or aside. */
@@ -34,6 +35,7 @@ const classOf = (bytes: number): number => Math.max(0, Math.floor(Math.log2(byte
 export class BytesWaiters {
   readonly #isLarge: (bytes: number) => boolean
   readonly #byClient = new Map<string, WaitingClient>()
+  readonly #places = new Map<BytesWaiter, LinePlace<BytesWaiter>>()
   /** Clients by the class of bytes that they wait for. */
   readonly #classes: Heap<WaitingClient>[] = []
   /** Clients that wait for more than the share of a client. */
@@ -82,13 +84,12 @@ export class BytesWaiters {
   /** @param heldBytes of its client */
   add(waiter: BytesWaiter, heldBytes: number): void {
     const known = this.#byClient.get(waiter.client)
-    if (known !== undefined) {
-      known.waiters.add(waiter)
-      return
-    }
+    const waiters = known?.waiters ?? new Line<BytesWaiter>()
+    this.#places.set(waiter, waiters.add(waiter))
+    if (known !== undefined) return
     const { client } = waiter
     const heap = this.#heapOf(waiter)
-    const added = { client, waiters: new Set([waiter]), order: this.#order++, heldBytes, heap, heapAt: -1 }
+    const added = { client, waiters, order: this.#order++, heldBytes, heap, heapAt: -1 }
     this.#byClient.set(client, added)
     heap.add(added)
   }
@@ -100,11 +101,13 @@ export class BytesWaiters {
 
   /** @returns whether it was waiting */
   delete(waiter: BytesWaiter): boolean {
-    const known = this.#byClient.get(waiter.client)
-    if (known === undefined) return false
+    const place = this.#places.get(waiter)
+    if (place === undefined) return false
+    const known = this.#byClient.get(waiter.client)!
     const isFirst = firstOf(known) === waiter
-    if (!known.waiters.delete(waiter)) return false
-    if (known.waiters.size === 0) {
+    place.leave()
+    this.#places.delete(waiter)
+    if (known.waiters.first === undefined) {
       this.#byClient.delete(known.client)
       known.heap.remove(known)
     } else if (isFirst) this.#moveTo(this.#heapOf(firstOf(known)), known)
@@ -157,4 +160,4 @@ export class BytesWaiters {
 
 const leastOf = (heap: Heap<WaitingClient> | undefined): number => heap?.first?.heldBytes ?? Number.POSITIVE_INFINITY
 
-const firstOf = ({ waiters }: WaitingClient): BytesWaiter => waiters.values().next().value as BytesWaiter
+const firstOf = ({ waiters }: WaitingClient): BytesWaiter => waiters.first!

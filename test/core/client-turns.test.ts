@@ -30,4 +30,27 @@ describe('core: turns of clients', () => {
     expect(turns.size).to.equal(1)
     expect(take(2)).to.deep.equal(['a2', undefined])
   })
+
+  it('give an item without a walk through a Map or a Set, which would step over all that have left', () => {
+    for (let at = 0; at < 1_000; at++) turns.add(`client ${at % 100}`, `item ${at}`)
+    const walks = [
+      ...([Symbol.iterator, 'keys', 'values', 'entries'] as const).map(name => [Map.prototype, name] as const),
+      ...([Symbol.iterator, 'keys', 'values', 'entries'] as const).map(name => [Set.prototype, name] as const)
+    ].map(([prototype, name]) => ({ prototype: prototype as never, name: name as never, walk: prototype[name] }))
+    let begun = 0
+    for (const { prototype, name, walk } of walks)
+      Object.assign(prototype, {
+        [name](this: never) {
+          begun++
+          return (walk as () => unknown).call(this)
+        }
+      })
+    let taken = 0
+    try {
+      while (turns.next() !== undefined) taken++
+    } finally {
+      for (const { prototype, name, walk } of walks) Object.assign(prototype, { [name]: walk })
+    }
+    expect([taken, begun]).to.deep.equal([1_000, 0])
+  })
 })
