@@ -1,6 +1,7 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, openSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { InvalidArgumentError } from 'commander'
+import { makeDirectory } from '../core/files/make-directory.js'
 import { isLegalTopicName } from '../core/model.js'
 import { codeOf } from '../core/node-errors.js'
 import type { ConfigSources, ExplainedConfig, FlagSetting } from '../server/config/config.js'
@@ -90,7 +91,7 @@ function directoryOf({ config: { embedded, wal }, originOf }: ExplainedConfig): 
 function keep(directory: string, name: string, secret: string): { readonly path: string; readonly isNew: boolean } {
   const path = join(directory, 'webhooks', `${name}.secret`)
   try {
-    mkdirSync(join(directory, 'webhooks'), { recursive: true, mode: 0o700 })
+    makeDirectory(join(directory, 'webhooks'))
     const descriptor = openSync(path, 'wx', 0o600)
     try {
       writeSync(descriptor, `${secret}\n`)

@@ -8,6 +8,7 @@ import { isoOf } from '../../core/instants.js'
 import { type BrokerAddress, DAY_MS } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { certificateViewOf } from '../../http/server/certificates.js'
+import { whyNotToTake } from '../../producer/log/log-lock.js'
 import { existingLogs } from '../../producer/log/operator.js'
 import { createTransport } from '../../schemas/transport.js'
 import type { Config } from '../../server/config/config.js'
@@ -94,22 +95,26 @@ async function examineRegistry(
   return await Promise.all(registry.urls.map(ask)).finally(() => transport.close())
 }
 
-/** The durable logs that a running process uses. */
+/** The durable logs that a running process uses; where none does, whether a process of this user could use the directory here. */
 async function examineLogs(directory: string): Promise<readonly DoctorFinding[]> {
-  if (!existsSync(directory)) return []
-  const paths = logsIn(directory)
-  const owners = await Promise.all(paths.map(async path => ({ path, owner: await ownerOf(path) })))
-  return owners.flatMap(({ path, owner }) => {
+  const about = 'durable log'
+  const root = resolve(directory)
+  const logs = existsSync(root) ? logsIn(root) : []
+  const owners = await Promise.all(logs.map(async path => ({ path, owner: await ownerOf(path) })))
+  const used = owners.flatMap(({ path, owner }) => {
     if (owner === undefined) return []
     const who = owner.pid === undefined ? 'a process that does not tell its id' : `process ${owner.pid}`
-    return [finding('durable log', 'works', `${path} is used by ${who}`)]
+    return [finding(about, 'works', `${path} is used by ${who}`)]
   })
+  const why = used.length > 0 ? undefined : await whyNotToTake(root)
+  // Gateways may run as another user, and have volumes that are not mounted here.
+  return why === undefined ? used : [finding(about, 'cannot tell', why)]
 }
 
 function logsIn(directory: string): readonly string[] {
   try {
     return existingLogs(directory).map(log => log.directory.path)
   } catch {
-    return [resolve(directory)]
+    return [directory]
   }
 }

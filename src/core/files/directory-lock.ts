@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto'
-import { closeSync, linkSync, mkdirSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
+import { closeSync, linkSync, openSync, renameSync, statSync, unlinkSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 import { pause } from '../ending.js'
 import { codeOf, tryTo } from '../node-errors.js'
+import { makeDirectory } from './make-directory.js'
 
 const LOCK = 'LOCK'
 const MAX_SOCKET_PATH_BYTES = 107
@@ -52,7 +53,7 @@ export class DirectoryLock {
    */
   static async take(directory: string, words: LockWords, onLost: () => void, name = LOCK): Promise<DirectoryLock> {
     try {
-      mkdirSync(directory, { recursive: true, mode: 0o700 })
+      makeDirectory(directory)
     } catch (error) {
       throw words.unusable(directory, error)
     }

@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { makeDirectory } from '../../core/files/make-directory.js'
 import { topicPartitionKey } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
 import { BrokerLock, type LockDeps } from './broker-lock.js'
@@ -101,7 +102,7 @@ const linesOf = (offsets: Iterable<StoredOffset>): string =>
  */
 export async function directoryStorage(directory: string, files: FileSystem, deps: LockDeps): Promise<Storage> {
   const { warn } = deps
-  files.mkdirSync(join(directory, 'logs'), { recursive: true, mode: FOLDER_MODE })
+  makeDirectory(join(directory, 'logs'), files)
   let isLost = false
   const own = whileOwned(files, directory, () => isLost)
   const onLost = (): void => {

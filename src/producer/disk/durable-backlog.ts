@@ -162,6 +162,8 @@ export class DurableBacklog {
   /** Why the log could not be opened. */
   #openFailure: LogRefusal | undefined
   #lastRefusal: LogRefusal | undefined
+  /** The directory could be made, or was there, at the last look. */
+  #isUsable = false
   #viewed: { readonly at: number; readonly backlog: LogView['backlog'] } | undefined
   #isClosed = false
   #receiptIssuer: ReceiptIssuer | undefined
@@ -249,7 +251,9 @@ export class DurableBacklog {
   async #whyNotToOpen(): Promise<string | undefined> {
     await this.#opening?.catch(() => undefined)
     if (this.#opened !== undefined) return undefined
-    const why = await whyNotToTake(resolve(this.#options.settings.directory))
+    // Whether a directory can be made is not tried again each second.
+    const why = await whyNotToTake(resolve(this.#options.settings.directory), !this.#isUsable)
+    this.#isUsable = why === undefined
     if (why !== undefined || this.#openFailure === undefined) return why
     // Only another attempt can tell whether the reason of the earlier failure still exists.
     return this.open().then(

@@ -6,7 +6,6 @@ import {
   fstatSync,
   fsyncSync,
   ftruncateSync,
-  mkdirSync,
   openSync,
   readdirSync,
   readSync,
@@ -16,6 +15,7 @@ import {
   writeSync
 } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectory } from '../../core/files/make-directory.js'
 import { LogUnusableError } from './availability.js'
 import { journalIdOf, type LogDirectory, type LogFile, segmentIdOf } from './files.js'
 
@@ -36,7 +36,7 @@ export class NodeDirectory implements LogDirectory {
 
   constructor(path: string) {
     this.path = path
-    mkdirSync(path, { recursive: true, mode: 0o700 })
+    makeDirectory(path)
   }
 
   list(): readonly string[] {

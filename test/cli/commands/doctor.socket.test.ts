@@ -189,6 +189,14 @@ describe('castellan doctor', function () {
       expect(stdout).to.match(new RegExp(`^durable log +works ${directory} is used by process ${process.pid}$`, 'm'))
     })
 
+    it('tells that the directory of the durable log cannot be made here, and exits with 0, as gateways may be elsewhere', async () => {
+      const { code, stdout } = await withConfig(`wal: { directory: '/proc/castellan/wal' }`)
+      expect(code).to.equal(0)
+      expect(stdout).to.match(
+        /^durable log +cannot tell: .*\/proc\/castellan\/wal.*no directory can be made in \/proc/m
+      )
+    })
+
     it('tells whether the registry and other gateways answer, and exits with 0 where they do not', async () => {
       const [host, port] = new URL(registryUrl).host.split(':')
       const { code, stdout } = await withConfig(

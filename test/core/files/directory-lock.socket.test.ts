@@ -148,6 +148,17 @@ describe('the lock of a directory', () => {
     expect(readdirSync(directory)).to.deep.equal([])
   })
 
+  it('tells that a file system makes no directories, by leaving none where it does', async () => {
+    expect(await whyNotToTake('/proc/castellan/wal')).to.equal(
+      'the durable log cannot use /proc/castellan/wal (wal.directory): no directory can be made in /proc (ENOENT)'
+    )
+    expect(await whyNotToTake('/proc/castellan/wal', false), 'only the right to write is looked at').to.equal(undefined)
+    expect(await whyNotToTake(join(directory, 'wal'))).to.equal(undefined)
+    expect(readdirSync(directory)).to.deep.equal([])
+    const failure = await failureOf(lockLog('/proc/castellan/wal', () => undefined))
+    expect(failure?.message).to.match(/^the durable log cannot use \/proc\/castellan\/wal \(wal\.directory\): ENOENT/)
+  })
+
   it('is refused in one line where the directory cannot be made', async () => {
     const file = join(directory, 'file')
     writeFileSync(file, '')

@@ -41,6 +41,15 @@ describe('the durable log of the gateway', () => {
     expect(warnings.join()).to.match(/^the durable log cannot use .*not a directory.*; its records are refused/)
   })
 
+  it('says at start that a file system makes no directories, and answers requests', async () => {
+    const warnings: string[] = []
+    const log = { ...silentLogger, warn: (_: object, text: string) => void warnings.push(text) }
+    app = await stage.app({ 'wal.directory': '/proc/castellan/wal' }, log)
+    expect(warnings.join()).to.match(/^the durable log cannot use \/proc\/castellan\/wal .*; its records are refused/)
+    const answer = await fetch(`${app.urls.shared}/arion/async/orders`, { method: 'POST', body: 'hello' })
+    expect(answer.status).to.equal(503)
+  })
+
   it('is a reason not to be ready while it cannot be used and an API keeps records there', async () => {
     const file = join(directory, '..', 'file')
     writeFileSync(file, '')
