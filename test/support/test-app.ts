@@ -1,6 +1,6 @@
 import { type Logger, silentLogger } from '../../src/core/model.js'
 import { ThreadCodecs } from '../../src/schemas/thread-codec-host.js'
-import { type App, startApp } from '../../src/server/app/app.js'
+import { type App, type AppDeps, startApp } from '../../src/server/app/app.js'
 import { loadConfig } from '../../src/server/config/config.js'
 import { codecWorker, logWorker } from './built.js'
 import { CodecsInPlace } from './codecs-in-place.js'
@@ -14,7 +14,8 @@ const patient = { 'apis.kprf.messageTimeoutMs': '30000', 'advanced.http.maxEvent
 export function startTestApp(
   bootstrap: string,
   settings: Readonly<Record<string, string>> = {},
-  log: Logger = silentLogger
+  log: Logger = silentLogger,
+  deps: Pick<AppDeps, 'drainMs'> = {}
 ): Promise<App> {
   const all = {
     'clusters.default.brokers': bootstrap,
@@ -26,7 +27,7 @@ export function startTestApp(
   }
   const flags = Object.entries(all).map(([path, value]) => ({ flag: `--${path}`, path: path.split('.'), value }))
   const codecs = isDecided() ? new CodecsInPlace() : new ThreadCodecs({ worker: codecWorker })
-  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker, codecs })
+  return startApp(loadConfig({ flags }), { log, version: '0.0.0-test', logWorker, codecs, ...deps })
 }
 
 /** What `/metrics` says: the sum over all labels that begin with these; 0 where there is no such line. */

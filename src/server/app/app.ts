@@ -55,6 +55,7 @@ import type { Verbs } from '../../verbs/verbs.js'
 import type { WebhooksOfAll } from '../../webhooks/webhooks-of-all.js'
 import { usesEmbeddedBroker, warnings } from '../config/checks.js'
 import type { Config } from '../config/config.js'
+import { DRAIN_SHARE } from '../config/process-settings.js'
 import { tlsFilesIn } from '../config/tls-files.js'
 import { mountWebhooks } from '../webhooks/mount.js'
 import { announceBrokers, announceUrls } from './announce.js'
@@ -101,8 +102,6 @@ const REQUESTS_SHARE = 0.5
 const GROUPS_SHARE = 0.5
 /** Share of the remaining time for telling other gateways what became of the messages that they have lent. */
 const SETTLING_SHARE = 0.25
-/** Largest share of `shutdown.graceMs` that draining may take, and that webhooks may take, which leave meanwhile. */
-const DRAIN_SHARE = 0.5
 const LOOK_FOR_TROUBLE_EVERY_MS = 10_000
 
 const lossOf = (records: number): string =>
@@ -162,7 +161,7 @@ export interface AppDeps {
   readonly version: string
   /** The descriptor of a socket that listens on the shared port already. Absent: the process listens by itself. */
   readonly sharedFd?: number | undefined
-  /** Replaces `shutdown.drainMs` when the configuration does not set it. Default 0. */
+  /** Replaces `shutdown.drainMs` when the configuration does not set it, up to half of `shutdown.graceMs`. Default 0. */
   readonly drainMs?: number
   /** The module that the durable log's thread runs; needed only when the sources are run directly, without a build. */
   readonly logWorker?: URL | undefined
@@ -251,7 +250,7 @@ class ProcessParts implements App {
     this.metrics = createPrometheusMetrics()
     this.#metricsLogger = new PrometheusMetricsLogger(this.metrics.registry)
     const { graceMs } = config.shutdown
-    this.#drainMs = Math.min(config.shutdown.drainMs ?? drainMs, Math.floor(graceMs * DRAIN_SHARE))
+    this.#drainMs = config.shutdown.drainMs ?? Math.min(drainMs, Math.floor(graceMs * DRAIN_SHARE))
     this.#config = config
     this.#apis = enabledApis(listed, config)
     this.#log = log

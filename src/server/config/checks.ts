@@ -6,6 +6,7 @@ import { requiresCredentials } from '../../http/access/settings.js'
 import type { HttpApi } from '../../http/api/api.js'
 import type { ListenerTlsSettings } from '../../http/server/settings.js'
 import type { SaslSettings } from '../../kafka/settings.js'
+import { DRAIN_SHARE } from './process-settings.js'
 import { type Config, settingsOfApis } from './schema.js'
 import { problemsOfTlsFiles, problemsOfTokenCaFile, tlsFilesIn } from './tls-files.js'
 
@@ -31,6 +32,7 @@ export function crossCheck(
     ...checkEmbedded(config, environment),
     ...checkPeers(config),
     ...checkRegistry(config),
+    ...checkShutdown(config),
     ...checkClusters(config)
   ]
 }
@@ -123,6 +125,13 @@ function checkPeers({ peers }: Config): string[] {
   const { tlsDirectory } = peers
   if (tlsDirectory !== undefined) problems.push(...problemsOfTlsFiles('peers.tlsDirectory', tlsFilesIn(tlsDirectory)))
   return problems
+}
+
+function checkShutdown({ shutdown: { drainMs = 0, graceMs } }: Config): string[] {
+  if (drainMs <= graceMs * DRAIN_SHARE) return []
+  return [
+    `shutdown.drainMs: is ${drainMs}, more than half of shutdown.graceMs (${graceMs}), whose other half is for what was accepted`
+  ]
 }
 
 function checkRegistry({ schemas: { registry } }: Config): string[] {

@@ -69,6 +69,9 @@ export const serviceSettings = z
   .prefault({})
   .describe('The process as a service of the system')
 
+/** Largest share of `shutdown.graceMs` that draining may take, and that webhooks may take, which leave meanwhile. */
+export const DRAIN_SHARE = 0.5
+
 export const shutdownSettings = z
   .strictObject({
     graceMs: milliseconds
@@ -79,7 +82,7 @@ export const shutdownSettings = z
     drainMs: millisecondsOrZero
       .optional()
       .describe(
-        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000'
+        'How long requests are still served after SIGTERM or SIGINT while `/ready` already answers 503; at most half of `graceMs`. Absent: 0 when stdout is a terminal, else 5000 or half of `graceMs`, whichever is less'
       )
   })
   .prefault({})

@@ -127,12 +127,11 @@ describe('leaving without a crash', () => {
     expect(refused).to.equal('refused')
   })
 
-  it('takes no more than half of the grace for it, and nothing by default', async () => {
+  it('takes no more than half of the grace for it where no setting says more, and nothing by default', async () => {
     const lines: LogLine[] = []
     const log = recordingLogger(lines)
     // Longer than a test may take.
-    const settings = { 'shutdown.drainMs': '600000', 'shutdown.graceMs': '401' }
-    const short = await startTestApp(stage.bootstrap, settings, log)
+    const short = await startTestApp(stage.bootstrap, { 'shutdown.graceMs': '401' }, log, { drainMs: 600_000 })
     const byDefault = await startTestApp(stage.bootstrap, {}, log)
     const pauses = sinon.spy(globalThis, 'setTimeout')
     await short.stop()

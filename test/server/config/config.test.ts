@@ -483,6 +483,19 @@ describe('config', () => {
       }
     })
 
+    it('leave half of the time of a stop for what was accepted', () => {
+      const times = (drainMs: number, graceMs: number) => [
+        flag('--set', 'shutdown.drainMs', `${drainMs}`),
+        flag('--set', 'shutdown.graceMs', `${graceMs}`)
+      ]
+      expect(problemsOf({ flags: times(501, 1_000) })).to.deep.equal([
+        'shutdown.drainMs: is 501, more than half of shutdown.graceMs (1000), whose other half is for what was accepted'
+      ])
+      expect(loadConfig({ flags: times(500, 1_000) }).shutdown).to.deep.equal({ drainMs: 500, graceMs: 1_000 })
+      expect(problemsOf({ flags: [flag('--set', 'shutdown.drainMs', '5001')] })).to.have.length(1)
+      expect(loadConfig({ flags: [flag('--set', 'shutdown.graceMs', '1')] }).shutdown.drainMs).to.equal(undefined)
+    })
+
     it('switch the tools for agents on with the embedded broker, unless they say otherwise', () => {
       const isOn = (...flags: ReturnType<typeof flag>[]): boolean => loadConfig({ flags }).apis.mcp.enabled
       const brokers = flag('--brokers', 'clusters.default.brokers', 'kafka:9092')
