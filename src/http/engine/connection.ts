@@ -13,7 +13,7 @@ import { ConnectionTimes } from './time-limits.js'
 import { isWebsocketRequest } from './upgrade.js'
 
 const MAX_REQUESTS_PER_TICK = 8
-/** While a request keeps its turn, this much is read behind it, so that a client that leaves is noticed. */
+/** While a request keeps its turn, or as many are open as may be, this much is read behind it, so that a client that leaves is noticed. */
 const MAX_BEHIND_BYTES = 64 * 1024
 
 const CONNECTION = Symbol('connection')
@@ -208,9 +208,9 @@ export class Connection extends RequestsOfConnection {
     this.#setReading()
   }
 
-  /** Whether the next request may begin: no request keeps its turn, the client reads, and no stream is open. */
+  /** Whether the next request may begin: no request keeps its turn, few are open, the client reads, and no stream is open. */
   get #mayBegin(): boolean {
-    const mustWait = this.#answers.isFull || this.#answers.isStreaming || this.#isOffered
+    const mustWait = this.isFull || this.#answers.isFull || this.#answers.isStreaming || this.#isOffered
     return !this.#isTurnKept && !this.isPaused && !this.#isYielding && !mustWait
   }
 
@@ -314,7 +314,7 @@ export class Connection extends RequestsOfConnection {
   get #mayRead(): boolean {
     if (this.#state === 'over') return this.#end.isRead
     // A client that leaves while its offer is open is noticed.
-    const mayStay = this.#isTurnKept && (this.#rest?.length ?? 0) < MAX_BEHIND_BYTES
+    const mayStay = (this.#isTurnKept || this.isFull) && (this.#rest?.length ?? 0) < MAX_BEHIND_BYTES
     const isStalled = this.#isStalled && !mayStay
     const isWaiting = this.isPaused || this.#isBodyHeld || isStalled || this.#isYielding || this.#answers.isFull
     return this.#state === 'open' && !isWaiting
@@ -332,6 +332,7 @@ export class Connection extends RequestsOfConnection {
 
   override changed(): void {
     super.changed()
+    this.#goOnLater()
     this.#sayLastAnswer()
   }
 
@@ -349,7 +350,11 @@ export class Connection extends RequestsOfConnection {
   /** The next request begins behind the code that calls this, which may be about to answer. */
   turnChanged(isKept: boolean): void {
     this.#isTurnKept = isKept
-    if (!isKept && this.#isStalled) process.nextTick(() => this.goOn())
+    if (!isKept) this.#goOnLater()
+  }
+
+  #goOnLater(): void {
+    if (this.#isStalled) process.nextTick(() => this.goOn())
   }
 
   /** Goes on in a later tick: the request that was held is about to keep its turn. */
@@ -377,7 +382,7 @@ export class Connection extends RequestsOfConnection {
   check(now: number): void {
     const isUpgraded = this.#state === 'upgraded'
     const owner = this.receiving?.owner
-    const isSilenceOurs = this.isPaused || (this.#isTurnKept && this.#isStalled)
+    const isSilenceOurs = this.isPaused || (this.#isStalled && (this.#isTurnKept || this.isFull))
     if (this.#times.isSilent(this.silence, isSilenceOurs, owner !== undefined, now)) {
       this.silence!.onEnd()
       if (owner === undefined) this.socket.destroy()

@@ -194,7 +194,11 @@ export abstract class RequestsOfConnection {
   /** False for a single request: only answers to earlier requests free memory, so it would wait for itself. */
   get #hasTooMuch(): boolean {
     if (this.openRequests <= 1) return false
-    const { maxRequestsPerConnection, maxBodyBytesPerConnection } = this.host.limits
-    return this.openRequests > maxRequestsPerConnection || this.#bodyBytes >= maxBodyBytesPerConnection
+    return this.#bodyBytes >= this.host.limits.maxBodyBytesPerConnection
+  }
+
+  /** As many requests are open as may be: the next one begins behind an answer. */
+  protected get isFull(): boolean {
+    return this.openRequests >= this.host.limits.maxRequestsPerConnection
   }
 }

@@ -2,7 +2,7 @@ import { expect } from 'chai'
 import sinon from 'sinon'
 import type { ConnectionsLimits } from '../../../src/http/engine/connections.js'
 import { SilenceLimit } from '../../../src/http/engine/silence-limit.js'
-import { type Client, closeConnections, connectionsWith, get } from './fake-connections.js'
+import { type Client, closeConnections, connectionsWith, get, post } from './fake-connections.js'
 import { FakeSocket } from './fake-socket.js'
 
 describe('http: a connection and what it holds', () => {
@@ -26,6 +26,8 @@ describe('http: a connection and what it holds', () => {
     client.socket.flush()
     clock.tick(0)
   }
+
+  const turn = (): Promise<void> => new Promise(resolve => process.nextTick(resolve))
 
   it('is counted until the end of the socket', () => {
     const { connect, gaugeOf } = setUp()
@@ -78,14 +80,33 @@ describe('http: a connection and what it holds', () => {
     expect(other.socket.destroyed).to.equal(false)
   })
 
-  it('is paused with too many requests, until one is answered', () => {
-    const client = setUp({ maxRequestsPerConnection: 3 }).connect()
-    client.take(get('/').repeat(3))
-    expect([client.socket.newly(), client.connection.openRequests]).to.deep.equal([[], 3])
-    client.take(get('/'))
+  for (const most of [1, 3])
+    it(`has at most ${most} requests at a time, in one piece or several, and reads the bodies of all of them`, async () => {
+      const client = setUp({ maxRequestsPerConnection: most }).connect()
+      client.take(get('/').repeat(most - 1) + post('/', 'ab', 4))
+      client.take('cd')
+      expect([client.connection.openRequests, client.connection.incomplete]).to.deep.equal([most, undefined])
+      for (const _ of [1, 2]) client.take(get('/').repeat(2))
+      expect([client.connection.openRequests, client.answers.length]).to.deep.equal([most, most])
+      for (let count = 1; count <= 4; count++) {
+        answer(client, count - 1)
+        await turn()
+        expect([client.connection.openRequests, client.answers.length]).to.deep.equal([most, most + count])
+      }
+      answer(client, 4)
+      await turn()
+      expect(client.connection.openRequests).to.equal(most - 1)
+    })
+
+  it('notices that a client has left while as many requests are open as may be, up to 64 KiB behind them', async () => {
+    const client = setUp({ maxRequestsPerConnection: 1 }).connect()
+    client.take(get('/').repeat(2))
+    expect(client.socket.newly()).to.deep.equal([])
+    client.take(get(`/${'x'.repeat(900)}`).repeat(80))
     expect(client.socket.newly()).to.deep.equal(['pause'])
     answer(client, 0)
-    expect([client.socket.newly(), client.connection.openRequests]).to.deep.equal([['resume'], 3])
+    await turn()
+    expect(client.connection.openRequests).to.equal(1)
   })
 
   it('is paused with too many bytes of earlier requests, and never by the only one', () => {
