@@ -85,8 +85,8 @@ const table = [
   [50, 'INVALID_TRANSACTION_TIMEOUT', 'final'],
   [51, 'CONCURRENT_TRANSACTIONS', 'retry'],
   [52, 'TRANSACTION_COORDINATOR_FENCED', 'final'],
-  [53, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'final'],
-  [54, 'SECURITY_DISABLED', 'final'],
+  [53, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED', 'final', 'not authorized for the transactional id'],
+  [54, 'SECURITY_DISABLED', 'final', 'no authorizer is configured'],
   [55, 'OPERATION_NOT_ATTEMPTED', 'final'],
   [56, 'KAFKA_STORAGE_ERROR', 'retry', 'the broker has trouble with its disk'],
   [57, 'LOG_DIR_NOT_FOUND', 'final'],
@@ -193,14 +193,31 @@ const known: ReadonlyMap<number, KafkaErrorCode> = new Map(
   table.map(([code, name, reaction, cause]) => [code, describe(code, name, reaction, cause)])
 )
 
+const DENIALS = codesOf(
+  'TOPIC_AUTHORIZATION_FAILED',
+  'GROUP_AUTHORIZATION_FAILED',
+  'CLUSTER_AUTHORIZATION_FAILED',
+  'TRANSACTIONAL_ID_AUTHORIZATION_FAILED'
+)
+
+/**
+ * What a broker says of an error, where it may be shown. A broker that refuses a right may show its own request: its
+ * addresses, and who has asked.
+ *
+ * @returns `undefined`: it said nothing, or may not be shown
+ */
+export const shownWords = (code: number, words: string | null | undefined): string | undefined =>
+  words && !DENIALS.has(code) ? words : undefined
+
 /**
  * An unknown code counts as retriable, because it may be a temporary error of a newer broker.
  *
- * @param words of the broker, which stand in place of the likely cause. Absent, or empty: it has sent none
+ * @param words of the broker, which stand in place of the likely cause where they may be shown. Absent, or empty: it has sent none
  */
 export function kafkaErrorOf(code: number, words?: string): KafkaErrorCode {
   const error =
     known.get(code) ??
     describe(code, `UNKNOWN_ERROR_${code}`, 'retry', 'this version of Castellan does not know the code')
-  return words ? { ...error, message: `${error.name} (${code}): ${words}` } : error
+  const shown = shownWords(code, words)
+  return shown === undefined ? error : { ...error, message: `${error.name} (${code}): ${shown}` }
 }

@@ -59,7 +59,7 @@ describe('castellan.admin', () => {
     const { admin } = castellan
     const error = await failed(admin.describeAcls({ resourceType: 'TOPIC', resourceName: 'orders' }))
     expect(error).to.include({ name: 'AdminError', code: 'securityDisabled', errorCode: 54, retriable: false })
-    expect(error.message).to.equal('No Authorizer is configured on the broker')
+    expect(error.message).to.equal('SECURITY_DISABLED (54): no authorizer is configured')
   })
 
   const wrongFilters: readonly (readonly [object, RegExp])[] = [

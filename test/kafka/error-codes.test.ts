@@ -17,6 +17,16 @@ describe('kafkaErrorOf', () => {
     expect(kafkaErrorOf(6).message).to.equal('NOT_LEADER_OR_FOLLOWER (6): another broker leads the partition now')
   })
 
+  it('shows the words of a broker, but none of one that refuses a right, which may show its own request', () => {
+    expect(kafkaErrorOf(44, 'too few replicas').message).to.equal('POLICY_VIOLATION (44): too few replicas')
+    const denials = Object.keys(errorCodes).filter(name => /(TOPIC|GROUP|CLUSTER|ID)_AUTHORIZATION_FAILED$/.test(name))
+    expect(denials).to.have.length(4)
+    for (const name of denials as (keyof typeof errorCodes)[]) {
+      const { message } = kafkaErrorOf(errorCodes[name], 'Request(connectionId=10.0.0.7:9092-10.0.0.8:53406)')
+      expect(message).to.match(/^\w+ \(\d+\): not authorized for the [a-z ]+$/)
+    }
+  })
+
   it('lets only what may pass be retried', () => {
     const retriable = Object.values(errorCodes).filter(code => kafkaErrorOf(code).retriable)
     expect(retriable).to.deep.equal([

@@ -2,18 +2,24 @@ import { isCount } from '../../core/counts.js'
 import { errorCodeOf } from '../../core/error-code-of.js'
 import { type CastellanError, type ErrorCode, KafkaError } from '../../core/errors.js'
 import { MAX_TOPIC_LENGTH, type Offset, type TopicPartition } from '../../core/model.js'
-import { errorCodes, kafkaErrorOf } from '../../kafka/error-codes.js'
+import { errorCodes, kafkaErrorOf, shownWords } from '../../kafka/error-codes.js'
 import type { Failure } from '../messages/request.js'
 
 /**
  * The failure for an error code of Kafka.
  *
- * @param message the text of the broker; `null`: it has sent none
+ * @param message the text of the broker, which is told where it may be shown; `null`: it has sent none
  */
 export function kafkaFailure(errorCode: number, message: string | null = null): Failure {
   const error = kafkaErrorOf(errorCode)
   const { retriable } = error
-  return { type: 'failed', errorCode, code: failureCodeOf(errorCode), message: message || error.message, retriable }
+  return {
+    type: 'failed',
+    errorCode,
+    code: failureCodeOf(errorCode),
+    message: shownWords(errorCode, message) ?? error.message,
+    retriable
+  }
 }
 
 const failureCodeOf = (errorCode: number): ErrorCode => {
