@@ -124,6 +124,19 @@ describe('confluent: permissions of administration', () => {
     for (const [method, path] of [...changes, ['POST', '/topics'], ['POST', '/topics/-/configs:alter']] as const) {
       const [status, body] = await ask(method, path, '{')
       expect([path, status, body.error_code]).to.deep.equal([path, 403, 40301])
+      expect(body.message).to.equal('changes are off; apis.confluent.administration: ownPort or everywhere allows them')
+    }
+  })
+
+  it('changes on the shared port, where no rules are, are refused with the setting and its value that allow them', async () => {
+    app = await serve(new AdminOnly(), { administration: 'ownPort' })
+    for (const [method, path] of changes) {
+      const [status, body] = await ask(method, path, '{')
+      expect([path, status, body.message]).to.deep.equal([
+        path,
+        403,
+        'changes are off on this port; a rule of access or apis.confluent.administration: everywhere allows them'
+      ])
     }
   })
 

@@ -169,7 +169,10 @@ export function change<Body = undefined>(
 function isServed({ parts, administration }: V3Requests, exchange: Exchange): boolean {
   const { isRuled } = parts.access.callerOf(exchange.request)
   if (administration !== 'off' && (isOnOwnPort(exchange) || administration === 'everywhere' || isRuled)) return true
-  const why = 'changes are off on this port; a rule of access or apis.confluent.administration allows them'
+  const why =
+    administration === 'off'
+      ? 'changes are off; apis.confluent.administration: ownPort or everywhere allows them'
+      : 'changes are off on this port; a rule of access or apis.confluent.administration: everywhere allows them'
   parts.answers.fail(exchange, new ForbiddenError(why), !hasBody(exchange))
   return false
 }
