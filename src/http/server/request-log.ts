@@ -175,7 +175,7 @@ const FRACTIONS = Array.from({ length: 1_000 }, (_, thousandths) => String(thous
  * Lines of JSON. Clients choose only the request id, which is checked; the other values need no escaping. What most lines share
  * with the last one is kept.
  *
- *   {"time":"2026-11-20T21:00:00.000Z","requestId":"a1","address":"10.0.0.7","api":"kprf","method":"POST","route":"/kprf/push","status":200,"durationMs":1.25}
+ *   {"level":"info","time":"2026-11-20T21:00:00.000Z","requestId":"a1","address":"10.0.0.7","api":"kprf","method":"POST","route":"/kprf/push","status":200,"durationMs":1.25,"msg":"request"}
  */
 export class AccessLines {
   #second = Number.NaN
@@ -188,7 +188,7 @@ export class AccessLines {
     const second = Math.floor(nowMs / SECOND_MS)
     if (second !== this.#second) {
       this.#second = second
-      this.#start = `{"time":"${isoOf(nowMs)!.slice(0, -'000Z'.length)}`
+      this.#start = `{"level":"info","time":"${isoOf(nowMs)!.slice(0, -'000Z'.length)}`
     }
     const last = this.#last
     if (last?.api !== api || last.method !== method || last.route !== route || last.status !== status) {
@@ -199,7 +199,7 @@ export class AccessLines {
     const micros = Math.round(durationMs * 1_000)
     return (
       `${this.#start}${String(nowMs - second * SECOND_MS).padStart(3, '0')}Z","requestId":${JSON.stringify(requestId)},` +
-      `"address":"${address}${this.#middle}${Math.floor(micros / 1_000)}${FRACTIONS[micros % 1_000]}}\n`
+      `"address":"${address}${this.#middle}${Math.floor(micros / 1_000)}${FRACTIONS[micros % 1_000]},"msg":"request"}\n`
     )
   }
 }

@@ -258,5 +258,5 @@ export function openAuditLog({ audit, auditFile }: AccessSettings, log: Logger):
   destination.on('error', error => log.error({ err: error }, `audit lines cannot be written to ${auditFile}`))
   const formatters = { level: (label: string) => ({ level: label }) }
   const file = pino({ base: null, formatters, timestamp: pino.stdTimeFunctions.isoTime }, destination)
-  return { write: line => file.info(line), reopen: () => destination.reopen(), close: () => destination.end() }
+  return { write: line => file.info(line, 'audit'), reopen: () => destination.reopen(), close: () => destination.end() }
 }

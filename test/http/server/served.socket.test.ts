@@ -215,6 +215,8 @@ describe('http: the access log', () => {
     const line = lineOf({ route: '/kprf/push', status: 200, durationMs: 1.250_4 })
     expect(line).to.match(/^[^\n]*\n$/)
     expect(JSON.parse(line)).to.deep.equal({
+      level: 'info',
+      msg: 'request',
       time: '2026-11-20T21:00:00.000Z',
       ...fields,
       route: '/kprf/push',

@@ -47,6 +47,8 @@ describe('the access log', () => {
       expect(JSON.parse(line)).to.deep.equal({
         ...fields,
         requestId,
+        level: 'info',
+        msg: 'request',
         time: '2026-11-20T21:00:00.000Z',
         durationMs: 1.235
       })
@@ -84,7 +86,7 @@ describe('the access log', () => {
           }
           const { status: _, ...start } = others
           expect(written.line(nowMs, { ...others, route, durationMs })).to.equal(
-            `${JSON.stringify({ time, ...start, ...end })}\n`
+            `${JSON.stringify({ level: 'info', time, ...start, ...end, msg: 'request' })}\n`
           )
         }
       })
