@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { expect } from 'chai'
 import fastify from 'fastify'
 import { ForbiddenError, QuotaExceededError } from '../../src/core/errors.js'
@@ -148,6 +149,23 @@ describe('a request with a key that another process owns', () => {
       expect(owner.verbs.records).to.have.length(2)
     })
   }
+
+  it('is refused by its head before its key is looked at, whichever process owns the key', async () => {
+    const way = ways.find(({ api }) => api.name === 'kafka-pixy')!
+    const { entry, owner } = await serveTwo(way)
+    const inChunks = async ({ app }: Served, headers: object) => {
+      const payload = Readable.from(['x'])
+      const type = { 'content-type': 'text/plain', 'transfer-encoding': 'chunked' }
+      const sent = { method: 'POST', url: `${way.api.prefix}/topics/orders/messages?sync`, payload } as const
+      const { statusCode, body } = await app.inject({ ...sent, headers: { ...type, ...headers } })
+      return [statusCode, JSON.parse(body)]
+    }
+    for (const process of [entry, owner])
+      for (const headers of [{}, { 'idempotency-key': 'k' }])
+        expect(await inChunks(process, headers)).to.deep.equal([400, { error: 'missing Content-Length header' }])
+    expect([...entry.verbs.records, ...owner.verbs.records]).to.deep.equal([])
+    expect([...entry.counts, ...owner.counts]).to.deep.equal([])
+  })
 
   it('is waited for within what timers and other processes allow, whatever the time limit of its API', async () => {
     const [way] = ways

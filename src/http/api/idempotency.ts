@@ -70,6 +70,8 @@ export interface GuardOptions {
   readonly holdMs?: number | undefined
   /** Whether a request produces records. Absent: all do. */
   readonly produces?: ((request: IncomingMessage) => boolean) | undefined
+  /** Whether the head of a request can be used. One that cannot is refused before its key is looked at. Absent: all can. */
+  readonly canBegin?: ((exchange: Exchange, params: Params) => boolean) | undefined
   /** Counts records whose key is refused. Absent: they are not counted. */
   readonly producer?: ApiProducer
   /** Bodies of unknown length are streams of records. */
@@ -186,12 +188,14 @@ export class Idempotency {
   }
 
   guard(receive: Receive, options: GuardOptions): Receive {
-    const { name, produces, waitMs = MAX_WAIT_MS, holdMs = MAX_WAIT_MS } = options
+    const { name, produces, canBegin, waitMs = MAX_WAIT_MS, holdMs = MAX_WAIT_MS } = options
     const route = { ...options, waitMs, holdMs, receive, answers: this.#answers }
     this.#routes.set(name, route)
     return (exchange, params) => {
       const header = exchange.request.headers[KEY_HEADER]
-      if (header === undefined || produces?.(exchange.request) === false) receive(exchange, params)
+      const isKeyed = header !== undefined && produces?.(exchange.request) !== false
+      // Passed on to the owner of its key, a request has the length that its body has turned out to have.
+      if (!isKeyed || canBegin?.(exchange, params) === false) receive(exchange, params)
       else this.#enter(new KeyedRequest(exchange, route, params))
     }
   }

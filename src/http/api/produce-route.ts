@@ -2,6 +2,7 @@ import { errorCodeOf } from '../../core/error-code-of.js'
 import { CastellanError, OverloadedError, UnreadableBodyError } from '../../core/errors.js'
 import { atOnce, costOf, type InPieces, MANY_RECORDS } from '../../core/loop-turns.js'
 import type { ProduceRecord, RecordFailure, RecordOutcome } from '../../core/model.js'
+import { tryTo } from '../../core/node-errors.js'
 import type { HeldRecords } from '../../core/record-budget.js'
 import type { RefusalReason } from '../../core/refusals.js'
 import { persistedText } from '../../verbs/persisted.js'
@@ -195,7 +196,8 @@ export class ProduceRoute<Head extends ProduceHead> {
     const maxBytes = this.#maxBodyBytes
     const refuse = this.#unusable.bind(this)
     const decoding = this.#decodes ? { decoding: { maxBytes, refuse } } : {}
-    const own = { name: this.#api.name, maxBodyBytes: maxBytes, producer: this.producer, ...decoding }
+    const canBegin = (exchange: Exchange, params: Params): boolean => tryTo(() => this.#api.readHead(exchange, params))
+    const own = { name: this.#api.name, maxBodyBytes: maxBytes, producer: this.producer, canBegin, ...decoding }
     return this.#context.idempotency?.guard(receive, { ...own, ...options }) ?? receive
   }
 
