@@ -62,11 +62,21 @@ interface Partition {
   tooLong: number
   /** True: the last commit got no answer, so it may come late. The next one is answered after it. */
   isUnsure: boolean
+  /** The source that was submitted last. `undefined`: none was. */
+  latest: PositionSource | undefined
+  /** When the position of then is committed again, because a commit of this member got no answer. `undefined`: all got one. */
+  again: { readonly at: number; readonly member: GroupMembership } | undefined
   /** Locks of the partition in the order of their turns. */
   readonly locks: (CommitLock & { isHeld: boolean; readonly onHeld: () => void })[]
 }
 
 const mayCommit = ({ locks, isUnsure }: Partition): boolean => locks.length === 0 || isUnsure
+
+/**
+ * A commit without an answer may arrive later and set the group back, because the protocol gives a coordinator no way to
+ * recognise it. So long after it, the position of then is committed once more.
+ */
+const AGAIN_AFTER_MS = 60_000
 
 const WITH_NEXT = Number.NEGATIVE_INFINITY
 const AT_ONCE = { dueAt: WITH_NEXT, isHopeful: true }
@@ -138,6 +148,7 @@ export class OffsetCommitter {
     // A commit for a partition that the coordinator does not know keeps its pause.
     const keepsPause = partition.waiting !== undefined && partition.denials > 0
     partition.waiting = source
+    partition.latest = source
     if (keepsPause) return
     Object.assign(partition, AT_ONCE)
     if (mayCommit(partition)) this.#wakeAt(this.#nextAt)
@@ -193,7 +204,7 @@ export class OffsetCommitter {
     const key = topicPartitionKey(topicPartition.topic, topicPartition.partition)
     return getOrAdd(this.#partitions, key, (): Partition => {
       const never = { denials: 0, deniedSince: 0, tooLong: Number.POSITIVE_INFINITY }
-      const idle = { waiting: undefined, isUnsure: false, locks: [] }
+      const idle = { waiting: undefined, isUnsure: false, latest: undefined, again: undefined, locks: [] }
       return { key, topicPartition, ...idle, ...AT_ONCE, ...never }
     })
   }
@@ -217,7 +228,8 @@ export class OffsetCommitter {
   /** Plans the next commit of the group, if a position waits. */
   #schedule(): void {
     for (const partition of this.#partitions.values()) {
-      const { waiting, dueAt } = partition
+      const { waiting, dueAt, again } = partition
+      if (again !== undefined) this.#wakeAt(again.at)
       // A commit after a pause of its own does not wait for `commitIntervalMs` as well.
       if (waiting && mayCommit(partition)) this.#wakeAt(dueAt === WITH_NEXT ? this.#nextAt : dueAt)
     }
@@ -240,6 +252,7 @@ export class OffsetCommitter {
     if (!member) return
     const now = runtime.clock()
     this.#nextAt = now + commitIntervalMs
+    for (const partition of this.#partitions.values()) submitAgain(partition, member, now)
     const due = [...this.#partitions.values()].filter(
       partition => partition.waiting && partition.dueAt <= now && mayCommit(partition)
     )
@@ -258,8 +271,10 @@ export class OffsetCommitter {
     const isTooLong = position.metadata.length >= tooLong
     const offsetAndMetadata = isTooLong ? (source.shortPosition ?? { ...position, metadata: '' }) : position
     const request = { groupId: runtime.groupId, topicPartition, offsetAndMetadata, rawMetadata: true, member }
-    runtime.ask('commitConsumerOffset', { timeoutMs: COMMIT_TIMEOUT_MS, ...request }, result => {
+    const onUnanswered = (): void => void (partition.again = { at: runtime.clock() + AGAIN_AFTER_MS, member })
+    runtime.ask('commitConsumerOffset', { timeoutMs: COMMIT_TIMEOUT_MS, ...request, onUnanswered }, result => {
       partition.isUnsure = result.type === 'timedOut' || (result.type === 'failed' && result.errorCode === undefined)
+      if (partition.isUnsure) onUnanswered()
       if (result.type === 'unknownTopicOrPartition' && this.#isKnown(partition)) this.#lookUp(partition, source, result)
       else
         this.#over(partition, () =>
@@ -372,6 +387,15 @@ export class OffsetCommitter {
   #tellIfIdle(): void {
     if (this.#whenIdle.length > 0 && this.isIdle) for (const tell of this.#whenIdle.splice(0)) tell()
   }
+}
+
+/** A late commit of another generation is refused, so nothing has to be committed after it. */
+function submitAgain(partition: Partition, { memberId, generationId }: GroupMembership, now: number): void {
+  const { again, latest } = partition
+  if (again === undefined || again.at > now) return
+  partition.again = undefined
+  if (again.member.memberId !== memberId || again.member.generationId !== generationId) return
+  if (partition.waiting === undefined) Object.assign(partition, { waiting: latest, ...AT_ONCE })
 }
 
 /** True for an error that passes. After a rebalance, the commit is repeated when the member has joined again. */

@@ -147,6 +147,11 @@ export interface CommitConsumerOffset extends Request<CommitConsumerOffsetResult
    * commit without a member, which the coordinator accepts while the group has no members.
    */
   readonly member?: GroupMembership | undefined
+  /**
+   * Called when a broker has not answered an attempt that was sent: it may still arrive, whatever the result is. Not
+   * called at the time limit of the request. If it throws, that is a warning.
+   */
+  readonly onUnanswered?: (() => void) | undefined
 }
 export type CommitConsumerOffsetResult = {
   readonly operation: 'commitConsumerOffset'

@@ -1,5 +1,6 @@
 import { isCount } from '../../core/counts.js'
 import { topicPartitionKey } from '../../core/model.js'
+import { resultOfUser } from '../../core/users-code.js'
 import type { BrokerClient, OffsetCommitResponse } from '../../kafka/broker-client.js'
 import { errorCodes } from '../../kafka/error-codes.js'
 import type { CommitConsumerOffset, Failure, GroupMembership } from '../messages/operations.js'
@@ -74,9 +75,11 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<CommitKind, Co
     return super.processResponse(call, response)
   }
 
-  override callFailed(call: GroupCall<CommitKind>): readonly OpenRequest[] {
-    commitsOf(call).forEach(landed)
-    return super.callFailed(call)
+  override callFailed(call: GroupCall<CommitKind>, error: Error, sent: boolean): readonly OpenRequest[] {
+    const commits = commitsOf(call)
+    if (sent) commits.forEach(tellUnanswered)
+    commits.forEach(landed)
+    return super.callFailed(call, error, sent)
   }
 
   protected answersIn({ partitions }: OffsetCommitResponse) {
@@ -101,6 +104,10 @@ export class CommitConsumerOffsetProcessor extends GroupProcessor<CommitKind, Co
 }
 
 const commitsOf = ({ partitions }: GroupCall<CommitKind>): OpenCommit[] => [...partitions.values()].flat()
+
+function tellUnanswered({ request: { onUnanswered } }: OpenCommit): void {
+  if (onUnanswered !== undefined) resultOfUser('onUnanswered of a request', onUnanswered, undefined)
+}
 
 /** The call that carried the commit has ended. */
 export function landed({ state, settled }: OpenCommit): void {

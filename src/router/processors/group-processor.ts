@@ -121,7 +121,7 @@ export abstract class GroupProcessor<Kind extends GroupKind, Answer extends Part
     return back
   }
 
-  callFailed({ partitions }: GroupCall<Kind>): readonly OpenRequest[] {
+  callFailed({ partitions }: GroupCall<Kind>, _error: Error, _sent: boolean): readonly OpenRequest[] {
     return stillOpen([...partitions.values()].flat())
   }
 

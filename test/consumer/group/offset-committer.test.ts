@@ -66,7 +66,8 @@ describe('the commits of a group', () => {
     expect(committer.isIdle).to.equal(false)
     runtime.pass(0)
     expect(committer.isIdle).to.equal(true)
-    expect(runtime.asked[0]!.request).to.deep.equal({
+    const { onUnanswered: _, ...request } = runtime.asked[0]!.request
+    expect(request).to.deep.equal({
       groupId: 'foo',
       topicPartition: orders(0),
       offsetAndMetadata: { offset: 2, metadata: 'm2' },
@@ -464,5 +465,131 @@ describe('a flush of the commits of a group', () => {
     stage.committer.stop()
     stage.runtime.pass(10 * INTERVAL_MS)
     expect([flushed.isOver, stage.sent()]).to.deep.equal([false, []])
+  })
+})
+
+describe('a commit of a group that got no answer, and may arrive late', () => {
+  const MINUTE_MS = 60_000
+  let stage: Stage
+  let committed: number
+  /** A position as that of a partition, which goes on. */
+  const moving: PositionSource = {
+    get position() {
+      return { offset: committed, metadata: '' }
+    }
+  }
+  const onUnansweredOf = ({ runtime }: Stage): (() => void) => runtime.asked.at(-1)!.request['onUnanswered'] as never
+
+  /** A commit whose first attempt is not answered by a broker, and whose next one is. */
+  function commitOnce(): void {
+    stage.runtime.held.add('commitConsumerOffset')
+    stage.committer.submit(orders(0), moving)
+    stage.runtime.pass(INTERVAL_MS)
+    onUnansweredOf(stage)()
+    stage.runtime.held.clear()
+    stage.runtime.pass(0)
+    stage.runtime.asked.splice(0)
+  }
+
+  beforeEach(() => {
+    stage = new Stage()
+    committed = 3
+  })
+
+  it('is followed by the position of a minute later, although a repetition was accepted', () => {
+    stage.runtime.held.add('commitConsumerOffset')
+    stage.committer.submit(orders(0), moving)
+    stage.runtime.pass(0)
+    onUnansweredOf(stage)()
+    stage.runtime.held.clear()
+    stage.runtime.pass(1_000)
+    expect(stage.sent()).to.deep.equal(['0@3'])
+    committed = 12
+    stage.committer.submit(orders(0), moving)
+    stage.runtime.pass(1_000)
+    expect(stage.sent()).to.deep.equal(['0@12'])
+    stage.runtime.committed = { offset: 3, metadata: '' }
+    committed = 14
+    stage.runtime.pass(MINUTE_MS - 2_001)
+    expect(stage.sent()).to.deep.equal([])
+    stage.runtime.pass(1)
+    expect([stage.sent(), stage.runtime.committed]).to.deep.equal([['0@14'], { offset: 14, metadata: '' }])
+    stage.runtime.pass(10 * MINUTE_MS)
+    expect([stage.sent(), stage.runtime.timersLeft], 'once').to.deep.equal([[], 0])
+  })
+
+  it('is followed so, too, where its time limit has passed', () => {
+    stage.answer({ type: 'timedOut' })
+    stage.committer.submit(orders(0), moving)
+    stage.runtime.pass(RETRY_MS)
+    expect(stage.sent()).to.deep.equal(['0@3', '0@3'])
+    stage.runtime.pass(MINUTE_MS)
+    expect(stage.sent()).to.deep.equal(['0@3'])
+  })
+
+  it('holds no flush up meanwhile', () => {
+    commitOnce()
+    const flushed = stage.flush()
+    stage.runtime.pass(0)
+    expect([stage.committer.isIdle, flushed.isOver, stage.sent()]).to.deep.equal([true, true, []])
+  })
+
+  it('is followed by nothing when the partition was dropped: another member has it, or the group was moved', () => {
+    commitOnce()
+    stage.committer.drop(orders(0))
+    stage.runtime.pass(2 * MINUTE_MS)
+    expect(stage.sent()).to.deep.equal([])
+    // The same partition comes back, as after a change of offsets.
+    commitOnce()
+    stage.committer.drop(orders(0))
+    committed = 0
+    stage.committer.submit(orders(0), moving)
+    stage.runtime.pass(2 * MINUTE_MS)
+    expect(stage.sent()).to.deep.equal(['0@0'])
+  })
+
+  for (const [name, now] of [
+    ['generation', { ...member, generationId: 4 }],
+    ['member', { ...member, memberId: 'other' }]
+  ] as const)
+    it(`is followed by nothing in another ${name}, which brokers tell from the former one`, () => {
+      commitOnce()
+      stage.membership = now
+      stage.committer.resume()
+      stage.runtime.pass(2 * MINUTE_MS)
+      expect([stage.sent(), stage.runtime.timersLeft]).to.deep.equal([[], 0])
+    })
+
+  it('is followed by nothing while the process is no member, and later in the same generation', () => {
+    commitOnce()
+    stage.membership = undefined
+    stage.runtime.pass(2 * MINUTE_MS)
+    expect(stage.sent()).to.deep.equal([])
+    stage.membership = member
+    stage.committer.resume()
+    stage.runtime.pass(0)
+    expect(stage.sent()).to.deep.equal(['0@3'])
+  })
+
+  it('is followed only after a transaction that has the partition, by what that has committed', () => {
+    commitOnce()
+    const lock = stage.committer.lock(orders(0), () => undefined)
+    expect(lock.isHeld).to.equal(true)
+    stage.runtime.pass(2 * MINUTE_MS)
+    expect(stage.sent()).to.deep.equal([])
+    committed = 20
+    lock.release()
+    stage.runtime.pass(0)
+    expect(stage.sent()).to.deep.equal(['0@20'])
+  })
+
+  it('is followed once in the minute, whatever the number of attempts', () => {
+    for (let at = 0; at < 5; at++) {
+      commitOnce()
+      stage.runtime.pass(10_000)
+    }
+    stage.runtime.asked.splice(0)
+    stage.runtime.pass(2 * MINUTE_MS)
+    expect(stage.sent()).to.deep.equal(['0@3'])
   })
 })

@@ -1,8 +1,10 @@
 import { expect } from 'chai'
+import { UnavailableError } from '../../../src/core/errors.js'
 import { errorCodes } from '../../../src/kafka/error-codes.js'
-import type { OpenRequest } from '../../../src/router/requests/open-requests.js'
+import { answerTimedOut, type OpenRequest } from '../../../src/router/requests/open-requests.js'
 import { Asked, CALL_TIMEOUT_MS, retried } from './asked.js'
 
+const LOST = new UnavailableError('brokerUnreachable', 'the connection was lost')
 const at = (partition: number, more: object = {}) => ({ topic: 'orders', partition, errorCode: 0, ...more })
 const requestFor = (partition: number, more: object = {}): object => ({
   groupId: 'billing',
@@ -64,6 +66,22 @@ describe('commitConsumerOffset', () => {
       expect(commit.state.inFlight).to.equal(false)
       asked.processor.addToQueue(commit)
     }
+  })
+
+  it('is told of an attempt that was sent and got no answer, and of no other', async () => {
+    const told: string[] = []
+    const waits = asked.ask(requestFor(0, { onUnanswered: () => told.push('unanswered') }))
+    expect(asked.processor.callFailed(await asked.next(), LOST, false)).to.deep.equal([waits])
+    expect(told).to.deep.equal([])
+    const again = asked.ask(requestFor(0, { onUnanswered: () => told.push('again') }))
+    expect(asked.processor.callFailed(await asked.next(), LOST, true)).to.deep.equal([again])
+    expect(told).to.deep.equal(['again'])
+    const answered = asked.ask(requestFor(0, { onUnanswered: () => told.push('late') }))
+    asked.ask(requestFor(1, { onUnanswered: () => expect.fail('a bug of the caller') }))
+    const call = await asked.next()
+    answerTimedOut(answered)
+    expect(asked.processor.callFailed(call, LOST, true)).to.have.length(1)
+    expect(told, 'it may arrive though its time is over').to.deep.equal(['again', 'late'])
   })
 
   it('is not sent when it was answered while it waited, nor given back', async () => {
