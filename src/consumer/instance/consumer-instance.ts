@@ -208,6 +208,7 @@ export class ConsumerInstance {
       reply(illegal('the instance has neither a subscription nor assigned partitions'))
       return
     }
+    this.#membership.readBegins()
     this.#reads.add({
       maxWaitMs: Math.min(limits.timeoutMs ?? settings.maxWaitMs, settings.maxWaitMs),
       maxBytes: Math.min(limits.maxBytes ?? settings.maxBytes, settings.maxBytes),

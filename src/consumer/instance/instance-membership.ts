@@ -6,6 +6,7 @@ import type { GroupRuntime, Timer } from '../group/group-runtime.js'
 import { Revocations } from '../group/revocations.js'
 import type { ConsumerSettings } from '../group/settings.js'
 import { type ChosenTopics, ChosenTopicsWatch, type PatternFinder } from '../group/topic-patterns.js'
+import { FirstRead } from './first-read.js'
 import { type InstanceCommits, late, TIMEOUT_MS } from './instance-commits.js'
 import type { InstancePartitions } from './instance-partitions.js'
 import type { InstanceReads } from './instance-reads.js'
@@ -58,6 +59,7 @@ export class InstanceMembership {
   readonly #revocations: Revocations
   #topics: ChosenTopicsWatch | undefined
   #chosen: ChosenTopics | undefined
+  #firstRead: FirstRead | undefined
   #member: GroupMember | undefined
   /** Number of memberships, part of the name of a connection. */
   #memberships = 0
@@ -106,9 +108,10 @@ export class InstanceMembership {
   }
 
   subscribe(topics: ChosenTopics): void {
-    const { runtime, consumer, patterns } = this.#options
+    const { runtime, consumer, patterns, settings, partitions } = this.#options
     this.#topics?.stop()
     this.#chosen = topics
+    this.#firstRead = settings.start === 'latest' ? new FirstRead(runtime, topic => partitions.began(topic)) : undefined
     this.#topics = new ChosenTopicsWatch({
       runtime,
       topics,
@@ -120,8 +123,13 @@ export class InstanceMembership {
     })
   }
 
+  readBegins(): void {
+    this.#firstRead?.begins()
+  }
+
   /** Joins the group to read these topics; without topics it leaves the group. */
   #join(names: readonly string[]): void {
+    this.#firstRead?.chosen(names)
     if (this.#whenLeft) return
     if (names.length > 0) {
       this.#member ??= this.#newMember()

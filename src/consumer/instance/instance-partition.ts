@@ -92,11 +92,16 @@ export class InstancePartition implements BatchHolder {
     this.#options = options
     this.#runtime = stoppable(options.runtime)
     this.#log = new PartitionLog(this.#runtime.ask, topicPartition)
+    const find: FindStart = start === 'none' ? () => this.#fail(noStart(topicPartition)) : start
+    let isEarliest = false
     this.#finder = new PositionFinder({
       log: this.#log,
       runtime: this.#runtime,
-      start: start === 'none' ? () => this.#fail(noStart(topicPartition)) : start,
-      onEarliest: () => undefined,
+      // A topic that was not there begins at its earliest record when it comes.
+      start: onStart => find(found => onStart(isEarliest && found === 'latest' ? 'earliest' : found)),
+      onEarliest: () => {
+        isEarliest = true
+      },
       retryBackoffMs: options.retryBackoffMs,
       onRefused: failure => this.#fail(failure)
     })

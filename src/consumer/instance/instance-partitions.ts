@@ -30,7 +30,7 @@ export class InstancePartitions {
   readonly #lastAccepted = new Map<string, LogPosition & { readonly topicId: string | undefined }>()
   /** How far the instance has read partitions that it no longer has. Their offsets may still be committed. */
   readonly #readBefore = new Map<string, Furthest>()
-  /** Topics that the instance has read: partitions that are added begin at their earliest record. */
+  /** Topics that the instance has read, or would have: partitions that are added begin at their earliest record. */
   readonly #begun = new Set<string>()
 
   constructor(options: InstancePartitionsOptions) {
@@ -44,6 +44,11 @@ export class InstancePartitions {
 
   hasBegun(topic: string): boolean {
     return this.#begun.has(topic)
+  }
+
+  /** The instance would have read a topic that was not there. */
+  began(topic: string): void {
+    this.#begun.add(topic)
   }
 
   /** Begins to read a partition, unless the instance reads it. */

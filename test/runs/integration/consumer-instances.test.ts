@@ -4,6 +4,7 @@ import type { InstanceName, InstanceRecord, InstanceSettings, InstanceVerbs } fr
 import { done, instanceSettings } from '../../support/instances.js'
 import { SeededRandom } from '../../support/random.js'
 import { onCluster } from '../../support/stage.js'
+import { freshTopic } from '../../support/target-cluster.js'
 import { inWorld } from './in-world.js'
 
 const base: InstanceSettings = { ...instanceSettings, maxWaitMs: 30_000 }
@@ -34,6 +35,12 @@ describe('consumer instances', () => {
       .produce(records, { partitioner: 'murmur2', deadlineMs: 30_000 })
       .outcomes())
       expect(outcome.type).to.equal('delivered')
+  }
+  /** Waits until the gateway has noticed a topic. */
+  const known = async (topic: string): Promise<void> => {
+    const count = async (): Promise<number> =>
+      (await castellan.verbs.topics([topic], 30_000)).get(topic)?.partitions.length ?? 0
+    while ((await count()) === 0) await new Promise(resolve => setTimeout(resolve, 50))
   }
   /** Reads until there are so many records, and accepts all. */
   const readSome = async (instance: InstanceName, count: number): Promise<InstanceRecord[]> => {
@@ -198,6 +205,37 @@ describe('consumer instances', () => {
     await produce(topic, 0, 'new')
     expect(textsOf(await readSome(instance, 1))).to.deep.equal(['new'])
   })
+
+  for (const how of ['subscribed', 'subscribed by a pattern', 'assigned'] as const)
+    it(`offers each record of a topic that comes after its first read, and of one that comes again, ${how}`, async () => {
+      const topic = freshTopic('instances')
+      const instance = await created({ start: 'latest', maxWaitMs: 500 })
+      if (how === 'assigned') done(await instances.assign(instance, [{ topic, partition: 0 }]))
+      else {
+        const there = await stage.topic('instances', 1)
+        const pattern = { pattern: `(${there}|${topic})` }
+        done(await instances.subscribe(instance, how === 'subscribed' ? { topics: [there, topic] } : pattern))
+        while (done(await instances.assignment(instance)).length === 0)
+          await new Promise(resolve => setTimeout(resolve, 20))
+      }
+      const nothing = done(await instances.read(instance, limits))
+      nothing.settle(0)
+      expect(nothing.records).to.deep.equal([])
+      for (const round of ['first', 'again']) {
+        await stage.cluster.createTopic(topic, 1)
+        await known(topic)
+        const written = [1, 2, 3].map(number => `${round} ${number}`)
+        await produce(topic, 0, ...written)
+        const texts: string[] = []
+        while (texts.length < written.length) {
+          const { records, settle } = done(await instances.read(instance, limits))
+          texts.push(...textsOf(records))
+          settle(records.length)
+        }
+        expect(texts).to.deep.equal(written)
+        await castellan.verbs.admin.deleteTopic(topic, 30_000)
+      }
+    })
 
   it('returns each record once to clients that take a part of the answers or leave, and commits exactly these', async () => {
     const seed = Date.now() % 1_000_000
