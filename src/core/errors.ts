@@ -2,33 +2,35 @@
  * The kinds of errors. Each API translates every code. After a new code is added, each API needs a translation of it to
  * compile.
  */
-export type ErrorCode =
-  | 'invalidRequest'
-  | 'invalidTopic'
-  | 'invalidConfig'
-  | 'recordTooLarge'
-  | 'recordRejected'
-  | 'batchTooLarge'
-  | 'unknownTopic'
-  | 'unknownPartition'
-  | 'notAuthorized'
-  | 'authenticationFailed'
-  | 'unauthenticated'
-  | 'forbidden'
-  | 'quotaExceeded'
-  | 'issuerUnreachable'
-  | 'registryUnreachable'
-  | 'overloaded'
-  | 'logUnavailable'
-  | 'shuttingDown'
-  | 'peerAway'
-  | 'brokerUnreachable'
-  | 'clusterChanged'
-  | 'noLeader'
-  | 'timedOut'
-  | 'aborted'
-  | 'protocol'
-  | 'kafka'
+export const ERROR_CODES = [
+  'invalidRequest',
+  'invalidTopic',
+  'invalidConfig',
+  'recordTooLarge',
+  'recordRejected',
+  'batchTooLarge',
+  'unknownTopic',
+  'unknownPartition',
+  'notAuthorized',
+  'authenticationFailed',
+  'unauthenticated',
+  'forbidden',
+  'quotaExceeded',
+  'issuerUnreachable',
+  'registryUnreachable',
+  'overloaded',
+  'logUnavailable',
+  'shuttingDown',
+  'peerAway',
+  'brokerUnreachable',
+  'clusterChanged',
+  'noLeader',
+  'timedOut',
+  'aborted',
+  'protocol',
+  'kafka'
+] as const
+export type ErrorCode = (typeof ERROR_CODES)[number]
 
 /** The codes of all errors, as names of its members. Where a class of errors has codes of its own, it adds them here. */
 export interface CastellanErrorCodes extends Record<ErrorCode, true> {}

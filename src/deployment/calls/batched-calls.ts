@@ -3,9 +3,9 @@ import { HeldAmount } from '../../core/held-amount.js'
 export interface BatchedCallsOptions<Asked, Answer> {
   /** Name of the calls in messages, in the plural. */
   readonly name: string
-  /** @returns the answers, in the order of what was asked */
+  /** @returns the answers to all, in the order of what was asked */
   readonly call: (batch: readonly Asked[]) => Promise<readonly Answer[]>
-  /** The answer to all that a call has asked which failed, or to what it has not answered. */
+  /** The answer to all that a call has asked which failed. */
   readonly failed: (error: unknown) => Answer
   /** The answer to what may not wait. */
   readonly full: Answer
@@ -23,12 +23,9 @@ export function batchedCalls<Asked, Answer>(options: BatchedCallsOptions<Asked, 
   const { call, failed, full, maxCalls, maxOfCall, maxWaiting } = options
   const waiting: { readonly asked: Asked; readonly resolve: (answer: Answer) => void }[] = []
   const calls = new HeldAmount(options.name)
-  const NOT_ANSWERED = new Error('the answer is too short')
   const answersTo = async (batch: readonly { readonly asked: Asked }[]): Promise<readonly Answer[]> => {
     try {
-      const answers: unknown = await call(batch.map(({ asked }) => asked))
-      if (!Array.isArray(answers)) throw new Error('the answer is no list')
-      return answers as readonly Answer[]
+      return await call(batch.map(({ asked }) => asked))
     } catch (error) {
       return batch.map(() => failed(error))
     }
@@ -38,7 +35,7 @@ export function batchedCalls<Asked, Answer>(options: BatchedCallsOptions<Asked, 
       calls.add(1)
       const batch = waiting.splice(0, maxOfCall)
       void answersTo(batch).then(answers => {
-        for (const [at, { resolve }] of batch.entries()) resolve(answers[at] ?? failed(NOT_ANSWERED))
+        for (const [at, { resolve }] of batch.entries()) resolve(answers[at]!)
         calls.release(1)
         send()
       })

@@ -10,18 +10,23 @@ export interface PeerCall<Id> {
   readonly timeoutMs: number | undefined
 }
 
+/** Handles a call. An error that it throws fails the call with its message and its code. */
+export type PeerHandler<Id> = (body: unknown, call: PeerCall<Id>) => unknown
+
 /**
- * Handles a call, whose body has the shape that callers of this name send: a method, so that a handler can declare it. An
- * error that it throws fails the call with its message and its code.
+ * The place that a call takes among those to one gateway. `long`: one of a share of them, since the call may wait. `ending`: none,
+ * since it ends another call.
  */
-export type PeerHandler<Id> = { handle(body: unknown, call: PeerCall<Id>): unknown }['handle']
+export type PlaceOfCall = 'long' | 'ending'
 
 export interface CallOptions {
   readonly timeoutMs: number
   /** The client whose share of the places for long calls it uses. */
   readonly client?: string | undefined
-  /** `long`: it may wait, so only a share of the places for calls is for it. `ending`: it ends another one, and needs no place. */
-  readonly kind?: 'long' | 'ending' | undefined
+  /** Default: any place. */
+  readonly kind?: PlaceOfCall | undefined
+  /** A longer answer is none that makes sense. Default: the limit of all answers. */
+  readonly maxBytes?: number | undefined
 }
 
 /**
@@ -35,16 +40,22 @@ export interface Peers<Id = string> {
   readonly id: Id
   /** The others that are known. A call to one of them may still fail. */
   readonly others: readonly Id[]
-  /** Handles calls of the others. There is one handler for each name. */
-  serve(name: string, handler: PeerHandler<Id>): void
   /**
-   * Calls one of the others.
+   * Handles calls of the others. There is one handler for each name. Use {@link serve}, which checks what they send.
+   *
+   * @param maxBytes longer bodies are refused before they are decoded
+   */
+  serve(name: string, handler: PeerHandler<Id>, maxBytes?: number): void
+  /**
+   * Calls one of the others. Use {@link ask}, which checks the answer.
    *
    * @throws PeerError when the call fails; {@link isUnanswered} tells whether the reason is that the other process is gone or
    *   does not answer
    */
   call(to: Id, name: string, body: unknown, options: CallOptions): Promise<unknown>
   onGone(listener: (id: Id) => void): void
+  /** Tells operators that a gateway has sent what makes no sense in this call. */
+  noteStrange?(from: Id, name: string): void
 }
 
 /** Answer of one of several processes, or the reason why it has not answered. */
@@ -71,28 +82,16 @@ export function askAll<Id, Answer>(
       if (told.push(one) === ids.length || isLast) resolve(told)
     }
     if (ids.length === 0) resolve(told)
-    for (const by of ids) {
-      ask(by).then(
-        answer => tell({ by, answer }, isEnough(answer)),
-        (error: PeerError) => tell({ by, error }, false)
-      )
+    const askOne = async (by: Id): Promise<void> => {
+      try {
+        const answer = await ask(by)
+        tell({ by, answer }, isEnough(answer))
+      } catch (error) {
+        tell({ by, error: error as PeerError }, false)
+      }
     }
+    for (const by of ids) void askOne(by)
   })
-}
-
-/**
- * Calls all others that are known.
- *
- * @returns the answers that came in time, without an order
- */
-export async function callOthers<Id>(
-  peers: Peers<Id>,
-  name: string,
-  body: unknown,
-  options: CallOptions
-): Promise<unknown[]> {
-  const told = await askAll(peers.others, id => peers.call(id, name, body, options))
-  return told.flatMap(({ answer, error }) => (error === undefined ? [answer] : []))
 }
 
 /** The parts of an error that are sent to the other process. */
@@ -116,22 +115,6 @@ export class PeerError extends Error {
     super(message)
     this.cause = cause
   }
-}
-
-/** A value from another process, whose members may be anything. */
-export type Foreign<Of> = { readonly [Member in keyof Of]?: unknown }
-
-export const isForeign = (value: unknown): value is Foreign<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null
-
-/**
- * The answer to a call, as it must be. What is not is as good as no answer: a gateway with a defect must not harm this one.
- *
- * @throws PeerError without a cause: what was asked may have been done
- */
-export function fitting<Answer>(name: string, answer: unknown, fits: (answer: unknown) => boolean): Answer {
-  if (fits(answer)) return answer as Answer
-  throw new PeerError(`a gateway answers the call ${name} with what makes no sense`)
 }
 
 /** Code of a call to a process that is gone, does not serve yet, or does not answer. */

@@ -17,41 +17,26 @@ import {
   type PassOn
 } from '../../http/api/key-owners.js'
 import { CLIENT_AT } from '../../producer/keys/key-space.js'
-import { answerOf, KEYED_REQUEST, RequestsOfOthers } from '../calls/key-calls.js'
-import { askAll, isUnanswered, type PeerError } from '../calls/peers.js'
+import { ask, serve } from '../calls/call.js'
+import { ENDING_TIMEOUT_MS, type Envelope, type KeySharing } from '../calls/key-calls.js'
+import { answerOf, RequestsOfOthers } from '../calls/keyed-requests.js'
+import { askAll, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
+import { CALLS } from '../calls/table.js'
 import type { GatewayPeers, PlaceOfProcess } from './gateway-peers.js'
 import { HeldRequests } from './held-requests.js'
 
 /** A problem that may pass, as while a gateway is started again, counts once so many look-ups in a row found it. */
 const LOOKS = 3
 
-/** Asks how a gateway serves requests with keys. Builds that asked for keys instead of passing requests on do not serve it. */
-const SHARING = 'keys of requests'
-const SHARING_TIMEOUT_MS = 2_000
-/**
- * Call that says that this gateway carries out no more requests of others. Its answer says that none is on the way, so that this
- * gateway may end without breaking a connection with a request whose outcome would be unknown. Earlier builds do not serve it.
- */
-const ENDING = 'end of keys'
-const ENDING_TIMEOUT_MS = 2_000
 const CONTESTED = 'some gateways share keys of requests and others do not'
 /** A gateway that was just started refuses requests for a moment: that is not told. */
 const TOLD_AFTER_MS = 10_000
 const REFUSED = 'requests with an Idempotency-Key are refused (503)'
 
-/** A request with what has to be the same at both gateways. */
-interface Envelope {
-  /** {@link KeyList.digest} */
-  readonly list: string
-  /** The gateway that calls, and the one that it means to call. */
-  readonly by: string
-  readonly to: string
-  readonly request: ForwardedRequest
-}
-
 export interface GatewayKeysDeps {
-  readonly peers: Pick<GatewayPeers, 'id' | 'others' | 'serve' | 'call' | 'onRefreshed' | 'processesAt'>
+  readonly peers: Pick<Peers, 'id' | 'others' | 'serve' | 'call' | 'noteStrange'> &
+    Pick<GatewayPeers, 'onRefreshed' | 'processesAt'>
   readonly addresses: readonly string[]
   /** `http.maxBodiesInFlightBytes`. */
   readonly bodiesMaxBytes: number
@@ -59,9 +44,6 @@ export interface GatewayKeysDeps {
   readonly metrics: MetricsLogger
   readonly now?: MonotonicClock
 }
-
-/** How a gateway serves requests with keys: with all gateways of its list, by itself, or not now. */
-type KeySharing = 'shared' | 'alone' | 'refused'
 
 /** Result of the look-ups: the gateway's place in the list; or the list cannot be used, and keys hold at this gateway only. */
 type KeyState = (Looking | KeyMember | { readonly type: 'alone' }) & {
@@ -117,9 +99,9 @@ export class GatewayKeys implements KeyOwners {
     const { now = performanceClock, bodiesMaxBytes, metrics } = deps
     this.#held = new HeldRequests(owner => this.#canBeTried(owner), now, bodiesMaxBytes, metrics)
     this.#list = new KeyList(deps.addresses)
-    deps.peers.serve(SHARING, () => this.#sharing)
-    deps.peers.serve(ENDING, (_body, { from }) => this.#otherEnds(from))
-    deps.peers.serve(KEYED_REQUEST, (envelope: Envelope) => this.#ofOther(envelope))
+    serve(deps.peers, CALLS.keys.sharing, () => this.#sharing)
+    serve(deps.peers, CALLS.keys.ending, (_body, { from }) => this.#otherEnds(from))
+    serve(deps.peers, CALLS.keys.request, envelope => this.#ofOther(envelope))
     deps.peers.onRefreshed(() => this.#look())
   }
 
@@ -153,8 +135,7 @@ export class GatewayKeys implements KeyOwners {
     const { peers } = this.#deps
     this.#held.close()
     await this.#ofOthers.close()
-    const options = { timeoutMs: ENDING_TIMEOUT_MS, kind: 'ending' } as const
-    const told = askAll(peers.others, id => peers.call(id, ENDING, {}, options))
+    const told = askAll(peers.others, id => ask(peers, id, CALLS.keys.ending, {}))
     await inTime(told, ENDING_TIMEOUT_MS, () => undefined)
   }
 
@@ -271,12 +252,12 @@ export class GatewayKeys implements KeyOwners {
     for (const known of [this.#sharings, this.#ending])
       for (const id of known.keys()) if (!there.has(id)) known.delete(id)
     await askAll(peers.others, async id => {
-      const asked = peers.call(id, SHARING, {}, { timeoutMs: SHARING_TIMEOUT_MS })
+      const asked = ask(peers, id, CALLS.keys.sharing, {})
       // An earlier build does not serve the question. Where there is no answer, the last one counts.
       const sharing = await asked.catch((error: PeerError) => (isUnserved(error) ? 'alone' : undefined))
       // Each counts as it comes: B answers a look and ends, the next look forgets B, then C answers the first look.
       if (sharing === undefined || this.#ending.has(id)) return
-      this.#sharings.set(id, sharing as KeySharing)
+      this.#sharings.set(id, sharing)
       this.#held.changed()
     })
   }
@@ -312,7 +293,7 @@ export class GatewayKeys implements KeyOwners {
       throw new NotCarriedOutError(`the gateway ${to}, which owns the key, does not share keys now`)
     const client = request.asked.hash.slice(CLIENT_AT)
     const envelope: Envelope = { list: this.#list.digest, by: this.#self ?? '', to, request }
-    const called = this.#deps.peers.call(id, KEYED_REQUEST, envelope, { timeoutMs, client, kind: 'long' })
+    const called = ask(this.#deps.peers, id, CALLS.keys.request, envelope, { waitMs: timeoutMs, client })
     this.#keepUntilAnswered(id, called)
     called.then(
       () => this.#refusingSince.delete(to),

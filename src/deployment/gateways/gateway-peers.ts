@@ -2,14 +2,16 @@ import { randomBytes } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { type BlockList, isIP } from 'node:net'
 import { inTime } from '../../core/in-time.js'
+import { setNewest } from '../../core/maps.js'
 import { defaultLogger, type MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { isAmong, networksIn } from '../../core/networks.js'
 import { messageOf } from '../../core/node-errors.js'
 import { isLoopback } from '../../core/settings/units.js'
+import { MAX_BODY_BYTES } from '../calls/call.js'
 import { type CallOptions, NOT_SENT, PeerError, type PeerHandler, type Peers, SILENT_MS } from '../calls/peers.js'
 import { PeerConnection } from './peer-connection.js'
-import { hostAndPort, PeerListener, type PeerTls } from './peer-listener.js'
+import { hostAndPort, PeerListener, type PeerTls, type ServedCall } from './peer-listener.js'
 import { PeerToken } from './peer-token.js'
 import type { PeersSettings } from './settings.js'
 
@@ -24,6 +26,8 @@ const RESOLVE_MS = 1_000
 /** Maximum number of addresses; more are ignored. */
 const MAX_PEERS = 256
 const ID_BYTES = 12
+/** Pause between two lines of the log about a gateway that sends what makes no sense. */
+const STRANGE_AGAIN_MS = 60_000
 
 export type Resolve = (host: string) => Promise<readonly string[]>
 
@@ -62,7 +66,9 @@ export class GatewayPeers implements Peers {
   readonly #deps: GatewayPeersDeps
   readonly #networks: BlockList
   readonly #token: PeerToken
-  readonly #handlers = new Map<string, PeerHandler<string>>()
+  readonly #served = new Map<string, ServedCall>()
+  /** When each of the others was last said to send what makes no sense. */
+  readonly #strangeAt = new Map<string, number>()
   readonly #whenGone: ((id: string) => void)[] = []
   readonly #whenRefreshed: (() => void)[] = []
   /** Optional features that this gateway serves. */
@@ -101,7 +107,7 @@ export class GatewayPeers implements Peers {
       tls,
       listen: settings.listen!,
       isAllowed: address => isAmong(this.#networks, address),
-      handlerOf: name => this.#handlers.get(name),
+      servedAs: name => this.#served.get(name),
       features: () => this.#features,
       onHello: from => {
         this.#heardAt.set(from, this.#deps.clock())
@@ -147,8 +153,16 @@ export class GatewayPeers implements Peers {
     return others.length === 0 ? undefined : all[Math.floor(all.length / 2)]
   }
 
-  serve(name: string, handler: PeerHandler<string>): void {
-    this.#handlers.set(name, handler)
+  serve(name: string, handle: PeerHandler<string>, maxBytes = MAX_BODY_BYTES): void {
+    this.#served.set(name, { handle, maxBytes })
+  }
+
+  /** Once a minute for each gateway. */
+  noteStrange(peer: string, call: string): void {
+    const now = this.#deps.clock()
+    if (now - (this.#strangeAt.get(peer) ?? Number.NEGATIVE_INFINITY) < STRANGE_AGAIN_MS) return
+    setNewest(this.#strangeAt, peer, now, MAX_PEERS)
+    this.#deps.log.warn({ peer, call }, 'a gateway sends what makes no sense; compare builds')
   }
 
   onGone(listener: (id: string) => void): void {

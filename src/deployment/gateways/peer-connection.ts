@@ -7,6 +7,8 @@ import { HeldAmount } from '../../core/held-amount.js'
 import type { MetricsLogger, MetricTags } from '../../core/metrics/metrics-logger.js'
 import type { Logger, MonotonicClock } from '../../core/model.js'
 import { Shares } from '../../core/shares.js'
+import { MAX_BODY_BYTES } from '../calls/call.js'
+import { flag, optional, shape, text } from '../calls/checks.js'
 import { type CallOptions, isUnanswered, NO_ANSWER, NOT_SENT, PeerError, type PeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
 import {
@@ -14,7 +16,6 @@ import {
   CALL_PATH,
   FAILED,
   HELLO_PATH,
-  MAX_BODY_BYTES,
   NO_ANSWER_IN_TIME,
   OK,
   OTHER_PROCESS,
@@ -98,6 +99,14 @@ function resultOf(error: PeerError): MetricTags {
   if (isUnanswered(error)) return GONE!
   return cause.code === 'overloaded' ? OVERLOADED! : BROKEN!
 }
+
+const isFailure = shape<PeerFailure>({
+  name: text,
+  message: text,
+  code: optional(text),
+  retriable: optional(flag),
+  setting: optional(text)
+})
 
 const away = (message: string, code = NO_ANSWER): PeerError => new PeerError(message, { name: 'Error', message, code })
 
@@ -187,7 +196,7 @@ export class PeerConnection {
   }
 
   async #call(to: string, name: string, value: unknown, options: CallOptions): Promise<unknown> {
-    const { timeoutMs, client, kind } = options
+    const { timeoutMs, client, kind, maxBytes = MAX_BODY_BYTES } = options
     if (this.isPaused) throw away(`the gateway at ${this.name} did not answer before`, NOT_SENT)
     const body = encodeBody(value)
     const { maxCalls = MAX_CALLS } = this.#deps
@@ -202,7 +211,10 @@ export class PeerConnection {
     try {
       const path = CALL_PATH + encodeURIComponent(name)
       const answered = await this.#ask({ path, to, body, timeoutMs }, timeoutMs + MARGIN_MS)
-      if (answered.status === OK) return decodeBody(answered.body)
+      if (answered.status === OK) {
+        if (answered.body.length > maxBytes) throw new PeerError(`the answer to ${name} is too large`)
+        return decodeBody(answered.body)
+      }
       throw this.#failure(name, timeoutMs, answered)
     } finally {
       release?.()
@@ -222,8 +234,8 @@ export class PeerConnection {
     if (status === OTHER_PROCESS) return away(`${at} was started again`, NOT_SENT)
     if (status === NO_ANSWER_IN_TIME) return new PeerError(`no answer to ${name} within ${timeoutMs} ms from ${at}`)
     if (status === FAILED) {
-      const failure = decodeBody(body) as PeerFailure
-      return new PeerError(failure.message, failure)
+      const failure = decodeBody(body)
+      if (isFailure(failure)) return new PeerError(failure.message, failure)
     }
     if (status !== TOO_MANY_CALLS) return new PeerError(`${at} gives no answer that makes sense (status ${status})`)
     const message = `${at} has too many calls in progress`

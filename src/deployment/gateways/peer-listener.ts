@@ -8,6 +8,7 @@ import { inTime } from '../../core/in-time.js'
 import { toListenError } from '../../core/listen-error.js'
 import type { MetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Logger } from '../../core/model.js'
+import { MAX_BODY_BYTES } from '../calls/call.js'
 import { type PeerCall, type PeerHandler, toPeerFailure } from '../calls/peers.js'
 import { decodeBody, encodeBody } from './body.js'
 import {
@@ -20,8 +21,6 @@ import {
   TO_HEADER
 } from './peer-token.js'
 
-/** Limit of the body of a call and of an answer. */
-export const MAX_BODY_BYTES = 64 * 1_048_576
 /** Status of an answer: the call failed, and the body says why. */
 export const FAILED = 500
 /** The call names another process: the called one has ended, and this one has its address. */
@@ -57,13 +56,19 @@ export interface PeerListenerDeps {
   /** `HOST:PORT` */
   readonly listen: string
   readonly isAllowed: (address: string) => boolean
-  readonly handlerOf: (name: string) => PeerHandler<string> | undefined
+  readonly servedAs: (name: string) => ServedCall | undefined
   /** Optional features that this process serves. */
   readonly features: () => Iterable<string>
   /** Called when a gateway asks for the id of this one. */
   readonly onHello: (from: string) => void
   readonly log: Logger
   readonly metrics: MetricsLogger
+}
+
+export interface ServedCall {
+  readonly handle: PeerHandler<string>
+  /** Longer bodies are refused before they are decoded. */
+  readonly maxBytes: number
 }
 
 /** Certificates and key in PEM. */
@@ -222,9 +227,10 @@ export class PeerListener {
     try {
       const name = url.startsWith(CALL_PATH) ? decodeURIComponent(url.slice(CALL_PATH.length)) : ''
       this.#deps.log.debug({ from: call.from, name }, 'another gateway calls')
-      const handler = this.#deps.handlerOf(name)
-      if (handler === undefined) throw new Error(`${name} is not served`)
-      const answer = encodeBody(await handler(decodeBody(body), call))
+      const served = this.#deps.servedAs(name)
+      if (served === undefined) throw new Error(`${name} is not served`)
+      if (body.length > served.maxBytes) throw new Error(`the body of ${name} is too large`)
+      const answer = encodeBody(await served.handle(decodeBody(body), call))
       if (answer.length > MAX_BODY_BYTES) throw new Error(`the answer to ${name} is too large`)
       return { status: OK, answer }
     } catch (error) {

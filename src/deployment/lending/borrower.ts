@@ -16,8 +16,9 @@ import {
   MAX_MESSAGES_OF_TAKE,
   type OfferAnswer,
   type Offered,
+  TAKE_MS,
   type Taken
-} from './calls.js'
+} from '../calls/lending-calls.js'
 import type { Settlements } from './settlements.js'
 import type { Wants } from './wants.js'
 
@@ -25,8 +26,6 @@ import type { Wants } from './wants.js'
 const MAX_TAKES = 256
 /** After this time without an answer, the request takes messages of this gateway again, or of another one. */
 const LENT_ONLY_MS = 500
-/** Time limit of a take. */
-export const TAKE_MS = 3_000
 /**
  * A message that comes later after its take than the lender waits for its arrival, less this time, is not given out: a call that tells
  * of it may be lost, which is noticed after 2 s, and is then repeated.

@@ -3,7 +3,7 @@ import { performanceClock } from '../../core/clocks.js'
 import { inTime } from '../../core/in-time.js'
 import { type MetricsLogger, TaggedMetricsLogger } from '../../core/metrics/metrics-logger.js'
 import type { Notice } from '../../core/notice.js'
-import type { LendingTime } from './calls.js'
+import type { LendingTime } from '../calls/lending-calls.js'
 import { Lending, type LendingDeps } from './lending.js'
 
 /** The time of this process. */

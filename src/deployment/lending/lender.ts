@@ -11,7 +11,7 @@ import {
   type OfferAnswer,
   type Offered,
   type Taken
-} from './calls.js'
+} from '../calls/lending-calls.js'
 import type { Loans } from './loans.js'
 import type { WantOfOther, WantsOfOthers } from './wants-of-others.js'
 

@@ -8,8 +8,7 @@ import type { Logger } from '../../core/model.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { AcquiredMessage } from '../../verbs/verbs.js'
 import { type BatchedCalls, batchedCalls } from '../calls/batched-calls.js'
-import type { Peers } from '../calls/peers.js'
-import { Borrower, TAKE_MS } from './borrower.js'
+import { ask, type Call, inCluster, serve } from '../calls/call.js'
 import {
   type AskedTake,
   type GroupTopic,
@@ -21,18 +20,20 @@ import {
   mayTravel,
   type OfferAnswer,
   type Offered,
-  type Taken
-} from './calls.js'
-import { offersOf, settledOf, takenOf, takesOf, topicsOf } from './checks.js'
+  type Taken,
+  topicsIn
+} from '../calls/lending-calls.js'
+import type { Peers } from '../calls/peers.js'
+import { CALLS } from '../calls/table.js'
+import { Borrower } from './borrower.js'
 import { Lender } from './lender.js'
 import { Loans } from './loans.js'
 import { Settlements } from './settlements.js'
 import { Wants } from './wants.js'
 import { WantsOfOthers } from './wants-of-others.js'
 
-const CALL_TIMEOUT_MS = 1_000
-/** Short: a lost one is to be repeated while the lender waits. */
-const SETTLE_TIMEOUT_MS = 500
+const { want, offer, take, settle } = CALLS.lending
+
 /** Limits of the calls to one gateway, and of what waits for one. */
 const LIMITS = { maxCalls: 4, maxWaiting: 20_000 }
 /** Limit of the messages of one answer to takes, besides the largest message. */
@@ -96,13 +97,13 @@ export class Lending<Id> implements GroupLending {
       time,
       others: () => peers.withFeature(LENDS),
       isWaiting: topic => groups.waitingFor(...topic).length > 0,
-      tell: (to, topics) => this.#call(to, 'want', this.#encoded(topics))
+      tell: (to, topics) => this.#ask(to, want, this.#encoded(topics))
     })
     this.#settlements = new Settlements({
       ...settings,
       time,
       isThere: id => peers.others.includes(id),
-      call: (to, settled) => this.#call(to, 'settle', settled, SETTLE_TIMEOUT_MS)
+      call: (to, settled) => this.#ask(to, settle, settled)
     })
     this.#borrower = new Borrower({
       ...settings,
@@ -188,12 +189,9 @@ export class Lending<Id> implements GroupLending {
     return new Promise(resolve => this.#settlements.whenEmpty(resolve))
   }
 
-  #nameOf(verb: string): string {
-    return `lend ${verb} ${this.#deps.cluster}`
-  }
-
-  #call(to: Id, verb: string, body: unknown, timeoutMs = CALL_TIMEOUT_MS): Promise<unknown> {
-    return this.#deps.peers.call(to, this.#nameOf(verb), body, { timeoutMs })
+  #ask<Question, Answer>(to: Id, call: Call<Question, Answer>, question: Question): Promise<Answer> {
+    const { peers, cluster } = this.#deps
+    return ask(peers, to, inCluster(call, cluster), question)
   }
 
   #encoded(topics: readonly GroupTopic[]): Buffer {
@@ -203,22 +201,22 @@ export class Lending<Id> implements GroupLending {
   }
 
   #serve(): void {
-    const { peers } = this.#deps
-    peers.serve(this.#nameOf('want'), (encoded: Buffer, { from }) => {
-      this.#lender.wanted(from, topicsOf(JSON.parse(encoded.toString())))
+    const { peers, cluster } = this.#deps
+    serve(peers, inCluster(want, cluster), (encoded, { from }) => {
+      this.#lender.wanted(from, topicsIn(encoded))
       this.#sweepLater()
       this.#gauge()
     })
-    peers.serve(this.#nameOf('offer'), (offers: unknown, { from }) =>
-      offersOf(offers).map(offered => this.#borrower.offered(from, offered))
+    serve(peers, inCluster(offer, cluster), (offers, { from }) =>
+      offers.map(offered => this.#borrower.offered(from, offered))
     )
-    peers.serve(this.#nameOf('take'), async (asked: unknown, { from }) => {
-      const taken = await this.#takeAll(from, takesOf(asked))
+    serve(peers, inCluster(take, cluster), async (asked, { from }) => {
+      const taken = await this.#takeAll(from, asked)
       this.#gauge()
       return taken
     })
-    peers.serve(this.#nameOf('settle'), (settled: unknown, { from }) => {
-      this.#loans.settle(from, settledOf(settled))
+    serve(peers, inCluster(settle, cluster), (settled, { from }) => {
+      this.#loans.settle(from, settled)
       this.#gauge()
     })
     peers.onGone(id => {
@@ -257,7 +255,7 @@ export class Lending<Id> implements GroupLending {
         ...LIMITS,
         maxOfCall: MAX_OFFERS_OF_CALL,
         name: 'calls with offers',
-        call: offers => this.#call(id, 'offer', offers) as Promise<readonly OfferAnswer[]>,
+        call: offers => this.#ask(id, offer, offers),
         failed: () => 'later',
         full: 'later'
       }),
@@ -273,7 +271,7 @@ export class Lending<Id> implements GroupLending {
   }
 
   async #take(from: Id, asked: readonly AskedTake[]): Promise<readonly Taken[]> {
-    const taken = takenOf(asked, await this.#call(from, 'take', asked, TAKE_MS))
+    const taken = await this.#ask(from, take, asked)
     if (taken.length === 1) return taken
     // An answer that leaves slowly must not keep the messages of other answers in memory.
     return taken.map(({ messages, topicIds }) => ({ messages: messages.map(ownCopyOf), topicIds }))

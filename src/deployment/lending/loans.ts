@@ -5,7 +5,7 @@ import { addTo, getOrAdd } from '../../core/maps.js'
 import type { HeldRecords, RecordBudget } from '../../core/record-budget.js'
 import type { ConsumedMessages } from '../../verbs/verbs.js'
 import { EndedIds, keyOfBegun } from '../calls/ended-ids.js'
-import type { LendingTime, LoanState, SettledLoans } from './calls.js'
+import type { LendingTime, LoanState, SettledLoans } from '../calls/lending-calls.js'
 
 /** Loans that are out to one gateway, and their bytes until it has them. */
 const MAX_LOANS = 1_000

@@ -1,6 +1,6 @@
 import type { Timer } from '../../consumer/group/group-runtime.js'
 import { getOrAdd } from '../../core/maps.js'
-import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type SettledLoans } from './calls.js'
+import { type LendingTime, type LoanState, MAX_SETTLED_OF_CALL, type SettledLoans } from '../calls/lending-calls.js'
 
 /** The lender is told so much later that a client has got a message. If the message is settled sooner, only that is told. */
 const HAD_MS = 20

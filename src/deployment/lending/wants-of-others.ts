@@ -1,5 +1,5 @@
 import { deleteFrom, getOrAdd } from '../../core/maps.js'
-import { type GroupTopic, keyOfTopic, MAX_WANTS, mayTravel } from './calls.js'
+import { type GroupTopic, keyOfTopic, MAX_WANTS, mayTravel } from '../calls/lending-calls.js'
 
 /** A want lasts for this time after it was sent. */
 const LASTS_MS = 2_000

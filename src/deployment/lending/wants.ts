@@ -8,7 +8,7 @@ import {
   MAX_NAMES_OF_CALL,
   MAX_TOPICS_OF_CALL,
   MAX_WANTS
-} from './calls.js'
+} from '../calls/lending-calls.js'
 
 /** Pause between two calls with new wants. */
 const PAUSE_MS = 100

@@ -4,12 +4,13 @@ import { messageOf } from '../../core/node-errors.js'
 import { ownFailure } from '../../router/requests/failures.js'
 import type { AckResult, GroupVerbs, MessageId } from '../../verbs/verbs.js'
 import { type BatchedCalls, batchedCalls } from '../calls/batched-calls.js'
-import { askAll, fitting, isForeign, isUnanswered, type Peers } from '../calls/peers.js'
+import { ask, type Call, inCluster, serve } from '../calls/call.js'
+import { type AskedAck, MAX_ACKS_OF_CALL } from '../calls/group-calls.js'
+import { askAll, isUnanswered, type Peers } from '../calls/peers.js'
+import { CALLS } from '../calls/table.js'
 
-/** Time limit for an acknowledgement at another gateway. The owner answers in its next tick. */
-const ACK_TIMEOUT_MS = 2_000
 /** Limits of the calls with acknowledgements to one gateway. */
-const LIMITS = { maxCalls: 4, maxOfCall: 1_000, maxWaiting: 20_000 }
+const LIMITS = { maxCalls: 4, maxOfCall: MAX_ACKS_OF_CALL, maxWaiting: 20_000 }
 /** Limit of remembered owners of partitions, and of remembered topic ids. */
 const MAX_REMEMBERED = 50_000
 /** The topic id in an acknowledgement whose sender knows none. No topic has it. */
@@ -24,18 +25,10 @@ const NOT_READ: AckResult = {
 
 const isOfReader = ({ type }: AckResult): boolean => type !== 'notRead' && type !== 'failed'
 
-const TYPES: ReadonlySet<unknown> = new Set<AckResult['type']>(['acked', 'notOffered', 'notRead', 'failed'])
-const areResults = (answer: unknown): boolean =>
-  Array.isArray(answer) && answer.every(one => isForeign(one) && TYPES.has(one.type))
-
-interface AskedAck extends MessageId {
-  readonly groupId: string
-}
-
 /** Passes acknowledgements on to the process that reads the partition. */
 export class AcksElsewhere<Id> {
   readonly #peers: Peers<Id>
-  readonly #message: string
+  readonly #call: Call<readonly AskedAck[], readonly AckResult[]>
   /** The process that acknowledged the last message of a partition, least recently used first. */
   readonly #owners = new Map<string, Id>()
   /** The ids of topics as other processes have told them, least recently used first. */
@@ -44,11 +37,9 @@ export class AcksElsewhere<Id> {
 
   constructor(groups: GroupVerbs, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
-    this.#message = `acks ${cluster}`
+    this.#call = inCluster(CALLS.acks, cluster)
     // The own groups answer, so an acknowledgement is not passed on again.
-    peers.serve(this.#message, (asked: readonly AskedAck[]) =>
-      Promise.all(asked.map(({ groupId, ...message }) => groups.ack(groupId, message)))
-    )
+    serve(peers, this.#call, asked => Promise.all(asked.map(({ groupId, ...message }) => groups.ack(groupId, message))))
     peers.onGone(id => this.#calls.delete(id))
   }
 
@@ -94,14 +85,10 @@ export class AcksElsewhere<Id> {
 
   #callsTo(id: Id): BatchedCalls<AskedAck, AckResult> {
     return getOrAdd(this.#calls, id, () => {
-      const call = async (acks: readonly AskedAck[]) => {
-        const told = await this.#peers.call(id, this.#message, acks, { timeoutMs: ACK_TIMEOUT_MS })
-        return fitting<readonly AckResult[]>(this.#message, told, areResults)
-      }
       return batchedCalls<AskedAck, AckResult>({
         ...LIMITS,
         name: 'calls with acknowledgements',
-        call,
+        call: acks => ask(this.#peers, id, this.#call, acks),
         // A process that does not answer counts as one that does not read the partition.
         failed: error => (isUnanswered(error) ? NO_READER : ownFailure('overloaded', messageOf(error), true)),
         full: OVERLOADED

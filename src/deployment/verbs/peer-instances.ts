@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { VERB_TIMEOUT_MS } from '../../consumer/instance/instance-entry.js'
 import { inTime } from '../../core/in-time.js'
 import type { RecordBudget } from '../../core/record-budget.js'
 import type { Failure } from '../../router/messages/operations.js'
@@ -13,20 +12,20 @@ import type {
   InstanceTopics,
   InstanceVerbs,
   PlainInstanceVerb,
-  Released,
   Verbs
 } from '../../verbs/verbs.js'
-import { fitting, isForeign, isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
+import { ask, inCluster, serve } from '../calls/call.js'
+import type { AskedSubscription, Numbered, PlainCall } from '../calls/instance-calls.js'
+import { isNotSent, isUnanswered, type PeerError, type Peers } from '../calls/peers.js'
 import { heaviest } from '../calls/rendezvous.js'
+import { CALLS } from '../calls/table.js'
 import { BudgetForPeers } from './budget-for-peers.js'
 import { KnownInstances } from './known-instances.js'
-import { ReadsAtOwners } from './reads-at-owners.js'
-import { type AskedSubscription, type Numbered, serveInstances } from './served-instances.js'
+import { type AskOwner, ReadsAtOwners } from './reads-at-owners.js'
+import { serveInstances } from './served-instances.js'
 
-/** Time limit of calls that make no requests to Kafka, and of the list of topics. */
-const SHORT_TIMEOUT_MS = 10_000
-/** How long the former owner of an instance has to give it up: to commit what automatic commits would commit. */
-const RELEASE_MS = 2_000
+/** Time limit of the list of topics. */
+const TOPICS_TIMEOUT_MS = 10_000
 /**
  * The longest wait for the answer to the change of an instance that was passed on before. A connection may stand still for
  * longer, and the number says which of the two is late.
@@ -45,15 +44,6 @@ const GONE = { type: 'unknownInstance' } as const
 /** The result of a call that was not sent. */
 const NOT_ASKED = { type: 'unknownInstance' } as const
 const AWAY = ownFailure('timedOut', 'the process that has the instance does not answer', true)
-const isResult = (answer: unknown): boolean => isForeign(answer) && typeof answer.type === 'string'
-const isBytes = (value: unknown): boolean => value === null || value instanceof Uint8Array
-const isRecord = (one: unknown): boolean =>
-  isForeign(one) && isBytes(one.key) && isBytes(one.value) && Array.isArray(one.headers)
-const isRead = (answer: unknown): boolean =>
-  isForeign(answer) &&
-  (answer.type === 'done' ? isForeign(answer.value) && areRecords(answer.value.records) : isResult(answer))
-const areRecords = (value: unknown): boolean => Array.isArray(value) && value.every(isRecord)
-
 /** The result of a verb whose first attempt had no answer, when the state that is found may come from that attempt. */
 const IN_DOUBT = ownFailure('timedOut', 'an attempt had no answer, and the request may have been carried out', true)
 
@@ -85,13 +75,12 @@ export function hashedOwner<Id extends number | string>(
   cluster: string,
   peers: Peers<Id>
 ): OwnerOfInstance<Id> {
-  const release = `instance release ${cluster}`
-  peers.serve(release, (instance: InstanceName) => owners?.release(instance))
+  const release = inCluster(CALLS.instances.release, cluster)
+  serve(peers, release, instance => owners?.release(instance) ?? false)
   const askToRelease: AskToRelease = async (owner, instance, number) => {
     const former = peers.others.find(id => String(id) === owner)
     if (former === undefined) return false
-    const body = passedOn(instance, number, false)
-    return (await peers.call(former, release, body, { timeoutMs: RELEASE_MS }).catch(() => false)) as Released
+    return ask(peers, former, release, passedOn(instance, number, false)).catch(() => false)
   }
   owners?.identify(String(peers.id), askToRelease)
   return (instance, away) =>
@@ -143,7 +132,7 @@ export class PeerInstances<Id> implements InstanceVerbs {
     this.#ownerOf = ownerOf
     // The owner may have answered all the same.
     const isOpen = (result: unknown): boolean => result === AWAY || result === GONE || result === NOT_ASKED
-    this.#reads = new ReadsAtOwners(this.#call.bind(this), new BudgetForPeers(records), isOpen)
+    this.#reads = new ReadsAtOwners(this.#ask, new BudgetForPeers(records), isOpen)
     serveInstances(own.instances, cluster, peers)
   }
 
@@ -188,10 +177,11 @@ export class PeerInstances<Id> implements InstanceVerbs {
     [instance, ...rest]: Parameters<InstanceVerbs[Verb]>
   ): ReturnType<InstanceVerbs[Verb]> {
     const { instances } = this.#own
+    const call: PlainCall = CALLS.instances[verb]
     const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
     const planned: PlannedVerb<Id, InstanceResult<unknown>> = {
       here: named => method.call(instances, named, ...rest),
-      there: (owner, named) => this.#call(owner, verb, [named, ...rest]) as Promise<InstanceResult<unknown>>
+      there: (owner, named) => this.#ask(owner, call, [named, ...rest])
     }
     const work = () => this.#atOwner(instance, planned, isOfOther[verb])
     const result = CHANGES.has(verb) ? this.#inTurn(instance, work) : work()
@@ -204,7 +194,7 @@ export class PeerInstances<Id> implements InstanceVerbs {
       there: async (owner, named) => {
         const sent = 'topics' in topics ? { topics: topics.topics } : { pattern: topics.pattern }
         const body: AskedSubscription = { instance: named, topics: sent, allowed: await this.#allowedIn(topics) }
-        return (await this.#call(owner, 'subscribe', body)) as InstanceResult<void>
+        return this.#ask(owner, CALLS.instances.subscribe, body)
       }
     }
     return this.#inTurn(instance, () => this.#atOwner(instance, planned))
@@ -289,13 +279,9 @@ export class PeerInstances<Id> implements InstanceVerbs {
     return result as Result
   }
 
-  /** Never rejects. */
-  async #call(to: Id, verb: string, body: object, timeoutMs = VERB_TIMEOUT_MS, client?: string): Promise<unknown> {
-    const kind = verb === 'read' ? 'long' : verb === 'settle' ? 'ending' : undefined
+  readonly #ask: AskOwner<Id> = async (to, call, question, options) => {
     try {
-      const name = `instance ${verb} ${this.#cluster}`
-      const answer = await this.#peers.call(to, name, body, { timeoutMs, client, kind })
-      return verb === 'settle' ? answer : fitting(name, answer, verb === 'read' ? isRead : isResult)
+      return await ask(this.#peers, to, inCluster(call, this.#cluster), question, options)
     } catch (error) {
       if (isNotSent(error)) return NOT_ASKED
       if (isUnanswered(error)) return GONE
@@ -308,6 +294,6 @@ export class PeerInstances<Id> implements InstanceVerbs {
   /** The names that a client may read now. Topics that are created later match only a later subscription. */
   async #allowedIn(topics: InstanceTopics): Promise<readonly string[] | undefined> {
     if ('topics' in topics || !topics.includes) return undefined
-    return [...(await this.#own.topics('all', SHORT_TIMEOUT_MS)).keys()].filter(topics.includes)
+    return [...(await this.#own.topics('all', TOPICS_TIMEOUT_MS)).keys()].filter(topics.includes)
   }
 }

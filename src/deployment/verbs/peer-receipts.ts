@@ -1,24 +1,17 @@
 import { unlessAborted } from '../../core/ending.js'
 import { OverloadedError } from '../../core/errors.js'
-import { isInstant } from '../../core/instants.js'
 import { Shares } from '../../core/shares.js'
 import { placeOf } from '../../producer/receipts/receipts.js'
 import type { ProcessReply, ReceiptDesk, ReceiptQuestion, ReceiptsElsewhere } from '../../verbs/receipts.js'
-import { type AnswerOfPeer, askAll, fitting, isForeign, type Peers } from '../calls/peers.js'
+import { ask, serve } from '../calls/call.js'
+import { type AnswerOfPeer, askAll, type Peers } from '../calls/peers.js'
+import type { ReceiptFound, SentQuestion } from '../calls/receipt-calls.js'
+import { CALLS } from '../calls/table.js'
 
-const MESSAGE = 'receipt'
-/** Time limit for an answer, in addition to the time that the question may wait. */
-const ANSWER_MS = 3_000
 /** A wait is asked for in parts of this length. The other process keeps a place for it until the part is over. */
 const PART_MS = 5_000
 /** Waits for receipts of other processes. They leave calls to these free for other questions. */
 const MAX_WAITS = 256
-
-type SentQuestion = Omit<ReceiptQuestion, 'signal'>
-
-interface PeerAnswer {
-  readonly reply?: ProcessReply
-}
 
 interface FoundByPeer<Id> {
   readonly reply: ProcessReply
@@ -30,7 +23,7 @@ interface FoundByPeer<Id> {
  * receipt answers; the others say at once that they have not.
  */
 export function peerReceipts<Id>(desk: ReceiptDesk, peers: Peers<Id>): ReceiptsElsewhere {
-  peers.serve(MESSAGE, async (asked: SentQuestion): Promise<PeerAnswer> => ({ reply: await desk.readHere(asked) }))
+  serve(peers, CALLS.receipt, async asked => ({ reply: await desk.readHere(asked) }))
   return new PeerReceipts(peers)
 }
 
@@ -76,41 +69,18 @@ class PeerReceipts<Id> implements ReceiptsElsewhere {
 
   /** @throws OverloadedError */
   async #ask(question: SentQuestion, others: readonly Id[]): Promise<FoundByPeer<Id>> {
-    const timeoutMs = (question.waitMs ?? 0) + ANSWER_MS
-    const call = async (by: Id) =>
-      fitting<PeerAnswer>(MESSAGE, await this.#peers.call(by, MESSAGE, question, { timeoutMs }), isAnswer)
-    const told = await askAll(others, call, isKnown)
+    const { waitMs } = question
+    const told = await askAll(others, by => ask(this.#peers, by, CALLS.receipt, question, { waitMs }), isKnown)
     const { by, answer } = told.find(one => isKnown(one.answer)) ?? {}
     return by === undefined ? { reply: withoutAnswer(told) } : { reply: answer?.reply, by }
   }
 }
 
-const TYPES: ReadonlySet<unknown> = new Set<NonNullable<ProcessReply>['type']>([
-  'found',
-  'notFound',
-  'expired',
-  'unreachable',
-  'former'
-])
-const isIndex = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
-const isState = (one: unknown): boolean =>
-  isForeign(one) && typeof one.state === 'string' && (one.sinceMs === undefined || isInstant(one.sinceMs))
-
-function isAnswer(answer: unknown): boolean {
-  if (!isForeign(answer)) return false
-  const { reply } = answer
-  if (reply === undefined) return true
-  if (!isForeign(reply) || !TYPES.has(reply.type)) return false
-  if (reply.type !== 'found') return true
-  const { count, from, records } = reply
-  return isIndex(count) && isIndex(from) && Array.isArray(records) && records.every(isState)
-}
-
 /** The process has given the receipt. */
-const isKnown = ({ reply }: PeerAnswer = {}): boolean => reply !== undefined && reply.type !== 'former'
+const isKnown = ({ reply }: ReceiptFound = {}): boolean => reply !== undefined && reply.type !== 'former'
 
 /** @throws OverloadedError when one of those that were asked is overloaded */
-function withoutAnswer(told: readonly AnswerOfPeer<unknown, PeerAnswer>[]): ProcessReply {
+function withoutAnswer(told: readonly AnswerOfPeer<unknown, ReceiptFound>[]): ProcessReply {
   const overload = told.find(({ error }) => error?.cause?.code === 'overloaded')?.error
   if (overload !== undefined) throw new OverloadedError(overload.message)
   const former = told.find(({ answer }) => answer?.reply !== undefined)?.answer?.reply

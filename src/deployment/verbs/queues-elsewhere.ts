@@ -3,18 +3,13 @@ import { gatewayOfHolder, holderOfToken } from '../../consumer/queue/queue-token
 import { addTo, groupBy } from '../../core/maps.js'
 import { type QueueVerbs, type Settlement, type TokenResult, tokensOf } from '../../verbs/verbs.js'
 import { WrappedQueues } from '../../verbs/wrapped.js'
-import { askAll, callOthers, fitting, isForeign, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
+import { ask, askOthers, type Call, inCluster, serve } from '../calls/call.js'
+import type { AskedSettlement, SentResult } from '../calls/group-calls.js'
+import { askAll, NO_ANSWER, type PeerError, type Peers } from '../calls/peers.js'
+import { CALLS } from '../calls/table.js'
 
-/** Time limit for a settlement at another process. */
-const SETTLE_TIMEOUT_MS = 10_000
-/** Time limit for the question who holds the messages of a token. */
-const HOLDER_TIMEOUT_MS = 2_000
-/** The longest wait until the others have taken note of a change. */
-export const CHANGE_TIMEOUT_MS = 1_000
 /** Time limit for reading changed settings. */
 const SETTINGS_TIMEOUT_MS = 10_000
-
-type AskedSettlement = Parameters<QueueVerbs['settle']>
 
 /** The settlement of a token at any gateway: the one that holds its message settles it. */
 export class PeerQueues<Id> extends WrappedQueues {
@@ -60,9 +55,9 @@ export class PeerQueues<Id> extends WrappedQueues {
  *   what may have been asked, and was not answered, is unknown
  */
 export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
-  const message = `queue settle ${cluster}`
+  const call = inCluster(CALLS.queues.settle, cluster)
   // The own queues settle, so a settlement is not passed on again.
-  peers.serve(message, async (asked: AskedSettlement) => {
+  serve(peers, call, async asked => {
     const since = performance.now()
     return (await own.settle(...asked)).map(result => sinceReceipt(result, since))
   })
@@ -75,12 +70,7 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
     }
     const askedAt = performance.now()
     try {
-      const told = await peers.call(id, message, asked, { timeoutMs: SETTLE_TIMEOUT_MS, client, kind: 'long' })
-      // A process that has just been started handles no messages yet.
-      if (told === undefined) return allAre('elsewhere')
-      return fitting<readonly ToldLock[]>(message, told, areSettled).map(result =>
-        byOwnClock<TokenResult>(result, askedAt)
-      )
+      return (await ask(peers, id, call, asked, { client })).map(result => byOwnClock(result, askedAt))
     } catch (error) {
       const { cause } = error as PeerError
       return allAre(cause === undefined || cause.code === NO_ANSWER ? 'unknown' : 'elsewhere')
@@ -88,19 +78,7 @@ export function settlingAt<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id
   }
 }
 
-const areSettled = (answer: unknown): boolean =>
-  Array.isArray(answer) &&
-  answer.every(one => isForeign(one) && typeof one.token === 'string' && typeof one.outcome === 'string')
-
-/** A lock as it is sent to another process, which has another clock. */
-export interface ToldLock {
-  /** How long the lock lasts, in milliseconds since the process that holds it has got the call. Absent: there is none. */
-  readonly lockMs?: number | undefined
-}
-
-type Locked = Partial<Pick<TokenResult, 'lockEndsAt'>>
-
-export function sinceReceipt({ lockEndsAt, ...rest }: Locked, receivedAt: number): ToldLock {
+function sinceReceipt({ lockEndsAt, ...rest }: TokenResult, receivedAt: number): SentResult {
   return lockEndsAt === undefined ? rest : { ...rest, lockMs: lockEndsAt - receivedAt }
 }
 
@@ -108,19 +86,19 @@ export function sinceReceipt({ lockEndsAt, ...rest }: Locked, receivedAt: number
  * Translates a lock to the clock of this process, at which the call was made before the other one got it: its lock ends no
  * sooner.
  */
-export function byOwnClock<Of>({ lockMs, ...rest }: ToldLock, askedAt: number): Of {
-  return (lockMs === undefined ? rest : { ...rest, lockEndsAt: askedAt + lockMs }) as Of
+function byOwnClock({ lockMs, ...rest }: SentResult, askedAt: number): TokenResult {
+  return lockMs === undefined ? rest : { ...rest, lockEndsAt: askedAt + lockMs }
 }
 
 /** Changes settings of a group, and tells all processes: those that hold messages for the group read its settings again. */
 export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Peers<Id>): QueueVerbs['configure'] {
-  const message = `queue configured ${cluster}`
-  peers.serve(message, async ([topic, groupId]: readonly [string, string]) => {
+  const call = inCluster(CALLS.queues.configured, cluster)
+  serve(peers, call, async ([topic, groupId]) => {
     await own.configure(topic, groupId, {}, SETTINGS_TIMEOUT_MS)
   })
   return async (topic, groupId, changes, timeoutMs) => {
     const settings = await own.configure(topic, groupId, changes, timeoutMs)
-    await callOthers(peers, message, [topic, groupId], { timeoutMs: CHANGE_TIMEOUT_MS })
+    await askOthers(peers, call, [topic, groupId])
     return settings
   }
 }
@@ -128,15 +106,15 @@ export function configuredAtAll<Id>(own: QueueVerbs, cluster: string, peers: Pee
 /** Finds the process that gives out certain tokens. Each process tells this when it is asked. */
 class Holders<Id> {
   readonly #peers: Peers<Id>
-  readonly #question: string
+  readonly #call: Call<object, string>
   readonly #asked = new Map<Id, Promise<unknown>>()
   /** Answers of the processes; '' for a process that gives out none. */
   readonly #told = new Map<Id, string>()
 
   constructor(own: QueueVerbs, cluster: string, peers: Peers<Id>) {
     this.#peers = peers
-    this.#question = `queue holder ${cluster}`
-    peers.serve(this.#question, () => own.holder ?? '')
+    this.#call = inCluster(CALLS.queues.holder, cluster)
+    serve(peers, this.#call, () => own.holder ?? '')
     peers.onGone(id => {
       this.#asked.delete(id)
       this.#told.delete(id)
@@ -179,11 +157,10 @@ class Holders<Id> {
   }
 
   #ask(id: Id): Promise<unknown> {
-    const answered = this.#peers.call(id, this.#question, {}, { timeoutMs: HOLDER_TIMEOUT_MS })
-    const asked = answered.then(
+    const asked = ask(this.#peers, id, this.#call, {}).then(
       holder => {
         // The process may have been asked, be gone, and its answer come late.
-        if (this.#asked.get(id) === asked) this.#told.set(id, String(holder))
+        if (this.#asked.get(id) === asked) this.#told.set(id, holder)
       },
       () => {
         if (this.#asked.get(id) === asked) this.#asked.delete(id)

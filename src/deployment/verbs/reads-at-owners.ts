@@ -1,22 +1,22 @@
-import { VERB_TIMEOUT_MS } from '../../consumer/instance/instance-entry.js'
 import { memoryOfRecord } from '../../core/bytes.js'
 import { performanceClock } from '../../core/clocks.js'
 import { onAbort } from '../../core/ending.js'
 import { NAMELESS } from '../../core/record-budget.js'
+import type { Failure } from '../../router/messages/request.js'
 import { failureOf } from '../../router/requests/failures.js'
 import type {
   InstanceName,
   InstanceRead,
   InstanceReadLimits,
   InstanceResult,
-  InstanceSettings
+  UnknownInstance
 } from '../../verbs/verbs.js'
+import type { AskOptions, Call } from '../calls/call.js'
+import type { AskedRead, SettledRead } from '../calls/instance-calls.js'
 import { SILENT_MS } from '../calls/peers.js'
+import { CALLS } from '../calls/table.js'
 import type { BudgetForPeers } from './budget-for-peers.js'
-import type { AskedRead, Numbered, ReadAnswer, SettledRead } from './served-instances.js'
 
-/** Time limit of calls that make no requests to Kafka. */
-const SHORT_TIMEOUT_MS = 10_000
 /** The longest wait of a read; also of one that does not say how long it waits, so that its instance does. */
 const LONGEST_WAIT_MS = 600_000
 /** How long such a read waits for bytes of the budget. */
@@ -32,12 +32,17 @@ const MAX_UNTOLD = 1_000
 
 const NOTHING_READ = { type: 'done', value: { records: [], format: '', settle: () => undefined } } as const
 
-/** Calls the owner of an instance. Never rejects. */
-type CallOwner<Id> = (to: Id, verb: string, body: object, timeoutMs: number, client?: string) => Promise<unknown>
+/** Calls the owner of an instance. A call without an answer has a result of its own. Never rejects. */
+export type AskOwner<Id> = <Question, Answer>(
+  to: Id,
+  call: Call<Question, Answer>,
+  question: Question,
+  options?: AskOptions
+) => Promise<Answer | UnknownInstance | Failure>
 
 /** The reads of clients of this process whose instances other processes have. Their records count here until the read is settled. */
 export class ReadsAtOwners<Id> {
-  readonly #call: CallOwner<Id>
+  readonly #askOwner: AskOwner<Id>
   readonly #budget: BudgetForPeers
   /** Whether it is open whether the owner has carried a call out. */
   readonly #isOpen: (result: unknown) => boolean
@@ -45,8 +50,8 @@ export class ReadsAtOwners<Id> {
   /** Reads whose owners have not answered how they have ended. */
   #untold = 0
 
-  constructor(call: CallOwner<Id>, budget: BudgetForPeers, isOpen: (result: unknown) => boolean) {
-    this.#call = call
+  constructor(askOwner: AskOwner<Id>, budget: BudgetForPeers, isOpen: (result: unknown) => boolean) {
+    this.#askOwner = askOwner
     this.#budget = budget
     this.#isOpen = isOpen
   }
@@ -98,10 +103,10 @@ export class ReadsAtOwners<Id> {
     const settle = (accepted: number): void => void this.#settleAt(owner, { id, accepted })
     const unlisten = onAbort(gone, () => settle(0))
     const bytes = this.#budget.askable(client, Math.min(maxBytes, MAX_READ_BYTES))
-    const asked: AskedRead = { instance, id, limits: { timeoutMs, maxBytes: bytes, formats } }
-    const waitMs = VERB_TIMEOUT_MS + Math.min(timeoutMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
-    const answer = await this.#call(owner, 'read', asked, waitMs, instance.principal)
-    const result = answer as Numbered<InstanceResult<ReadAnswer>>
+    const waitMs = Math.min(timeoutMs ?? LONGEST_WAIT_MS, LONGEST_WAIT_MS)
+    const limitMs = timeoutMs === undefined ? undefined : waitMs
+    const asked: AskedRead = { instance, id, limits: { timeoutMs: limitMs, maxBytes: bytes, formats } }
+    const result = await this.#askOwner(owner, CALLS.instances.read, asked, { waitMs, client: instance.principal })
     unlisten()
     if (result.type === 'done') {
       const { records, format = await this.#formatAt(owner, instance), waitMs } = result.value
@@ -113,8 +118,7 @@ export class ReadsAtOwners<Id> {
 
   /** Release 0.2.0 does not tell the format of a read. */
   async #formatAt(owner: Id, instance: InstanceName): Promise<string> {
-    const answer = await this.#call(owner, 'settingsOf', [instance], SHORT_TIMEOUT_MS)
-    const settings = answer as InstanceResult<InstanceSettings>
+    const settings = await this.#askOwner(owner, CALLS.instances.settingsOf, [instance])
     return settings.type === 'done' ? settings.value.format : ''
   }
 
@@ -125,7 +129,7 @@ export class ReadsAtOwners<Id> {
   async #settleAt(to: Id, settled: SettledRead, tries = 1): Promise<void> {
     if (tries === 2) this.#untold++
     // The owner answers nothing.
-    const isLost = (await this.#call(to, 'settle', settled, SHORT_TIMEOUT_MS)) !== undefined
+    const isLost = (await this.#askOwner(to, CALLS.instances.settle, settled)) !== undefined
     const isRepeated = isLost && tries < MAX_SETTLES && (tries > 1 || this.#untold < MAX_UNTOLD)
     if (isRepeated) setTimeout(() => void this.#settleAt(to, settled, tries + 1), PAUSE_MS).unref()
     else if (tries > 1) this.#untold--

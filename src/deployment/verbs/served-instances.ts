@@ -1,59 +1,32 @@
 import {
   type InstanceName,
   type InstanceRead,
-  type InstanceReadLimits,
-  type InstanceRecord,
   type InstanceResult,
   type InstanceVerbs,
   PLAIN_INSTANCE_VERBS
 } from '../../verbs/verbs.js'
+import { inCluster, serve } from '../calls/call.js'
+import type { AskedRead, Numbered, PlainCall, ReadAnswer } from '../calls/instance-calls.js'
 import type { Peers } from '../calls/peers.js'
+import { CALLS } from '../calls/table.js'
 import { BegunByOthers } from './begun-by-others.js'
 
-export interface AskedRead {
-  readonly instance: InstanceName
-  readonly limits: Omit<InstanceReadLimits, 'gone' | 'client'>
-  /** Number of the read, unique at its caller. */
-  readonly id: number
-}
-export interface ReadAnswer {
-  readonly records: readonly InstanceRecord[]
-  readonly format?: string
-  readonly waitMs?: number | undefined
-}
-
-/** Answer of the owner of an instance: a result, and the present number of the instance. Release 0.2.0 sends no number. */
-export type Numbered<Result> = Result & { readonly number?: string | undefined }
-
-/** How far the client of a read has got its answer; 0 also for a read whose client is gone. */
-export interface SettledRead {
-  readonly id: number
-  readonly accepted: number
-}
-/** A subscription. The client may read only `allowed` of the topics that match; absent: all of them. */
-export interface AskedSubscription {
-  readonly instance: InstanceName
-  readonly topics: { readonly topics: readonly string[] } | { readonly pattern: string }
-  readonly allowed: readonly string[] | undefined
-}
-
-type Serve<Id> = <Body>(verb: string, handler: (body: Body, from: Id) => unknown) => void
+const { instances: calls } = CALLS
 
 /** Answers the verbs that other processes pass on to this one. */
 export function serveInstances<Id>(instances: InstanceVerbs, cluster: string, peers: Peers<Id>): void {
-  const serve: Serve<Id> = (verb, handler) =>
-    peers.serve(`instance ${verb} ${cluster}`, (body: never, { from }) => handler(body, from))
   for (const verb of PLAIN_INSTANCE_VERBS) {
+    const call: PlainCall = calls[verb]
     const method = instances[verb] as (...args: unknown[]) => Promise<InstanceResult<unknown>>
-    serve(verb, (args: [InstanceName, ...unknown[]]) => numbered(instances, args[0], method.apply(instances, args)))
+    serve(peers, inCluster(call, cluster), asked => numbered(instances, asked[0], method.apply(instances, [...asked])))
   }
-  serve('subscribe', ({ instance, topics, allowed }: AskedSubscription) => {
+  serve(peers, inCluster(calls.subscribe, cluster), ({ instance, topics, allowed }) => {
     const names = allowed && new Set(allowed)
     const includes = names && ((topic: string): boolean => names.has(topic))
     const asked = 'topics' in topics ? topics : { ...topics, includes }
     return numbered(instances, instance, instances.subscribe(instance, asked))
   })
-  serveReads(instances, serve, peers)
+  serveReads(instances, cluster, peers)
 }
 
 /** Adds the number that the instance has now. */
@@ -71,7 +44,7 @@ async function numbered<Result extends object>(
  * Answers reads. An end that arrives before its read counts: otherwise the read would hold up all others of its instance until
  * its time is over.
  */
-function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers<Id>): void {
+function serveReads<Id>(instances: InstanceVerbs, cluster: string, peers: Peers<Id>): void {
   const reads = new BegunByOthers<number>()
   const read = async ({ instance, limits, id }: AskedRead, from: Id): Promise<InstanceResult<ReadAnswer>> => {
     const gone = new AbortController()
@@ -90,8 +63,10 @@ function serveReads<Id>(instances: InstanceVerbs, serve: Serve<Id>, peers: Peers
     setImmediate(() => passedOn?.())
     return { type: 'done', value: { records, format, waitMs } }
   }
-  serve('read', (asked: AskedRead, from) => numbered(instances, asked.instance, read(asked, from)))
-  serve('settle', ({ id, accepted }: SettledRead, from) => reads.end(from, id, accepted))
+  serve(peers, inCluster(calls.read, cluster), (asked, { from }) =>
+    numbered(instances, asked.instance, read(asked, from))
+  )
+  serve(peers, inCluster(calls.settle, cluster), ({ id, accepted }, { from }) => reads.end(from, id, accepted))
   peers.onGone(from => {
     // The clients of a process are gone with it.
     reads.endAllOf(from, 0)

@@ -3,7 +3,10 @@ import { MAX_SERIES } from '../../core/metrics/family.js'
 import { type PrometheusMetrics, type PrometheusReading, registerScrapedGauge } from '../../core/metrics/prometheus.js'
 import type { Logger } from '../../core/model.js'
 import { messageOf } from '../../core/node-errors.js'
-import { callOthers, type Peers } from '../../deployment/calls/peers.js'
+import { askOthers, serve } from '../../deployment/calls/call.js'
+import { MAX_LAG_GROUPS } from '../../deployment/calls/group-calls.js'
+import type { Peers } from '../../deployment/calls/peers.js'
+import { CALLS } from '../../deployment/calls/table.js'
 import { fnv1a } from '../../producer/memory/partitioners.js'
 import {
   type LagFailure,
@@ -18,13 +21,10 @@ import type { LagSettings } from '../config/process-settings.js'
 import type { ConfiguredCluster } from './kafka.js'
 import type { ShutdownSteps } from './shutdown.js'
 
-/** Groups that this process asks for. Further ones are named in the log, and not asked for. */
-const MAX_GROUPS = 1_000
 /** Topics of a group with a row of their own: those with most lag. The others share one row. */
 const MAX_TOPICS = 100
-/** Time limit for one group, and for the lists of groups of the other processes. */
+/** Time limit for one group. */
 const TIMEOUT_MS = 10_000
-const PEERS_TIMEOUT_MS = 1_000
 /** Each pause is longer or shorter by up to this share, so that gateways that start together do not ask together. */
 const JITTER = 0.2
 const DEFAULT_CLUSTER = 'default'
@@ -139,11 +139,6 @@ export interface LagWatchDeps {
   readonly peers?: Peers | undefined
 }
 
-type ServedGroups = ReadonlyMap<string, readonly string[]>
-
-const isServed = (answer: unknown): answer is ServedGroups =>
-  answer instanceof Map && [...answer.values()].every(Array.isArray)
-
 /**
  * Asks Kafka for the lag of groups, one group after another. The groups of a round are spread over `everyMs`, so the
  * next group is asked for when the one before is answered and its time has come. A round thus never overlaps another.
@@ -169,7 +164,7 @@ export class LagWatch implements LagSource {
     this.#deps = deps
     this.everyMs = deps.settings.everyMs
     this.#clusters = new Map(deps.clusters.map(cluster => [cluster.name, cluster]))
-    deps.peers?.serve('lagGroups', () => this.#served(MAX_GROUPS))
+    if (deps.peers) serve(deps.peers, CALLS.lagGroups, () => this.#served(MAX_LAG_GROUPS))
   }
 
   /** Begins to ask, if the settings say how often. */
@@ -228,22 +223,21 @@ export class LagWatch implements LagSource {
     }
     for (const listed of this.#deps.settings.groups) add(...this.#placeOf(listed))
     const { peers } = this.#deps
-    const options = { timeoutMs: PEERS_TIMEOUT_MS }
-    const elsewhere = peers && (await callOthers(peers, 'lagGroups', undefined, options))
-    for (const served of [this.#served(), ...(elsewhere ?? []).filter(isServed)]) {
+    const told = peers ? await askOthers(peers, CALLS.lagGroups, undefined) : []
+    for (const served of [this.#served(), ...told.flatMap(({ answer }) => answer ?? [])]) {
       for (const [name, groups] of served) for (const group of groups) add(name, group)
     }
-    const isTooMany = found.size > MAX_GROUPS
+    const isTooMany = found.size > MAX_LAG_GROUPS
     if (isTooMany && !this.#isTooMany)
       this.#deps.log.warn(
         { groups: found.size },
-        `the lag of ${MAX_GROUPS} groups is asked for; the others are left out`
+        `the lag of ${MAX_LAG_GROUPS} groups is asked for; the others are left out`
       )
     this.#isTooMany = isTooMany
-    return [...found.values()].slice(0, MAX_GROUPS)
+    return [...found.values()].slice(0, MAX_LAG_GROUPS)
   }
 
-  #served(most?: number): ServedGroups {
+  #served(most?: number): ReadonlyMap<string, readonly string[]> {
     const { clusters } = this.#deps
     return new Map(clusters.map(({ name, servedGroups }) => [name, [...new Set(servedGroups())].slice(0, most)]))
   }

@@ -43,6 +43,21 @@ describe('asking several processes at the same time', () => {
     ])
   })
 
+  it('counts what looking at an answer throws as the error of its process', async () => {
+    const asked = new Asked()
+    const error = new Error('no sense')
+    const told = askAll(['a', 'b'], asked.ask, answer => {
+      if (answer === 1) throw error
+      return true
+    })
+    asked.answer('a', 1)
+    asked.answer('b', 2)
+    expect(await told).to.deep.equal([
+      { by: 'a', error },
+      { by: 'b', answer: 2 }
+    ])
+  })
+
   it('ends at once where there is none', async () => {
     expect(await askAll([], new Asked().ask)).to.deep.equal([])
   })

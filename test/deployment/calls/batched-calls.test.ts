@@ -31,17 +31,7 @@ describe('many small questions to another process', () => {
     expect(await Promise.all([1, 2, 3, 4].map(ask))).to.deep.equal(['1', '2', '3', 'full'])
   })
 
-  it('have failed where the call has, or has no answer to them, and further ones go on', async () => {
-    const odd: readonly (readonly [unknown, string])[] = [
-      [[], 'the answer is too short'],
-      [undefined, 'the answer is no list'],
-      [null, 'the answer is no list'],
-      [{ 0: '1' }, 'the answer is no list']
-    ]
-    for (const [answer, told] of odd) {
-      answers = () => answer
-      expect(await ask(1)).to.equal(told)
-    }
+  it('have failed where the call has, and further ones go on', async () => {
     answers = () => Promise.reject(new Error('away'))
     expect(await ask(1)).to.equal('away')
     answers = batch => batch.map(String)

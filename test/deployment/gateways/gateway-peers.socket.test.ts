@@ -5,14 +5,16 @@ import { expect } from 'chai'
 import { OverloadedError } from '../../../src/core/errors.js'
 import { defaultLogger, type MetricsLogger } from '../../../src/core/metrics/metrics-logger.js'
 import { type Logger, silentLogger } from '../../../src/core/model.js'
+import { ask, serve } from '../../../src/deployment/calls/call.js'
 import {
-  callOthers,
+  askAll,
   isNotSent,
   isUnanswered,
   type PeerCall,
   type PeerError,
   SILENT_MS
 } from '../../../src/deployment/calls/peers.js'
+import { CALLS } from '../../../src/deployment/calls/table.js'
 import { encodeBody } from '../../../src/deployment/gateways/body.js'
 import { GatewayPeers, type GatewayPeersDeps } from '../../../src/deployment/gateways/gateway-peers.js'
 import { PeerConnection } from '../../../src/deployment/gateways/peer-connection.js'
@@ -43,6 +45,12 @@ interface Wanted {
   readonly now?: () => number
   readonly maxCalls?: number
   readonly metrics?: MetricsLogger
+}
+
+/** The answers of all others that are known, without those that fail. */
+async function answersOf(peers: GatewayPeers, name: string): Promise<readonly unknown[]> {
+  const told = await askAll(peers.others, id => peers.call(id, name, undefined, PATIENT))
+  return told.flatMap(({ answer, error }) => (error === undefined ? [answer] : []))
 }
 
 /** A gateway that knows the others at `addresses`, a list to which the test may add. */
@@ -266,9 +274,9 @@ describe('gateways that know each other', () => {
     c.serve('name', () => {
       throw new Error('no')
     })
-    expect(await callOthers(a, 'name', undefined, PATIENT)).to.deep.equal(['b'])
+    expect(await answersOf(a, 'name')).to.deep.equal(['b'])
     c.serve('name', () => 'c')
-    expect((await callOthers(a, 'name', undefined, PATIENT)).sort()).to.deep.equal(['b', 'c'])
+    expect([...(await answersOf(a, 'name'))].sort()).to.deep.equal(['b', 'c'])
   })
 
   it('are found by the name of a host, at each of its addresses', async () => {
@@ -541,8 +549,69 @@ describe('a gateway that disturbs', () => {
     const a = await gateway({ addresses: [silent, b.address], log: recordingLogger(lines) })
     await knows(a, b.id)
     expect(a.others).to.deep.equal([b.id])
-    expect(await callOthers(a, 'x', undefined, PATIENT)).to.deep.equal(['b'])
+    expect(await answersOf(a, 'x')).to.deep.equal(['b'])
     expect(lines.map(({ message }) => message)).to.include(`the gateway at ${silent} does not answer`)
+  })
+
+  it('with what makes no sense fails alone, and is named once a minute', async () => {
+    const lines: LogLine[] = []
+    let now = 0
+    const b = await gateway()
+    const a = await gateway({ addresses: [b.address], log: recordingLogger(lines), clock: () => now })
+    await knows(a, b.id)
+    b.serve(CALLS.keys.sharing.name, () => null)
+    const strange = () => lines.filter(({ message }) => message.includes('makes no sense'))
+    for (const [at, told] of [
+      [0, 1],
+      [59_000, 1],
+      [61_000, 2]
+    ] as const) {
+      now = at
+      const error = await reasonOf(ask(a, b.id, CALLS.keys.sharing, {}))
+      expect(error.cause).to.equal(undefined)
+      expect(strange().map(({ fields }) => fields)).to.deep.equal(
+        Array.from({ length: told }, () => ({ peer: b.id, call: 'keys of requests' }))
+      )
+    }
+  })
+
+  it('with a question that makes no sense is named, and the question is not handled', async () => {
+    const lines: LogLine[] = []
+    const b = await gateway({ log: recordingLogger(lines) })
+    const a = await gateway({ addresses: [b.address] })
+    await knows(a, b.id)
+    const handled: unknown[] = []
+    serve(b, CALLS.instances.settle, settled => void handled.push(settled))
+    const call = (body: unknown) => a.call(b.id, CALLS.instances.settle.name, body, PATIENT)
+    const error = await reasonOf(call({ id: 1 }))
+    expect(error.message).to.include('makes no sense')
+    await call({ id: 1, accepted: 2 })
+    expect(handled).to.deep.equal([{ id: 1, accepted: 2 }])
+    expect(lines.filter(({ message }) => message.includes('makes no sense'))).to.have.length(1)
+  })
+
+  it('with too many bytes fails alone, before they are decoded', async () => {
+    const b = await gateway()
+    const a = await gateway({ addresses: [b.address] })
+    await knows(a, b.id)
+    const { ending, sharing } = CALLS.keys
+    let handled = 0
+    serve(b, ending, () => void handled++)
+    b.serve(sharing.name, () => ['shared', Buffer.alloc(2 * 1_048_576)])
+    const question = await reasonOf(ask(a, b.id, ending, { more: Buffer.alloc(2 * 1_048_576) }))
+    expect(question.message).to.equal('the body of end of keys is too large')
+    expect((await reasonOf(ask(a, b.id, sharing, {}))).message).to.equal('the answer to keys of requests is too large')
+    await ask(a, b.id, ending, {})
+    expect(handled).to.equal(1)
+  })
+
+  it('with a failure that makes no sense is told so', async () => {
+    const address = await liar((_, response) => {
+      response.writeHead(500, { [ANSWERED_BY]: 'x' }).end(encodeBody(null))
+    })
+    const { host, port } = hostAndPort(address)
+    const error = await reasonOf(connectionTo(host, port).call('x', 'a call', {}, PATIENT))
+    expect(error.message).to.include('gives no answer that makes sense (status 500)')
   })
 
   const lies: readonly [string, RequestListener][] = [
@@ -565,7 +634,7 @@ describe('a gateway that disturbs', () => {
       const a = await gateway({ addresses: [address] })
       await a.refresh()
       expect(a.others).to.deep.equal([])
-      expect(await callOthers(a, 'x', undefined, PATIENT)).to.deep.equal([])
+      expect(await answersOf(a, 'x')).to.deep.equal([])
     })
   }
 

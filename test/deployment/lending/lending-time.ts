@@ -1,5 +1,5 @@
 import type { Timer } from '../../../src/consumer/group/group-runtime.js'
-import type { LendingTime } from '../../../src/deployment/lending/calls.js'
+import type { LendingTime } from '../../../src/deployment/calls/lending-calls.js'
 import { turns } from '../../support/ticks.js'
 
 /** A clock and timers that the test moves on. Ticks are those of the event loop. */

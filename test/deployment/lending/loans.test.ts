@@ -1,7 +1,7 @@
 import { expect } from 'chai'
 import type { OffersByPartition, TopicOffers } from '../../../src/consumer/group/consume-result.js'
 import { RecordBudget } from '../../../src/core/record-budget.js'
-import type { LoanState, SettledLoans } from '../../../src/deployment/lending/calls.js'
+import type { LoanState, SettledLoans } from '../../../src/deployment/calls/lending-calls.js'
 import { Loans } from '../../../src/deployment/lending/loans.js'
 import type { AcquiredMessage, ConsumedMessages } from '../../../src/verbs/verbs.js'
 import { HandTime } from './lending-time.js'

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import type { LoanState, SettledLoans } from '../../../src/deployment/lending/calls.js'
+import type { LoanState, SettledLoans } from '../../../src/deployment/calls/lending-calls.js'
 import { Settlements } from '../../../src/deployment/lending/settlements.js'
 import { HandTime } from './lending-time.js'
 

@@ -1,5 +1,5 @@
 import { expect } from 'chai'
-import { type GroupTopic, keyOfTopic } from '../../../src/deployment/lending/calls.js'
+import { type GroupTopic, keyOfTopic } from '../../../src/deployment/calls/lending-calls.js'
 import { WantsOfOthers } from '../../../src/deployment/lending/wants-of-others.js'
 
 const ORDERS: GroupTopic = ['billing', 'orders']

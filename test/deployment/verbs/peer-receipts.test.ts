@@ -242,13 +242,16 @@ describe('receipts of other processes', () => {
       { reply: { ...found, records: 3 } },
       { reply: { ...found, records: [null] } },
       { reply: { ...found, records: [{ state: 'waiting', sinceMs: 1e300 }] } },
-      { reply: { ...found, count: -1, records: [] } }
+      { reply: { ...found, count: -1, records: [] } },
+      // More than the receipt has, and more than were asked for.
+      { reply: { ...found, records: [{ state: 'refused' }, { state: 'refused' }] } },
+      { reply: { ...found, count: 9, records: Array.from({ length: 4 }, () => ({ state: 'refused' })) } }
     ]
     const [owner, other] = processes(2)
     const { id } = owner!.give()
     for (const answer of strange) {
       network.peersOf('process 0').serve('receipt', () => answer)
-      expect(await other!.ask(id), JSON.stringify(answer)).to.deep.equal({ type: 'unreachable' })
+      expect(await other!.ask(id, { most: 3 }), JSON.stringify(answer)).to.deep.equal({ type: 'unreachable' })
     }
   })
 })

@@ -31,6 +31,24 @@ const slowApi = (loaded: Promise<void>): HttpApi<z.output<typeof settings>, 'slo
   }
 })
 
+/** A request that another gateway passes on. */
+const REQUEST = {
+  route: 'produce',
+  params: {},
+  method: 'POST',
+  url: '/',
+  sentUrl: '/',
+  headers: {},
+  rawHeaders: [],
+  recordHeaders: [],
+  body: Buffer.alloc(0),
+  asked: { hash: '', fingerprint: '' },
+  requestId: 'one',
+  principal: '',
+  address: '',
+  waitMs: 0
+}
+
 describe('a gateway that starts, and has no routes yet', () => {
   it('refuses requests with keys of others, and shares keys only when the routes are there', async () => {
     let load = (): void => undefined
@@ -67,7 +85,7 @@ describe('a gateway that starts, and has no routes yet', () => {
       const [id] = other.others
       const call = (name: string, body: unknown) => other.call(id!, name, body, { timeoutMs: 10_000 })
       expect(await call('keys of requests', {})).to.equal('refused')
-      const envelope = { list: new KeyList(addresses).digest, by: other.address, to: entry.text, request: {} }
+      const envelope = { list: new KeyList(addresses).digest, by: other.address, to: entry.text, request: REQUEST }
       const refusal = await call('keyed request', envelope).catch((error: PeerError) => error.cause)
       expect(refusal).to.deep.include({ code: 'notCarriedOut', message: 'it is starting' })
       load()
