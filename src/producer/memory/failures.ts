@@ -18,6 +18,12 @@ const failure = (code: ErrorCode, message: string, retriable: boolean, persisted
 /** Why a topic waits that no broker was asked to create. */
 export const IN_TURNS = `brokers are asked for ${CREATIONS_PER_SECOND} new topics a second, and clients take turns`
 
+/** Why a topic is not there yet: no broker was asked to create it, or none has answered yet. */
+export const NOT_CREATED = {
+  waits: IN_TURNS,
+  begun: 'brokers were asked to create it, and none has told it yet'
+} as const
+
 const NO_CAUSE = { code: 'kafka', setting: undefined } as const
 
 /** All failures of records. Those without the parameter `persisted` happen before anything is sent. */
@@ -42,8 +48,8 @@ export const failures = {
   /** @param waiting topics for which all places are taken */
   tooManyNewTopics: (waiting: number) =>
     failure('overloaded', `${waiting} new topics wait already for their creation: ${IN_TURNS}`, true),
-  notCreatedInTime: (topic: string) =>
-    failure('overloaded', `the topic ${topic} was not created in time: ${IN_TURNS}`, true),
+  notCreatedInTime: (topic: string, creation: keyof typeof NOT_CREATED) =>
+    failure('overloaded', `the topic ${topic} was not created in time: ${NOT_CREATED[creation]}`, true),
   logUnavailable: (message: string, persisted: Persisted = 'no', setting?: string) => ({
     ...failure('logUnavailable', message, true, persisted),
     setting

@@ -2,7 +2,7 @@ import { costOf, type InPieces, type LoopTurns, PIECE_COST } from '../../core/lo
 import { LONG_AGO, type Persisted, type ProduceRecord, type RecordFailure } from '../../core/model.js'
 import type { TopicNews } from '../../router/messages/operations.js'
 import { type Budget, PARTITION_LIMITS, partitionFull } from './budget.js'
-import { failures, IN_TURNS } from './failures.js'
+import { failures, NOT_CREATED } from './failures.js'
 import type { PartitionProducer } from './partition-producer.js'
 import type { PartitionProducerDeps } from './partition-producer-deps.js'
 import { type Partitioner, placedBy } from './partitioners.js'
@@ -70,8 +70,8 @@ export class Topic implements UnknownTopic, MisplacedRecords {
   /** When a look-up last did not find the partition of a record. */
   #absentAt = LONG_AGO
   #deniedAt = LONG_AGO
-  /** No broker was asked to create it yet, or one may be about to. */
-  #isToCome = false
+  /** `waits`: no broker was asked to create it yet. `begun`: one may be about to. */
+  #creation: keyof typeof NOT_CREATED | undefined
   #lastUsedAt = LONG_AGO
   /** The Router said that there is no such topic; further records are refused until `until`. */
   #remembered: { readonly failure: RecordFailure; readonly until: number } | undefined
@@ -143,7 +143,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   #stateOf(refusal: TopicView['refusal'], troubled: number, bytes: number, nowMs: number): TopicView['state'] {
     if (refusal?.code === 'notAuthorized') return 'refused'
-    const isMissing = this.#isDenied(nowMs) && !this.isKnown && !this.#isToCome
+    const isMissing = this.#isDenied(nowMs) && !this.isKnown && this.#creation === undefined
     if (refusal?.code === 'unknownTopic' || isMissing) return 'missing'
     if (troubled > 0) return 'stuck'
     if (this.#isWaitedFor && !this.isKnown) return 'lookingUp'
@@ -363,7 +363,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
         break
       case 'denied':
         this.#deniedAt = Math.floor(nowMs)
-        this.#isToCome = news.creation === 'waits' || news.creation === 'begun'
+        this.#creation = news.creation === 'asked' ? undefined : news.creation
         if (this.#isWaitedFor) this.#deps.unknown.enter(this, 'missing')
         break
       case 'missing':
@@ -498,9 +498,9 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     const { counters, unknown, cluster } = this.#deps
     const failure = !this.#isDenied(nowMs)
       ? failures.timedOut('the partitions of its topic are not known yet', 'no', cluster.awayBecause)
-      : this.#isToCome
-        ? failures.notCreatedInTime(this.name)
-        : failures.unknownTopic(this.name)
+      : this.#creation === undefined
+        ? failures.unknownTopic(this.name)
+        : failures.notCreatedInTime(this.name, this.#creation)
     const refusalOfQueued = ({ pendingProduce }: Arrival): RecordFailure =>
       unknown.placeRefusal(this, pendingProduce) ?? this.#noCapacity(this.#isDenied(nowMs))
     counters.refused += this.#line.refuseOver(nowMs, refusalOfQueued)
@@ -547,15 +547,17 @@ export class Topic implements UnknownTopic, MisplacedRecords {
     counters.failed += this.#deferred.failAwaited(failure, (bytes, records) => this.#hold(-bytes, -records))
     // The topic counts as denied until it is looked up again.
     this.#deniedAt = Math.floor(until)
-    this.#isToCome = false
+    this.#creation = undefined
     lookUps.follow(this, { pauseMs: Math.max(0, until - nowMs) })
   }
 
   /** Why Kafka does not have a record of this topic yet, as far as it can be said for all of them. */
   whyWaiting(): string {
     if (!this.isKnown) {
+      const creation = this.#creation
       const isDenied = this.#isDenied(this.#deps.clock())
-      const why = this.#isToCome ? `the topic waits for its creation: ${IN_TURNS}` : isDenied ? NOT_THERE : LOOKING_UP
+      const missing = isDenied ? NOT_THERE : LOOKING_UP
+      const why = creation === undefined ? missing : `the topic waits for its creation: ${NOT_CREATED[creation]}`
       return this.#deps.cluster.awayBecause ?? why
     }
     const busy = this.#producers.all.filter(producer => producer !== undefined && !producer.isIdle)
@@ -571,7 +573,7 @@ export class Topic implements UnknownTopic, MisplacedRecords {
 
   #forgetDenial(): void {
     this.#deniedAt = LONG_AGO
-    this.#isToCome = false
+    this.#creation = undefined
     this.#remembered = undefined
   }
 

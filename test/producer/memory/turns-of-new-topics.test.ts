@@ -47,6 +47,23 @@ describe('delivery: new topics, of which brokers are asked to create 20 a second
     expect(countOf(sent, 'overloaded, no')).to.equal(200 - delivered)
   })
 
+  it('say which was waited for: their turn, or a broker that was asked for them', async () => {
+    stageThatCreates()
+    stage.router.lateCreation = 2
+    const [first, ...others] = namesOf('new', 200).map(name => stage.send(record(name, 'x'), 3_000))
+    await stage.pass(20_000)
+    const why = async ({ pendingProduce }: Sent): Promise<string> => {
+      const [outcome] = await pendingProduce.outcomes()
+      return outcome?.type === 'failed' ? outcome.message : 'delivered'
+    }
+    const texts = new Set((await Promise.all([first!, ...others].map(why))).map(text => text.split(': ').at(-1)))
+    expect([...texts].sort()).to.deep.equal([
+      'brokers are asked for 20 new topics a second, and clients take turns',
+      'brokers were asked to create it, and none has told it yet',
+      'delivered'
+    ])
+  })
+
   it('are missing when brokers that were asked to create them have not for five seconds', async () => {
     stage = new DeliveryStage({})
     const sent = namesOf('new', 200).map(name => stage.send(record(name, 'x'), ASYNC_MS))
