@@ -313,6 +313,7 @@ export class RecordRun implements ParkingSink {
     const asked = sender()
     // The url has changed since then: an attempt takes a place of the endpoint that it is for.
     place.isUsed = place.sender === asked
+    if (!place.isUsed) place.release()
     const result = await asked.send({ ...request.attempt, timeoutMs }, signal, place.isUsed ? place.release : undefined)
     this.#note(open, number, answerOf(result), outcomeOf(result), clock() - startedAt)
     await open.settling

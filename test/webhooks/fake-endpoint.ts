@@ -39,7 +39,10 @@ export class FakeEndpoint implements AttemptSender {
       return undefined
     }
     this.most = Math.max(this.most, ++this.#taken)
+    let isFree = false
     return () => {
+      if (isFree) return
+      isFree = true
       this.#taken--
       const [next] = this.#waiting
       if (next === undefined) return

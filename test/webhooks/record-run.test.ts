@@ -535,6 +535,24 @@ describe('records of a webhook', () => {
     expect(stage.run.notes.every(({ answer }) => answer === 204)).to.equal(true)
   })
 
+  it('give their places back before they wait for one of another url', async () => {
+    stage = new RecordRunStage(2, offset => `key ${offset}`)
+    const former = stage.endpoint
+    const next = new FakeEndpoint(() => 204)
+    // The url changes between place and attempt, as it does while a record is read.
+    stage.endpoint.place = () => {
+      stage.endpoint = next
+      return FakeEndpoint.prototype.place.call(former, () => undefined)
+    }
+    let held = 0
+    next.answers = () => {
+      held = Math.max(held, former.taken)
+      return 204
+    }
+    await stage.pass(1_000)
+    expect([next.attempts.length, held, former.taken]).to.deep.equal([2, 0, 0])
+  })
+
   it('give their places back where nothing is sent', async () => {
     stage = new RecordRunStage(3, offset => `key ${offset}`)
     await stage.pass()

@@ -54,7 +54,8 @@ export class AttemptTime {
   run(): void {
     if (this.#since !== undefined || this.isOver) return
     this.#since = this.#clock()
-    this.#timer = setTimeout(() => this.#over('late', `no answer within ${this.#timeoutMs} ms`), this.#leftMs)
+    // Sockets are read behind timers: an answer that has come while this process stood still is in time.
+    this.#timer = setTimeout(() => setImmediate(() => this.#late()), this.#leftMs)
   }
 
   /** Stands still until something of ours has come. Arrow, since it is passed on. */
@@ -65,6 +66,10 @@ export class AttemptTime {
     } finally {
       this.run()
     }
+  }
+
+  #late(): void {
+    if (this.#since !== undefined) this.#over('late', `no answer within ${this.#timeoutMs} ms`)
   }
 
   #stand(): void {

@@ -75,27 +75,32 @@ export class ConnectionPlaces<User extends object = object> {
    * @returns ends the wait
    */
   wait(user: User, wake: () => void): () => void {
-    if (!this.#waiting.has(wake)) this.#waiting.set(wake, user)
+    this.#waiting.set(wake, user)
     return () => this.#waiting.delete(wake)
   }
 
   /** A place as soon as there is one. Rejects with the reason of the signal. */
-  async take(user: User, signal: AbortSignal): Promise<Release> {
-    for (;;) {
-      signal.throwIfAborted()
-      const release = this.tryTake(user)
-      if (release !== undefined) return release
-      await new Promise<void>(resolve => {
-        const leave = this.wait(user, () => {
-          unlisten()
-          resolve()
-        })
-        const unlisten = onAbort(signal, () => {
-          leave()
-          resolve()
-        })
+  take(user: User, signal: AbortSignal): Promise<Release> {
+    const taken = this.tryTake(user)
+    if (taken !== undefined) return Promise.resolve(taken)
+    if (signal.aborted) return Promise.reject(signal.reason)
+    return new Promise((resolve, reject) => {
+      // It takes the place at once: others that are woken with it take as many as there are.
+      const wake = (): void => {
+        const release = this.tryTake(user)
+        if (release === undefined) {
+          this.wait(user, wake)
+          return
+        }
+        unlisten()
+        resolve(release)
+      }
+      const leave = this.wait(user, wake)
+      const unlisten = onAbort(signal, () => {
+        leave()
+        reject(signal.reason)
       })
-    }
+    })
   }
 
   /** A connection waits for its next request. */

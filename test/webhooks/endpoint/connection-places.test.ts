@@ -72,6 +72,39 @@ describe('places for connections of webhooks', () => {
     expect(places.taken).to.equal(0)
   })
 
+  it('wake a webhook that waits for its new endpoint, although it has waited for its former one', async () => {
+    const places = new ConnectionPlaces(2)
+    const [old, other] = endpoints(2, places)
+    places.tryTake(old!)
+    const release = places.tryTake(other!)!
+    let woken = 0
+    const wake = (): void => void woken++
+    places.wait(old!, wake)
+    const [next] = endpoints(1, places)
+    places.wait(next!, wake)
+    release()
+    await turns(2)
+    expect([woken, places.tryTake(next!) === undefined]).to.deep.equal([1, false])
+  })
+
+  it('go to the test of a webhook although its own records wait, too', async () => {
+    const places = new ConnectionPlaces(4)
+    const [user] = endpoints(1, places)
+    const held: (() => void)[] = []
+    const start = (): void => {
+      for (let got = places.tryTake(user!); got !== undefined; got = places.tryTake(user!)) held.push(got)
+      places.wait(user!, start)
+    }
+    start()
+    let isTested = false
+    void places.take(user!, never).then(() => (isTested = true))
+    for (let round = 0; round < 10 && !isTested; round++) {
+      held.shift()?.()
+      await turns(2)
+    }
+    expect(isTested).to.equal(true)
+  })
+
   it('have their room from the connection that has been idle for longest', () => {
     const places = new ConnectionPlaces(3)
     const [one] = endpoints(1, places)
