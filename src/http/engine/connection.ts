@@ -107,6 +107,10 @@ export class Connection extends RequestsOfConnection {
     return this.#answers.waitingBytes + this.#keptBytes
   }
 
+  get isRead(): boolean {
+    return this.#isReading
+  }
+
   /** Bytes of answers that no budget holds and the client has not taken. */
   get unheldBytes(): number {
     return this.#answers.unheldBytes

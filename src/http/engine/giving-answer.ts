@@ -42,17 +42,23 @@ export class GivingAnswer {
    * To be made in the turn of the loop in which the request is read; in a later one an end has been read, too.
    *
    * @param write writes the byte that was kept
+   * @param isRead whether the socket is being read: an end behind the request is known soon
    */
-  constructor(loop: Loop, write: (lastByte: Uint8Array) => void) {
+  constructor(loop: Loop, write: (lastByte: Uint8Array) => void, isRead: boolean) {
     this.#loop = loop
     this.#write = write
-    this.#isUnsure = loop.stoodStill()
+    this.#isUnsure = loop.stoodStill() || !isRead
     this.#endsRightBehindUntil = loop.now() + (this.#isUnsure ? BEHIND_STILL_MS : RIGHT_BEHIND_MS)
     if (this.#isUnsure) afterNextReads(() => this.#madeSure())
   }
 
   /** Keeps the last byte of the last piece, if need be. @returns the rest of the piece; `undefined`: nothing is kept */
   rest({ data, encoding }: LastPiece): Uint8Array | undefined {
+    // A client that has waited may have hung up just before its message came.
+    if (!this.#isUnsure && !this.#hasEnded && this.#loop.stoodStill()) {
+      this.#isUnsure = true
+      afterNextReads(() => this.#madeSure())
+    }
     if (!this.#isUnsure && !this.#hasEnded) return undefined
     const bytes = typeof data === 'string' ? Buffer.from(data, encoding) : data
     this.#lastByte = bytes.subarray(-1)

@@ -240,7 +240,11 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   /** The request begins to wait for what its answer gives away. See {@link GivingAnswer}. */
   givesAway(): void {
     if (!this.closed)
-      this.giving = new GivingAnswer(this.#line.context, lastByte => this.#line.writeKept(this, lastByte))
+      this.giving = new GivingAnswer(
+        this.#line.context,
+        lastByte => this.#line.writeKept(this, lastByte),
+        this.#line.isRead
+      )
   }
 
   /** Calls back when all earlier answers have left; at once where they have. Not where the connection ends before. */
@@ -302,11 +306,18 @@ export class EngineResponse extends QuietEmitter implements ResponseState {
   }
 }
 
+/** What reads the requests of a connection. */
+interface ConnectionReader {
+  /** Whether the socket is being read. */
+  readonly isRead: boolean
+  goOn(): void
+}
+
 /** The answers of one connection, which leave in the order of their requests. */
 export class AnswerLine {
   readonly socket: Socket
   readonly context: AnswersHost
-  readonly #reader: { goOn(): void }
+  readonly #reader: ConnectionReader
   /** The first answer that was not sent; the others follow it. A list would be made again for every request. */
   #first: EngineResponse | undefined
   /** The first answer that was not written as a whole. Only this one writes to the socket. */
@@ -316,13 +327,13 @@ export class AnswerLine {
   #isCorked = false
   #isEnded = false
   #hasLast = false
-  /** The client sends nothing more, and may be there all the same until the answer that leaves is over. */
-  #outlastsEnd = false
+  /** The answer until which the client may be there, although it sends nothing more. */
+  #outlasting: EngineResponse | undefined
   /** Number of answers that have begun and not ended. */
   #streams = 0
 
   /** @param reader goes on after each answer that was sent, and when the client keeps up again */
-  constructor(socket: Socket, context: AnswersHost, reader: { goOn(): void }) {
+  constructor(socket: Socket, context: AnswersHost, reader: ConnectionReader) {
     this.socket = socket
     this.context = context
     this.#reader = reader
@@ -330,6 +341,11 @@ export class AnswerLine {
 
   get isEmpty(): boolean {
     return this.#first === undefined
+  }
+
+  /** Whether the socket is being read. */
+  get isRead(): boolean {
+    return this.#reader.isRead
   }
 
   /** Whether an answer ends the connection, even if it still waits for its turn: later requests get no answer. */
@@ -453,8 +469,8 @@ export class AnswerLine {
 
   /** The client sends nothing more. @returns whether it may be there, so that the answer that leaves is to be written */
   outlastsEnd(): boolean {
-    this.#outlastsEnd = this.#writing?.giving?.ended() === true
-    return this.#outlastsEnd
+    this.#outlasting = this.#writing?.giving?.ended() === true ? this.#writing : undefined
+    return this.#outlasting !== undefined
   }
 
   /** Makes the socket send the pieces of one tick together. */
@@ -478,7 +494,7 @@ export class AnswerLine {
     // Node does this first, too: the handlers below must not write behind the last answer.
     if (response.isLast) this.socket.destroySoon()
     response.over(true)
-    if (this.#outlastsEnd) this.socket.end()
+    if (this.#outlasting === response) this.socket.end()
     if (!this.#isEnded && this.#first === this.#writing) this.#first?.turn()
     this.#reader.goOn()
   }

@@ -38,9 +38,14 @@ export const givesAway = (response: ServerResponse | (ServerResponse & OrderedRe
 export class StandStills {
   readonly #loop = new LoopWatch(performanceClock)
 
+  /** Whether the loop may have stood still just now, so that {@link over} is to be waited for. */
+  get areOver(): boolean {
+    return !this.#loop.stoodStill()
+  }
+
   /** Resolves when a client that had hung up while the event loop stood still is known to have left. */
-  async over(): Promise<void> {
-    if (this.#loop.stoodStill()) await new Promise<void>(afterNextReads)
+  over(): Promise<void> {
+    return new Promise(afterNextReads)
   }
 }
 

@@ -52,7 +52,7 @@ describe('the answers of one connection', () => {
         now: () => 0,
         stoodStill: () => false
       },
-      { goOn: () => left++ }
+      { isRead: true, goOn: () => left++ }
     )
     socket.on('drain', () => queue.drained())
   })

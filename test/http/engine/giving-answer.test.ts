@@ -139,13 +139,56 @@ describe('an answer that gives messages away', () => {
     expect(socket.newly()).to.deep.equal(['end'])
   })
 
-  it('keeps nothing where its client is still there when the messages come', () => {
+  it('leaves whole within two turns where its client is still there when the messages come', () => {
     clock.tick(STAND_STILL_MS)
     const response = ask()
     turn()
     turn()
     response.end('message')
+    turn()
+    turn()
     expect(bodyOf(socket.newlyWritten())).to.equal('message')
+  })
+
+  it('keeps its last byte where the loop stood still while it waited for its message', () => {
+    const response = ask()
+    turn()
+    turn()
+    clock.tick(20_000)
+    response.end('message')
+    expect(bodyOf(socket.newlyWritten())).to.equal('messag')
+    end()
+    clock.tick(RESET_MS - 1)
+    expect(socket.newlyWritten()).to.equal('')
+  })
+
+  it('keeps its last byte where its connection was not read while it waited to be admitted', () => {
+    client.onHandled = response => response.req.hold()
+    const response = ask()
+    for (let at = 0; at < 20; at++) {
+      turn()
+      clock.tick(10)
+      stage.connections.stoodStill()
+    }
+    turn()
+    // In one turn, as after a look at credentials that has taken a while.
+    response.req.letGo()
+    response.givesAway()
+    response.end('message')
+    expect(bodyOf(socket.newlyWritten())).to.equal('messag')
+  })
+
+  it('is whole for a client that half-closes behind two requests, the first of whose answers leaves late', () => {
+    client.onHandled = () => undefined
+    ask().end('first')
+    client.onHandled = response => response.givesAway()
+    const second = ask()
+    turn()
+    socket.emit('end')
+    socket.flush()
+    second.end('message')
+    clock.tick(RESET_MS)
+    expect(socket.newlyWritten().endsWith('message')).to.equal(true)
   })
 
   it('writes nothing more where the connection ends while the last byte is kept', () => {

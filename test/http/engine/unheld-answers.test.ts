@@ -26,7 +26,7 @@ describe('an answer that no budget holds', () => {
         now: () => 0,
         stoodStill: () => false
       },
-      { goOn: () => undefined }
+      { isRead: true, goOn: () => undefined }
     )
     unheldAnswers.told = undefined
   })

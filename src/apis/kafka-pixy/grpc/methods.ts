@@ -191,10 +191,13 @@ export class PixyMethods {
     // The acknowledgement precedes the request for a message. The answer does not report the outcome of the
     // acknowledgement.
     if (acksAnother) void verbs.groups.ack(group, { topic, partition, offset }).catch(() => undefined)
-    // A client that had hung up before a stand-still is known to have left when the sockets were read once more.
-    await this.#standStills.over()
-    if (call.cancelled) throw gone()
     const given = await this.#next(verbs, group, topic, call)
+    // A client that has hung up during a stand-still is known to have left when the sockets were read once more.
+    if (!this.#standStills.areOver) await this.#standStills.over()
+    if (call.cancelled) {
+      given.release()
+      throw gone()
+    }
     const message = given.messages[0]!
     // The next call of the client is refused when its quotas are used up.
     call.request.caller.spend(1, sizeOfRecords(given.messages))
