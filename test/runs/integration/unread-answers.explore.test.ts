@@ -9,7 +9,7 @@ const CONNECTIONS = 75
 const PIPELINED = 100
 /** The operating system takes up to 4 MiB of each connection before anything waits in the process. */
 const MANY_CONNECTIONS = 400
-const MANY_REQUESTS = 800
+const MANY_REQUESTS = 1_500
 const WATCH_MS = 15_000
 /** An innocent client is answered within this. */
 const INNOCENT_MS = 1_000
@@ -128,11 +128,11 @@ describe('answers that nobody reads, of a process of 256 MB', function () {
   }
 
   it('end where they are small and many: 400 connections with up to 64 KiB each', async () => {
-    const records = Array.from({ length: 60 }, (_, at) => ({ topic: 'orders', data: `${at}` }))
+    const records = Array.from({ length: 45 }, (_, at) => ({ topic: 'orders', data: `${at}` }))
     const pushed = await post(`${gateway.url}/kprf/push`, { records }, 'application/json')
     const request = get(`/receipts/${pushed.headers.get('x-castellan-receipt')}`)
     const answer = await fetch(`${gateway.url}/receipts/${pushed.headers.get('x-castellan-receipt')}`)
-    expect((await answer.text()).length).to.be.within(4_096, 8_000)
+    expect((await answer.text()).length).to.be.within(3_000, 8_000)
     for (let at = 0; at < MANY_CONNECTIONS; at++) {
       await open(gateway.url, request, MANY_REQUESTS)
       // What is tried is what they hold, not how long their requests take.
